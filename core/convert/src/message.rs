@@ -1,0 +1,44 @@
+//! A message as MAPI objects, before a store gave it identifiers.
+
+use ringpost_mapi::PropertyBag;
+
+use crate::structure::Structure;
+
+/// A message object (MS-OXCMSG) built from, or to be turned into, Internet mail.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MessageContent {
+    /// The message's own properties; bodies are absent where they are derived from a source.
+    pub properties: PropertyBag,
+    /// Recipient table rows, in order.
+    pub recipients: Vec<PropertyBag>,
+    /// Attachments, in order; their number is their index.
+    pub attachments: Vec<AttachmentContent>,
+}
+
+/// An attachment object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AttachmentContent {
+    /// The attachment's properties; `PidTagAttachDataBinary` is absent where `data` says where it is.
+    pub properties: PropertyBag,
+    /// Where the attachment's bytes are.
+    pub data: AttachmentData,
+}
+
+/// Where the bytes of an attachment are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum AttachmentData {
+    /// There are none, or they are in the properties.
+    #[default]
+    None,
+    /// The decoded body of this MIME part of the message's source: indexes from the root, as in
+    /// `BODY[2.1]` but counted from 0.
+    Part(Vec<u16>),
+    /// An embedded message; it may itself refer to parts of the outer source.
+    Embedded(Box<MessageContent>),
+}
+
+/// Converts a message's source to MAPI objects (MS-OXCMAIL 2.2).
+pub fn from_mime(source: &[u8], structure: &Structure) -> MessageContent {
+    let _ = (source, structure);
+    MessageContent::default()
+}

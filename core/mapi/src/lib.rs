@@ -1,0 +1,14 @@
+//! The MAPI model, without I/O: what every protocol and the store agree on.
+//!
+//! - [`ids`]: the identifiers of mailboxes, folders, messages and changes. They are types, so that two
+//!   64-bit numbers can't be confused.
+//! - [`property`]: property tags, types, values and bags (MS-OXCDATA 2.8, 2.9, 2.11).
+//!
+//! Data flows through here as plain values: a protocol's codec turns bytes into these types once, at the
+//! edge, and the store turns them into columns and encoded values.
+
+pub mod ids;
+pub mod property;
+
+pub use ids::*;
+pub use property::*;

@@ -1,0 +1,6 @@
+//! The `ringpost` server.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {}

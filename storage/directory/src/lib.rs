@@ -1,0 +1,111 @@
+//! Accounts: organisations, domains, users, aliases, groups, contacts, resources, servers.
+//!
+//! [`Directory`] is what every back end offers to readers: an immutable view of all accounts. The embedded
+//! back end keeps them in one SQLite file; MariaDB with gromox's schema will be the second.
+
+use std::{path::Path, sync::Arc};
+
+use ringpost_mapi::MailboxGuid;
+
+/// A consistent, immutable view of all accounts. Names and addresses are compared case-insensitively.
+pub trait Directory: Send + Sync {
+    /// The account that receives mail for this address: by its primary address or an alias of its own or of
+    /// its domain.
+    fn account(&self, address: &str) -> Option<Arc<Account>>;
+
+    /// A domain served here, also by its alias.
+    fn domain(&self, name: &str) -> Option<Arc<Domain>>;
+
+    /// The members of a group or mailing list, by their primary addresses: not expanded further.
+    fn members(&self, list: &Account) -> Vec<String>;
+
+    /// Whether `sender` may send to this group or mailing list (mlist_expand's privileges).
+    fn may_send_to(&self, list: &Account, sender: &str) -> bool;
+
+    /// All accounts with a mailbox on this server, public stores included.
+    fn mailboxes(&self) -> Vec<Arc<Account>>;
+}
+
+/// What an account is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccountKind {
+    /// A person.
+    User,
+    /// A room.
+    Room,
+    /// Equipment.
+    Equipment,
+    /// A mailbox nobody logs in to.
+    Shared,
+    /// A mailing list or group.
+    List,
+    /// An address elsewhere.
+    Contact,
+    /// A domain's public folders.
+    PublicStore,
+}
+
+/// An entry that has an address.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Account {
+    /// Primary address, lower case.
+    pub username: String,
+    /// What it is.
+    pub kind: AccountKind,
+    /// Its domain.
+    pub domain: String,
+    /// `PidTagDisplayName`
+    pub display_name: String,
+    /// Its mailbox, if it has one here.
+    pub mailbox: Option<AccountMailbox>,
+    /// Where mail goes instead or as well, for contacts and forwards.
+    pub forward: Option<Forward>,
+    /// May receive mail and log in.
+    pub enabled: bool,
+    /// Language, such as `de_DE`.
+    pub locale: String,
+    /// Services it may use.
+    pub privileges: Privileges,
+}
+
+/// Where an account's mailbox is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccountMailbox {
+    /// The store's identity.
+    pub guid: MailboxGuid,
+    /// `maildir`: its folder on disk.
+    pub path: Arc<Path>,
+}
+
+/// A forward to another address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// The other address.
+    pub address: String,
+    /// Also keep a copy here.
+    pub keep_copy: bool,
+}
+
+/// Services an account may use (`privilege_bits`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Privileges {
+    /// IMAP
+    pub imap: bool,
+    /// POP3
+    pub pop3: bool,
+    /// SMTP submission
+    pub smtp: bool,
+    /// Changing the password
+    pub change_password: bool,
+}
+
+/// A domain served here.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Domain {
+    /// Its name, lower case.
+    pub name: String,
+    /// Active or suspended.
+    pub enabled: bool,
+    /// Its public store.
+    pub public_store: Option<AccountMailbox>,
+}

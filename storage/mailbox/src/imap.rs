@@ -1,0 +1,263 @@
+//! IMAP's view of a folder: UIDs, flags, keywords, mod-sequences (RFC 9051 §2.3, RFC 7162).
+
+use std::ops::{ControlFlow, RangeInclusive};
+
+use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
+
+use crate::{Mailbox, StoreError};
+
+bitflags::bitflags! {
+    /// System flags of a message (RFC 9051 §2.3.2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+    pub struct Flags: u8 {
+        /// `\Seen`, MAPI's read state
+        const SEEN = 1;
+        /// `\Answered`
+        const ANSWERED = 2;
+        /// `\Flagged`, MAPI's follow-up flag
+        const FLAGGED = 4;
+        /// `\Deleted`: marked, not yet expunged
+        const DELETED = 8;
+        /// `\Draft`, MAPI's `MSGFLAG_UNSENT`
+        const DRAFT = 16;
+        /// `$Forwarded`
+        const FORWARDED = 32;
+    }
+}
+
+/// A set of UIDs as ascending, disjoint, non-adjacent ranges.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UidSet {
+    ranges: Vec<RangeInclusive<u32>>,
+}
+
+impl UidSet {
+    /// Adds a UID.
+    pub fn insert(&mut self, uid: Uid) {
+        self.insert_range(uid.0..=uid.0);
+    }
+
+    /// Adds a range; an empty one (start > end) adds nothing.
+    pub fn insert_range(&mut self, range: RangeInclusive<u32>) {
+        let (start, end) = range.into_inner();
+        if start > end {
+            return;
+        }
+        // Ranges that overlap or touch the new one are merged into it.
+        let first = self.ranges.partition_point(|r| r.end().saturating_add(1) < start);
+        let last = self.ranges.partition_point(|r| *r.start() <= end.saturating_add(1));
+        let merged = self.ranges[first..last]
+            .iter()
+            .fold((start, end), |(s, e), r| (s.min(*r.start()), e.max(*r.end())));
+        self.ranges.splice(first..last, [merged.0..=merged.1]);
+    }
+
+    /// Removes a UID; whether it was there.
+    pub fn remove(&mut self, uid: Uid) -> bool {
+        let at = self.ranges.partition_point(|r| *r.end() < uid.0);
+        let Some(range) = self.ranges.get(at).filter(|r| r.contains(&uid.0)).cloned() else { return false };
+        let below = (*range.start() < uid.0).then(|| *range.start()..=uid.0 - 1);
+        let above = (uid.0 < *range.end()).then(|| uid.0 + 1..=*range.end());
+        self.ranges.splice(at..=at, below.into_iter().chain(above));
+        true
+    }
+
+    /// Whether the UID is in the set.
+    pub fn contains(&self, uid: Uid) -> bool {
+        let at = self.ranges.partition_point(|r| *r.end() < uid.0);
+        self.ranges.get(at).is_some_and(|r| r.contains(&uid.0))
+    }
+
+    /// The ranges, ascending.
+    pub fn ranges(&self) -> &[RangeInclusive<u32>] {
+        &self.ranges
+    }
+
+    /// How many UIDs are in the set.
+    pub fn len(&self) -> usize {
+        self.ranges.iter().map(|r| (r.end() - r.start()) as usize + 1).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// All UIDs, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Uid> + '_ {
+        self.ranges.iter().cloned().flatten().map(Uid)
+    }
+}
+
+/// What STATUS tells (RFC 9051 §6.3.11), from the folder's counters: no messages are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// MESSAGES
+    pub messages: u32,
+    /// UNSEEN
+    pub unseen: u32,
+    /// DELETED
+    pub deleted: u32,
+    /// RECENT: messages no session has selected yet.
+    pub recent: u32,
+    /// UIDNEXT
+    pub uid_next: u32,
+    /// UIDVALIDITY
+    pub uid_validity: u32,
+    /// SIZE
+    pub size: u64,
+    /// HIGHESTMODSEQ
+    pub highest_change: ChangeNumber,
+}
+
+/// One message of a folder as IMAP sees it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageRow {
+    /// UID
+    pub uid: Uid,
+    /// The message's id; IMAP's EMAILID is made of it.
+    pub message: MessageId,
+    /// System flags
+    pub flags: Flags,
+    /// Keywords, as first spelt
+    pub keywords: Vec<String>,
+    /// MODSEQ
+    pub change: ChangeNumber,
+    /// RFC822.SIZE
+    pub size: u64,
+    /// INTERNALDATE
+    pub received: FileTime,
+    /// Encoded [`ringpost_convert::structure::Structure`], when asked for.
+    pub structure: Option<Vec<u8>>,
+}
+
+/// How STORE changes flags (RFC 9051 §6.4.6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FlagAction {
+    /// FLAGS
+    Replace,
+    /// +FLAGS
+    Add,
+    /// -FLAGS
+    Remove,
+}
+
+/// A message whose flags changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// UID
+    pub uid: Uid,
+    /// Flags now
+    pub flags: Flags,
+    /// Keywords now
+    pub keywords: Vec<String>,
+    /// MODSEQ now
+    pub change: ChangeNumber,
+}
+
+/// What happened in a folder since an earlier change.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Changes {
+    /// New or changed messages, by UID. A message is new when its UID is at or above the UIDNEXT that the caller knew.
+    pub changed: Vec<Change>,
+    /// Messages that left.
+    pub vanished: UidSet,
+    /// The state this brings the caller to.
+    pub highest_change: ChangeNumber,
+    /// UIDNEXT at that state.
+    pub uid_next: u32,
+}
+
+impl Mailbox {
+    /// The folder's counters.
+    pub fn status(&mut self, folder: FolderId) -> Result<Status, StoreError> {
+        Err(StoreError::NotFound(folder.to_string()))
+    }
+
+    /// Takes the folder's recent messages (RFC 3501 §2.3.2): all UIDs from the answer on are `\Recent` to
+    /// the caller and, from now on, to nobody else.
+    pub fn take_recent(&mut self, folder: FolderId) -> Result<Uid, StoreError> {
+        Err(StoreError::NotFound(folder.to_string()))
+    }
+
+    /// Visits the messages of `uids` that exist, by ascending UID, until `visit` breaks. Costs one index
+    /// range a range and one row a message; with `structure` also the encoded structure.
+    pub fn visit_messages(
+        &mut self,
+        folder: FolderId,
+        uids: &UidSet,
+        structure: bool,
+        visit: &mut dyn FnMut(&MessageRow) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let _ = (uids, structure, visit);
+        Err(StoreError::NotFound(folder.to_string()))
+    }
+
+    /// Appends `range` of the message's RFC 5322 source to `out`; what is beyond the end is left out.
+    /// The source decompressed last is kept, so reading it piece by piece decompresses it once.
+    pub fn read_source(
+        &mut self,
+        message: MessageId,
+        range: std::ops::Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let _ = (range, out);
+        Err(StoreError::NotFound(message.to_string()))
+    }
+
+    /// Changes flags and keywords of the messages of `uids` that exist. Messages changed after
+    /// `unchanged_since` are left alone and returned second (RFC 7162 §3.1.3). Rows that already are as
+    /// asked get no new change number but are returned first all the same.
+    pub fn change_flags(
+        &mut self,
+        folder: FolderId,
+        uids: &UidSet,
+        action: FlagAction,
+        flags: Flags,
+        keywords: &[String],
+        unchanged_since: Option<ChangeNumber>,
+    ) -> Result<(Vec<Change>, UidSet), StoreError> {
+        let _ = (uids, action, flags, keywords, unchanged_since);
+        Err(StoreError::NotFound(folder.to_string()))
+    }
+
+    /// Copies messages into another folder of this mailbox, with flags and dates; pairs of old and new UID.
+    pub fn copy_messages(
+        &mut self,
+        from: FolderId,
+        uids: &UidSet,
+        to: FolderId,
+    ) -> Result<Vec<(Uid, Uid)>, StoreError> {
+        let _ = (uids, to);
+        Err(StoreError::NotFound(from.to_string()))
+    }
+
+    /// Moves messages into another folder of this mailbox; pairs of old and new UID.
+    pub fn move_messages(
+        &mut self,
+        from: FolderId,
+        uids: &UidSet,
+        to: FolderId,
+    ) -> Result<Vec<(Uid, Uid)>, StoreError> {
+        let _ = (uids, to);
+        Err(StoreError::NotFound(from.to_string()))
+    }
+
+    /// Removes the messages of `uids` that are marked `\Deleted` (all of `uids` when `only_deleted` is
+    /// false); the ones that left.
+    pub fn expunge(&mut self, folder: FolderId, uids: &UidSet, only_deleted: bool) -> Result<UidSet, StoreError> {
+        let _ = (uids, only_deleted);
+        Err(StoreError::NotFound(folder.to_string()))
+    }
+
+    /// What changed in the folder's normal messages after `since`. Cost grows with the answer.
+    pub fn changes_since(&mut self, folder: FolderId, since: ChangeNumber) -> Result<Changes, StoreError> {
+        let _ = since;
+        Err(StoreError::NotFound(folder.to_string()))
+    }
+
+    /// All keywords in use in the folder's mailbox.
+    pub fn keywords(&mut self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+}
