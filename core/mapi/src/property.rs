@@ -176,14 +176,17 @@ impl PropertyBag {
     }
 
     fn position(&self, tag: PropTag) -> Result<usize, usize> {
-        self.entries.binary_search_by_key(&tag.id(), |(known, _)| known.id())
+        self.entries
+            .binary_search_by_key(&tag.id(), |(known, _)| known.id())
     }
 }
 
 impl FromIterator<(PropTag, PropValue)> for PropertyBag {
     fn from_iter<I: IntoIterator<Item = (PropTag, PropValue)>>(properties: I) -> Self {
         let mut bag = Self::new();
-        properties.into_iter().for_each(|(tag, value)| bag.set(tag, value));
+        properties
+            .into_iter()
+            .for_each(|(tag, value)| bag.set(tag, value));
         bag
     }
 }

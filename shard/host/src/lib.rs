@@ -149,7 +149,12 @@ pub trait Host: Clone + 'static {
         W: FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static;
 
     /// Like [`Self::mailbox`], and returns only when everything the mailbox committed up to then is on disk.
-    async fn mailbox_durable<R, W>(&self, mailbox: &MailboxRef, priority: Priority, work: W) -> Result<R, CallError>
+    async fn mailbox_durable<R, W>(
+        &self,
+        mailbox: &MailboxRef,
+        priority: Priority,
+        work: W,
+    ) -> Result<R, CallError>
     where
         R: Send + 'static,
         W: FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static;

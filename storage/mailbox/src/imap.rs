@@ -45,7 +45,9 @@ impl UidSet {
         }
         // Ranges that overlap or touch the new one are merged into it.
         let first = self.ranges.partition_point(|r| r.end().saturating_add(1) < start);
-        let last = self.ranges.partition_point(|r| *r.start() <= end.saturating_add(1));
+        let last = self
+            .ranges
+            .partition_point(|r| *r.start() <= end.saturating_add(1));
         let merged = self.ranges[first..last]
             .iter()
             .fold((start, end), |(s, e), r| (s.min(*r.start()), e.max(*r.end())));
@@ -55,7 +57,9 @@ impl UidSet {
     /// Removes a UID; whether it was there.
     pub fn remove(&mut self, uid: Uid) -> bool {
         let at = self.ranges.partition_point(|r| *r.end() < uid.0);
-        let Some(range) = self.ranges.get(at).filter(|r| r.contains(&uid.0)).cloned() else { return false };
+        let Some(range) = self.ranges.get(at).filter(|r| r.contains(&uid.0)).cloned() else {
+            return false;
+        };
         let below = (*range.start() < uid.0).then(|| *range.start()..=uid.0 - 1);
         let above = (uid.0 < *range.end()).then(|| uid.0 + 1..=*range.end());
         self.ranges.splice(at..=at, below.into_iter().chain(above));
@@ -75,7 +79,10 @@ impl UidSet {
 
     /// How many UIDs are in the set.
     pub fn len(&self) -> usize {
-        self.ranges.iter().map(|r| (r.end() - r.start()) as usize + 1).sum()
+        self.ranges
+            .iter()
+            .map(|r| (r.end() - r.start()) as usize + 1)
+            .sum()
     }
 
     /// Whether there is none.
@@ -245,7 +252,12 @@ impl Mailbox {
 
     /// Removes the messages of `uids` that are marked `\Deleted` (all of `uids` when `only_deleted` is
     /// false); the ones that left.
-    pub fn expunge(&mut self, folder: FolderId, uids: &UidSet, only_deleted: bool) -> Result<UidSet, StoreError> {
+    pub fn expunge(
+        &mut self,
+        folder: FolderId,
+        uids: &UidSet,
+        only_deleted: bool,
+    ) -> Result<UidSet, StoreError> {
         let _ = (uids, only_deleted);
         Err(StoreError::NotFound(folder.to_string()))
     }

@@ -6,10 +6,10 @@
 //! A change goes: [`Mailbox`] method → one transaction → commit → [`Mailbox::take_events`] (told to
 //! whoever listens) → the runtime's `fdatasync` of the WAL → acknowledgement.
 
-mod mailbox;
 pub mod folder;
 pub mod imap;
 pub mod incoming;
+mod mailbox;
 
 pub use folder::{Folder, FolderChange, SpecialUse};
 pub use imap::{Change, Changes, FlagAction, Flags, MessageRow, Status, UidSet};

@@ -126,7 +126,9 @@ impl Mailbox {
     /// Opens the mailbox in `directory`.
     pub fn open(directory: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
         let _ = options;
-        Ok(Self { directory: directory.to_owned() })
+        Ok(Self {
+            directory: directory.to_owned(),
+        })
     }
 
     /// The mailbox's folder on disk.
@@ -135,7 +137,10 @@ impl Mailbox {
     }
 
     /// Runs several operations as one transaction: all or, on an error, none.
-    pub fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         work(self)
     }
 
