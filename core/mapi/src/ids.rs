@@ -33,7 +33,10 @@ impl std::str::FromStr for Guid {
     type Err = InvalidGuid;
 
     fn from_str(text: &str) -> Result<Self, InvalidGuid> {
-        let text = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(text);
+        let text = text
+            .strip_prefix('{')
+            .and_then(|t| t.strip_suffix('}'))
+            .unwrap_or(text);
         let bytes = text.as_bytes();
         if bytes.len() != 36 || [8, 13, 18, 23].iter().any(|&i| bytes[i] != b'-') {
             return Err(InvalidGuid);
@@ -175,7 +178,9 @@ impl FileTime {
 
     /// The clock's time now.
     pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         Self(Self::UNIX_EPOCH + (since.as_nanos() / 100) as u64)
     }
 }
