@@ -28,8 +28,54 @@ impl PropType {
     pub const RESTRICTION: Self = Self(0x00FD);
     pub const RULE_ACTION: Self = Self(0x00FE);
     pub const BINARY: Self = Self(0x0102);
+    pub const MULTIPLE_INTEGER16: Self = Self(0x1002);
+    pub const MULTIPLE_INTEGER32: Self = Self(0x1003);
+    pub const MULTIPLE_FLOATING32: Self = Self(0x1004);
+    pub const MULTIPLE_FLOATING64: Self = Self(0x1005);
+    pub const MULTIPLE_CURRENCY: Self = Self(0x1006);
+    pub const MULTIPLE_FLOATING_TIME: Self = Self(0x1007);
+    pub const MULTIPLE_INTEGER64: Self = Self(0x1014);
+    pub const MULTIPLE_STRING8: Self = Self(0x101E);
+    pub const MULTIPLE_STRING: Self = Self(0x101F);
+    pub const MULTIPLE_TIME: Self = Self(0x1040);
+    pub const MULTIPLE_GUID: Self = Self(0x1048);
+    pub const MULTIPLE_BINARY: Self = Self(0x1102);
     /// Set in the code of every multi-valued type.
     pub const MULTIPLE: u16 = 0x1000;
+    /// Set, with [`Self::MULTIPLE`], in a column's type: one row for each of the values (MS-OXCTABL 2.2.2.2.1.3).
+    pub const INSTANCE: u16 = 0x2000;
+}
+
+impl PropType {
+    /// Whether it is a multi-valued type.
+    pub const fn is_multiple(self) -> bool {
+        self.0 & Self::MULTIPLE != 0
+    }
+
+    /// The multi-valued type of this single-valued one; most, but not all types have one.
+    pub const fn multiple(self) -> Option<Self> {
+        match self {
+            Self::INTEGER16
+            | Self::INTEGER32
+            | Self::FLOATING32
+            | Self::FLOATING64
+            | Self::CURRENCY
+            | Self::FLOATING_TIME
+            | Self::INTEGER64
+            | Self::STRING8
+            | Self::STRING
+            | Self::TIME
+            | Self::GUID
+            | Self::BINARY => Some(Self(self.0 | Self::MULTIPLE)),
+            _ => None,
+        }
+    }
+
+    /// The type of one value of this type, without the flags of multi-valued ones.
+    #[must_use]
+    pub const fn single(self) -> Self {
+        Self(self.0 & !(Self::MULTIPLE | Self::INSTANCE))
+    }
 }
 
 /// A property tag: the id in the high 16 bits, the type in the low ones (MS-OXCDATA 2.9).
@@ -120,6 +166,44 @@ pub enum PropValue {
     MultipleBinary(Vec<Vec<u8>>),
 }
 
+impl PropValue {
+    /// The value's type. It is the type of the tag it belongs under, but for `PtypString8`, which strings in
+    /// memory don't have.
+    pub const fn kind(&self) -> PropType {
+        match self {
+            Self::Null => PropType::NULL,
+            Self::Integer16(_) => PropType::INTEGER16,
+            Self::Integer32(_) => PropType::INTEGER32,
+            Self::Floating32(_) => PropType::FLOATING32,
+            Self::Floating64(_) => PropType::FLOATING64,
+            Self::Currency(_) => PropType::CURRENCY,
+            Self::FloatingTime(_) => PropType::FLOATING_TIME,
+            Self::ErrorCode(_) => PropType::ERROR_CODE,
+            Self::Boolean(_) => PropType::BOOLEAN,
+            Self::Integer64(_) => PropType::INTEGER64,
+            Self::String(_) => PropType::STRING,
+            Self::Time(_) => PropType::TIME,
+            Self::Guid(_) => PropType::GUID,
+            Self::ServerId(_) => PropType::SERVER_ID,
+            Self::Restriction(_) => PropType::RESTRICTION,
+            Self::RuleAction(_) => PropType::RULE_ACTION,
+            Self::Binary(_) => PropType::BINARY,
+            Self::Object(_) => PropType::OBJECT,
+            Self::MultipleInteger16(_) => PropType::MULTIPLE_INTEGER16,
+            Self::MultipleInteger32(_) => PropType::MULTIPLE_INTEGER32,
+            Self::MultipleFloating32(_) => PropType::MULTIPLE_FLOATING32,
+            Self::MultipleFloating64(_) => PropType::MULTIPLE_FLOATING64,
+            Self::MultipleCurrency(_) => PropType::MULTIPLE_CURRENCY,
+            Self::MultipleFloatingTime(_) => PropType::MULTIPLE_FLOATING_TIME,
+            Self::MultipleInteger64(_) => PropType::MULTIPLE_INTEGER64,
+            Self::MultipleString(_) => PropType::MULTIPLE_STRING,
+            Self::MultipleTime(_) => PropType::MULTIPLE_TIME,
+            Self::MultipleGuid(_) => PropType::MULTIPLE_GUID,
+            Self::MultipleBinary(_) => PropType::MULTIPLE_BINARY,
+        }
+    }
+}
+
 /// The properties of one object, in the order of their tags, one value an id.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct PropertyBag {
@@ -148,6 +232,9 @@ impl PropertyBag {
 
     /// Sets or replaces the property with this tag's id.
     pub fn set(&mut self, tag: PropTag, value: PropValue) {
+        if self.entries.last().is_none_or(|(last, _)| last.id() < tag.id()) {
+            return self.entries.push((tag, value));
+        }
         match self.position(tag) {
             Ok(at) => self.entries[at] = (tag, value),
             Err(at) => self.entries.insert(at, (tag, value)),
