@@ -1,0 +1,158 @@
+"""Delivery with swaks, Postfix, openssl and HAProxy; and kill -9 in its midst."""
+
+import imaplib
+import os
+import pathlib
+import pwd
+import socket
+import subprocess
+import threading
+import time
+
+from conftest import BINARY, LmtpClient, need, plain_message, run
+
+
+def messages(server, user, folder="INBOX"):
+    connection = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
+    connection.login(user, "demo")
+    kind, data = connection.select(folder)
+    assert kind == "OK", data
+    count = int(data[0])
+    ids = set()
+    if count:
+        for item in connection.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1]:
+            if isinstance(item, tuple):
+                ids.add(item[1].decode().partition(":")[2].strip())
+    connection.logout()
+    return count, ids
+
+
+def test_swaks_over_lmtp_plain_and_tls(server):
+    before, _ = messages(server, "alice@example.test")
+    common = [need("swaks"), "--protocol", "LMTP", "--server", "127.0.0.1", "--port", server.ports["lmtp"],
+              "--from", "sender@example.org", "--to", "alice@example.test,bob@example.test"]
+    run(common)
+    run([*common, "--tls"])
+    assert messages(server, "alice@example.test")[0] == before + 2
+
+
+def test_unknown_recipient_is_refused_alone(server):
+    lmtp = LmtpClient(server)
+    assert lmtp.command("MAIL FROM:<sender@example.org>").startswith("250")
+    assert lmtp.command("RCPT TO:<nobody@example.test>").startswith("550 5.1.1")
+    assert lmtp.command("RCPT TO:<alice+tag@example.test>").startswith("250")
+    assert lmtp.command("DATA").startswith("354")
+    lmtp.socket.sendall(plain_message(1) + b".\r\n")
+    assert lmtp.reply().startswith("250")
+    lmtp.close()
+
+
+def test_openssl_speaks_starttls(server):
+    for protocol, port in (("lmtp", "lmtp"), ("imap", "imap"), ("pop3", "pop3")):
+        shown = run([need("openssl"), "s_client", "-starttls", protocol, "-connect",
+                     f"127.0.0.1:{server.ports[port]}"], input="QUIT\n")
+        assert "TLSv1.3" in shown, shown
+
+
+def test_postfix_hands_over_by_lmtp(server, tmp_path):
+    """A Postfix of the test's own, as root, from a configuration in the temporary folder."""
+    postfix, postdrop = need("postfix"), pwd.getpwnam("postfix")
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    configuration, queue, data = tmp_path / "etc", tmp_path / "queue", tmp_path / "pfdata"
+    for folder in (configuration, queue, data):
+        folder.mkdir()
+    os.chown(data, postdrop.pw_uid, postdrop.pw_gid)
+    (configuration / "main.cf").write_text(
+        f"compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {data}\n"
+        f"mydestination =\nmynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\nmyhostname = mx.example.test\n"
+        f"virtual_mailbox_domains = example.test\n"
+        f"virtual_transport = lmtp:inet:127.0.0.1:{server.ports['lmtp']}\n"
+        f"smtpd_recipient_restrictions = permit_mynetworks,reject\nmaillog_file = {tmp_path}/postfix.log\n"
+        f"maillog_file_prefixes = {tmp_path}\nalias_maps =\nalias_database =\n")
+    port = server.base + 25
+    master = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
+    lines = [f"127.0.0.1:{port} inet n - n - - smtpd" if line.startswith("smtp      inet") else line
+             for line in master.splitlines()]
+    lines = [" ".join([*line.split()[:4], "n", *line.split()[5:]]) if line[:1].isalpha() else line for line in lines]
+    (configuration / "master.cf").write_text("\n".join(lines) + "\npostlog unix-dgram n - n - 1 postlogd\n")
+    run([postfix, "-c", configuration, "start"])
+    try:
+        before, _ = messages(server, "bob@example.test")
+        for number in range(20):
+            run([need("swaks"), "--server", "127.0.0.1", "--port", port, "--from", "sender@example.org",
+                 "--to", "bob@example.test", "--header", f"Subject: by postfix {number}"])
+        deadline = time.monotonic() + 20
+        while messages(server, "bob@example.test")[0] < before + 20:
+            assert time.monotonic() < deadline, (tmp_path / "postfix.log").read_text()
+            time.sleep(0.2)
+    finally:
+        run([postfix, "-c", configuration, "stop"])
+
+
+def test_deliveries_survive_kill(server):
+    """Whatever was acknowledged before a kill -9 is there after it, once."""
+    acknowledged, sent = set(), 0
+    for round in range(5):
+        stop = threading.Event()
+
+        def deliver(thread):
+            number = 0
+            try:
+                lmtp = LmtpClient(server)
+                while not stop.is_set():
+                    identity = f"{round}.{thread}.{number}"
+                    if lmtp.deliver(["alice@example.test"], plain_message(identity))[0].startswith("250"):
+                        acknowledged.add(f"<{identity}@clients.example.org>")
+                    number += 1
+            except (ConnectionError, AssertionError, OSError):
+                pass
+
+        threads = [threading.Thread(target=deliver, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.15 + 0.1 * round)
+        server.kill()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        server.start()
+        _, present = messages(server, "alice@example.test")
+        missing = acknowledged - present
+        assert not missing, f"round {round}: {len(missing)} of {len(acknowledged)} acknowledged messages are gone"
+    assert len(acknowledged) > 50
+
+
+def test_haproxy_with_proxy_v2(server, tmp_path):
+    """A listener that expects PROXY v2 behind HAProxy."""
+    front, back = server.base + 600, server.base + 601
+    configuration = tmp_path / "ringpost.cfg"
+    configuration.write_text(
+        f"data_path={server.data}\nimap_listen=127.0.0.1:{back}\nimap_accept_haproxy=2\nlda_listen=\n"
+        f"pop3_listen=\nadmin_listen=\n")
+    server.stop()
+    with subprocess.Popen([BINARY, "serve", "-c", configuration], stderr=subprocess.PIPE) as behind:
+        (tmp_path / "haproxy.cfg").write_text(
+            f"defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
+            f"frontend f\n bind 127.0.0.1:{front}\n default_backend b\n"
+            f"backend b\n server s 127.0.0.1:{back} send-proxy-v2\n")
+        with subprocess.Popen([need("haproxy"), "-f", tmp_path / "haproxy.cfg"]) as proxy:
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    connection = imaplib.IMAP4("127.0.0.1", front)
+                    break
+                except (OSError, imaplib.IMAP4.abort):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+            assert connection.login("alice@example.test", "demo")[0] == "OK"
+            assert int(connection.select("INBOX")[1][0]) >= 100
+            connection.logout()
+            proxy.terminate()
+        with socket.create_connection(("127.0.0.1", back)) as direct:
+            direct.sendall(b"a LOGIN alice@example.test demo\r\n")
+            assert not direct.recv(100).startswith(b"* OK"), "a connection without the PROXY header was greeted"
+        behind.terminate()
+    server.start()
