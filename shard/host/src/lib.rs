@@ -16,11 +16,15 @@
 //! is several calls.
 #![allow(async_fn_in_trait)] // Futures stay on their core: no `Send` bound is wanted.
 
+mod service;
+
 use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use ringpost_directory::Directory;
 use ringpost_mapi::MailboxGuid;
 use ringpost_store::{Event, Mailbox, StoreError};
+
+pub use service::{Outcome, Service};
 
 /// A byte stream to a client. Reads hold no buffer while they wait; writes wait while the client is slow.
 pub trait Connection {
@@ -179,4 +183,10 @@ pub trait Host: Clone + 'static {
 
     /// Resolves when the server begins to stop; sessions say goodbye then.
     async fn stopping(&self);
+
+    /// Counts a command of a protocol, and how long the client waited for it. For the metrics; a runtime
+    /// that has none ignores it.
+    fn command_done(&self, service: &'static str, took: Duration) {
+        let _ = (service, took);
+    }
 }
