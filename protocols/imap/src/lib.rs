@@ -1,1 +1,4 @@
-//! Under construction.
+//! IMAP.
+mod limits;
+#[allow(dead_code)]
+mod syntax;
