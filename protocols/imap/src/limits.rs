@@ -1,0 +1,36 @@
+//! Every limit of this crate on what a client sends, with its reason.
+
+/// Longest command without its literals: RFC 7162 §4 asks for 8192 at least, and clients list long UID sets.
+pub(crate) const LINE_BYTES: usize = 64 * 1024;
+/// Longest command, literals included, of a client that has not logged in: nobody needs more to do so.
+pub(crate) const COMMAND_BYTES_BEFORE_LOGIN: usize = 16 * 1024;
+/// Longest command with its literals, but for APPEND: mailbox names, search strings.
+pub(crate) const COMMAND_BYTES: usize = 256 * 1024;
+/// Longest name of a mailbox in bytes, all levels together.
+pub(crate) const MAILBOX_NAME_BYTES: usize = 1024;
+/// Most levels of a mailbox name.
+pub(crate) const MAILBOX_DEPTH: usize = 64;
+/// Most ranges in one sequence set.
+pub(crate) const SET_RANGES: usize = 16 * 1024;
+/// Deepest nesting of a search program; evaluation recurses as deep.
+pub(crate) const SEARCH_DEPTH: usize = 32;
+/// Most keys in one search program.
+pub(crate) const SEARCH_KEYS: usize = 1024;
+/// Most items in one FETCH.
+pub(crate) const FETCH_ITEMS: usize = 256;
+/// Most elements of any other list: flags, header names, patterns, ID pairs.
+pub(crate) const LIST_ELEMENTS: usize = 256;
+/// Most messages in one MULTIAPPEND.
+pub(crate) const APPEND_MESSAGES: usize = 1000;
+/// Longest keyword in bytes.
+pub(crate) const KEYWORD_BYTES: usize = 128;
+/// Bytes of a message header that searches and HEADER.FIELDS look at.
+pub(crate) const HEADER_BYTES: u64 = 1024 * 1024;
+/// Bytes of output that one step on a mailbox makes before it is sent.
+pub(crate) const SLICE_BYTES: usize = 64 * 1024;
+/// Rows that one step on a mailbox visits.
+pub(crate) const SLICE_ROWS: usize = 256;
+/// How long one step on a mailbox works before others get their turn.
+pub(crate) const SLICE_TIME: std::time::Duration = std::time::Duration::from_millis(2);
+/// Commands in a row that could not be understood before the client is cut: it does not speak IMAP.
+pub(crate) const BAD_COMMANDS: u32 = 20;
