@@ -1,0 +1,29 @@
+//! What gromox has no word for: `ringpost.cfg`.
+
+directives! {
+    file Ringpost;
+
+    /// How many cores serve mailboxes; 0 is the number of online processors.
+    SHARDS: quantity(0..=1024) = "0", restart, Effective;
+    /// Folder of the accounts and, unless an account says otherwise, of the mailboxes.
+    DATA_PATH: path = "/var/lib/gromox", restart, Effective;
+    /// Where metrics and health are served by HTTP without a login; keep it on loopback.
+    ADMIN_LISTEN: sockets = "[::1]:99", restart, Effective;
+    /// Where all services log: - (stderr, with the journal's priorities if it is the journal), syslog, or a
+    /// file.
+    LOG_FILE: text = "-", hup, Effective;
+    /// How much is logged: 1 critical, 2 errors, 3 warnings, 4 notices, 5 information, 6 debugging.
+    LOG_LEVEL: quantity(1..=6) = "4", hup, Effective;
+    /// How long running requests may take to finish when the server stops.
+    SHUTDOWN_TIME: duration(1..=3600) = "20s", hup, Effective;
+    /// A task that holds a core for longer than this is logged.
+    STALL_WARNING: exact_duration = "50ms", hup, Effective;
+    /// Threads, shared by all cores, for what can't wait on a core: passwords, large attachments, checkpoints.
+    HELPER_THREADS: quantity(1..=256) = "4", restart, Effective;
+    /// Most connections from one client address at a time.
+    CONNECTIONS_PER_ADDRESS: quantity(1..=1_000_000) = "1000", hup, Effective;
+    /// Most connections of one user at a time.
+    CONNECTIONS_PER_USER: quantity(1..=1_000_000) = "100", hup, Effective;
+    /// Most connections that have not logged in yet.
+    SESSIONS_WITHOUT_LOGIN: quantity(1..=1_000_000) = "2000", hup, Effective;
+}
