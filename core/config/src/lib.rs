@@ -5,6 +5,7 @@
 //! - [`directive`] is the table, one module a file: name, kind, bounds, default, effect, documentation.
 //! - [`Configuration`] is what was loaded: typed values with their origin. What is wrong with the files is
 //!   told as [`Diagnostic`]s.
+//! - [`report`] is `ringpost check-config`.
 //!
 //! ```
 //! use ringpost_config::{Configuration, directive};
@@ -20,6 +21,7 @@ mod diagnostic;
 pub mod directive;
 mod nearest;
 pub mod number;
+pub mod report;
 pub mod syntax;
 mod value;
 

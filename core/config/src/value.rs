@@ -1,6 +1,7 @@
 //! A directive's value, read from its text.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -35,6 +36,58 @@ pub enum Value {
     Paths(Vec<PathBuf>),
     /// [`Kind::Compression`]: zstd's level.
     Compression(Option<i32>),
+}
+
+impl fmt::Display for Value {
+    /// The value as it could be written in a file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quantity(number) => write!(f, "{number}"),
+            Self::Duration(duration) => fmt_duration(*duration, f),
+            Self::Boolean(yes) => f.write_str(if *yes { "yes" } else { "no" }),
+            Self::Text(text) => f.write_str(text),
+            Self::Texts(texts) => f.write_str(&texts.join(", ")),
+            Self::Hosts(hosts) => f.write_str(&join(hosts, " ", |host| match host {
+                IpAddr::V4(host) => host.to_ipv6_mapped().to_string(),
+                IpAddr::V6(host) => host.to_string(),
+            })),
+            Self::Sockets(sockets) => f.write_str(&join(sockets, " ", |socket| match socket {
+                SocketAddr::V4(v4) => format!("[{}]:{}", v4.ip().to_ipv6_mapped(), v4.port()),
+                SocketAddr::V6(v6) => v6.to_string(),
+            })),
+            Self::Paths(paths) => f.write_str(&join(paths, ":", |path| path.display().to_string())),
+            Self::Compression(None) => f.write_str("no"),
+            Self::Compression(Some(level)) => write!(f, "zstd-{level}"),
+        }
+    }
+}
+
+fn join<T>(items: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(separator)
+}
+
+fn fmt_duration(duration: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut rest = duration.as_nanos();
+    let mut separator = "";
+    for (unit, length) in [
+        ("d", 86_400_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("min", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("ns", 1),
+    ] {
+        if rest >= length {
+            write!(f, "{separator}{}{unit}", rest / length)?;
+            separator = " ";
+            rest %= length;
+        }
+    }
+    if duration.is_zero() {
+        f.write_str("0s")
+    } else {
+        Ok(())
+    }
 }
 
 /// Why a text is no value of its directive.
@@ -183,6 +236,23 @@ mod tests {
             if directive.kind == Kind::HostName {
                 assert_eq!(value, Value::Text("mail.example.org".into()));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        for directive in directive::all() {
+            let value = Value::default_of(directive, "mail.example.org");
+            assert_eq!(
+                parse(directive, &value.to_string()).0,
+                value,
+                "{}",
+                directive.qualified_name()
+            );
+        }
+        for (text, shown) in [("1.5h", "1h 30min"), ("0", "0s"), ("8 days 1.5s", "8d 1s 500ms")] {
+            let directive = directive::EXMDB_SEARCH_PACING_TIME.directive();
+            assert_eq!(parse(directive, text).0.to_string(), shown);
         }
     }
 
