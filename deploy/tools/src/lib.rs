@@ -1,1 +1,3 @@
-//! Under construction.
+//! What administrators and the service manager touch: the `gromox-*` tools and messages to systemd.
+
+pub mod notify;
