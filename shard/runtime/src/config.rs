@@ -1,0 +1,152 @@
+//! What the runtime is started with.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ringpost_directory::Directory;
+use ringpost_host::{Credentials, Login, LoginError, Service};
+use ringpost_store::OpenOptions;
+
+use crate::{
+    session::{BoxedService, boxed},
+    tls::TlsSettings,
+};
+
+/// Settings of the whole runtime.
+#[derive(Clone)]
+pub struct RuntimeConfig {
+    /// Number of shards; 0 means one for each online CPU.
+    pub shards: usize,
+    /// Whether each shard is bound to a CPU of its own. Off for tests that share a machine.
+    pub pin: bool,
+    /// Where clients connect.
+    pub listeners: Vec<ListenerConfig>,
+    /// The admin listener (`/metrics`, `/healthz`, `/readyz`), on loopback.
+    pub admin: Option<SocketAddr>,
+    /// Certificates; `None` where no listener speaks TLS.
+    pub tls: Option<TlsSettings>,
+    /// Open mailboxes, in all (`table_size`).
+    pub table_size: usize,
+    /// After this time without use a mailbox is closed (`cache_interval`).
+    pub cache_interval: Duration,
+    /// How mailboxes are opened.
+    pub open: OpenOptions,
+    /// Threads for what can't be sliced, a shard.
+    pub helpers: usize,
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections of one client address; 0 means any number.
+    pub max_connections_per_address: usize,
+    /// Sessions of one mailbox's user; 0 means any number.
+    pub max_sessions_per_user: usize,
+    /// A client that takes nothing for so long is cut.
+    pub write_timeout: Duration,
+    /// A TLS handshake and a PROXY header must arrive within this time.
+    pub handshake_timeout: Duration,
+    /// How long sessions may go on after the stop began.
+    pub stop_grace: Duration,
+    /// How often the accounts are looked at for changes.
+    pub directory_interval: Duration,
+    /// A WAL larger than this is written back into its database.
+    pub checkpoint_bytes: u64,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            shards: 0,
+            pin: true,
+            listeners: Vec::new(),
+            admin: None,
+            tls: None,
+            table_size: 5000,
+            cache_interval: Duration::from_mins(1),
+            open: OpenOptions {
+                compression_level: Some(6),
+                upgrade: true,
+            },
+            helpers: 2,
+            max_connections: 100_000,
+            max_connections_per_address: 0,
+            max_sessions_per_user: 0,
+            write_timeout: Duration::from_mins(1),
+            handshake_timeout: Duration::from_secs(30),
+            stop_grace: Duration::from_secs(10),
+            directory_interval: Duration::from_secs(2),
+            checkpoint_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Where a protocol listens, and how.
+#[derive(Clone)]
+pub struct ListenerConfig {
+    /// Port 0 takes any; [`crate::Runtime::addresses`] tells which.
+    pub address: SocketAddr,
+    /// What the stream begins with.
+    pub security: Security,
+    /// Whether every connection starts with a PROXY protocol v2 header.
+    pub proxy: bool,
+    /// Which queue of the core its sessions run in.
+    pub class: SessionClass,
+    /// How long the first stage of a session may take: connected and not logged in. `None` for protocols
+    /// that do all their work in it.
+    pub login_timeout: Option<Duration>,
+    pub(crate) service: Arc<dyn BoxedService>,
+}
+
+impl ListenerConfig {
+    /// A listener without encryption at the start, for a client that waits.
+    pub fn new(address: SocketAddr, service: impl Service) -> Self {
+        Self {
+            address,
+            security: Security::Plain,
+            proxy: false,
+            class: SessionClass::Interactive,
+            login_timeout: None,
+            service: boxed(service),
+        }
+    }
+
+    /// Another listener for the same protocol.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr, security: Security) -> Self {
+        Self {
+            address,
+            security,
+            ..self.clone()
+        }
+    }
+}
+
+/// What a stream begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Security {
+    /// Plain text, with `start_tls` where certificates are configured.
+    Plain,
+    /// TLS at once.
+    Tls,
+}
+
+/// Who waits for a listener's sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionClass {
+    /// A person.
+    Interactive,
+    /// Another mail server.
+    Delivery,
+}
+
+/// The accounts, as the runtime sees them. Called on helper threads; may block.
+pub trait Accounts: Send + Sync + 'static {
+    /// The accounts, when they changed since `seen`; `None` when they didn't. Called now and then.
+    fn refresh(&self, seen: Option<&Arc<dyn Directory>>) -> Option<Arc<dyn Directory>>;
+
+    /// Checks who a client is, with the user filter, the credential cache and the log lines.
+    fn login(&self, credentials: &Credentials) -> Result<Login, LoginError>;
+}
+
+impl ListenerConfig {
+    pub(crate) fn needs_tls(&self) -> bool {
+        self.security == Security::Tls
+    }
+}

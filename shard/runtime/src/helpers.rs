@@ -1,0 +1,154 @@
+//! Helper threads of a core, for what can't be sliced; and the way back to the core from any thread.
+
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        mpsc::{self, Receiver, Sender, SyncSender},
+    },
+    task::{Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+use glommio::sync::Semaphore;
+use ringpost_host::CallError;
+
+use crate::{router::Message, shard::Shard, waiters::within, watch::panic_text};
+
+/// Jobs that wait for, or are with, a core's helper threads.
+const MAX_JOBS: usize = 1024;
+/// How long a caller waits for room among them.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The queue to a core's helper threads.
+pub(crate) struct Jobs(SyncSender<Job>);
+
+/// A core's helper threads.
+pub(crate) struct Helpers {
+    jobs: RefCell<Option<SyncSender<Job>>>,
+    room: Rc<Semaphore>,
+}
+
+impl Helpers {
+    /// Starts the threads. Called outside of the executor: inside, they would inherit its one CPU.
+    pub(crate) fn start(shard: usize, threads: usize) -> std::io::Result<Jobs> {
+        let (jobs, receiver) = mpsc::sync_channel::<Job>(MAX_JOBS);
+        // Only helper threads take this lock.
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..threads.max(1) {
+            let receiver = Arc::clone(&receiver);
+            thread::Builder::new()
+                .name(format!("helper-{shard}-{number}"))
+                .spawn(move || help(&receiver))?;
+        }
+        Ok(Jobs(jobs))
+    }
+
+    /// The core's end of the queue to them.
+    pub(crate) fn new(jobs: Jobs) -> Self {
+        Self {
+            jobs: RefCell::new(Some(jobs.0)),
+            room: Rc::new(Semaphore::new(MAX_JOBS as u64)),
+        }
+    }
+
+    /// The threads end when they have done what waits.
+    pub(crate) fn end(&self) {
+        self.jobs.take();
+    }
+
+    /// Jobs that wait or run.
+    pub(crate) fn depth(&self) -> usize {
+        MAX_JOBS.saturating_sub(self.room.available() as usize)
+    }
+}
+
+fn help(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // A job that panics takes its reply with it; the thread goes on, as good as a new one: jobs share
+        // nothing with each other.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+            tracing::error!("a helper's job panicked: {}", panic_text(&*panic));
+        }
+    }
+}
+
+impl Shard {
+    /// Runs `work` on a helper thread.
+    pub(crate) async fn help<R: Send + 'static>(
+        self: &Rc<Self>,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, CallError> {
+        let Some(Ok(permit)) = within(PATIENCE, self.helpers.room.acquire_static_permit(1)).await else {
+            return Err(CallError::Unavailable);
+        };
+        let inbox = Arc::clone(&self.inbox);
+        let answer = self
+            .call(self.id, move |shard, reply| {
+                let job = move || {
+                    let result = catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+                        tracing::error!("a helper's job panicked: {}", panic_text(&*panic));
+                        CallError::Panicked
+                    });
+                    inbox.send(Box::new(move |shard| reply.send(shard, result)));
+                };
+                // Permits keep the queue from being full. A job that is refused all the same, at the very
+                // end, takes its reply with it, and the caller learns that.
+                if let Some(jobs) = &*shard.helpers.jobs.borrow() {
+                    let _ = jobs.try_send(Box::new(job));
+                }
+            })
+            .await;
+        drop(permit);
+        answer
+    }
+}
+
+/// The way to a core from threads that are no cores: helpers, signals, the main thread.
+pub(crate) struct Inbox {
+    sender: Sender<Message>,
+    waker: OnceLock<&'static Waker>,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> (Arc<Self>, Receiver<Message>) {
+        let (sender, receiver) = mpsc::channel();
+        let inbox = Self {
+            sender,
+            waker: OnceLock::new(),
+        };
+        (Arc::new(inbox), receiver)
+    }
+
+    pub(crate) fn send(&self, message: Message) {
+        // Refused only when the core has ended; then nobody waits for it.
+        if self.sender.send(message).is_ok()
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The task that does what comes in. It never ends by itself.
+pub(crate) async fn receive(shard: Rc<Shard>, receiver: Receiver<Message>) {
+    std::future::poll_fn::<(), _>(|context| {
+        // The last reference to a glommio task must not go on another thread: this one stays for ever.
+        shard
+            .inbox
+            .waker
+            .get_or_init(|| Box::leak(Box::new(context.waker().clone())));
+        while let Ok(message) = receiver.try_recv() {
+            message(&shard);
+        }
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,419 @@
+//! The mailboxes that a core has open, and the order of work on them.
+//!
+//! Each mailbox has a queue of jobs, first come first served, and at most one job of it runs: on a coroutine,
+//! in the task queue of its priority. A mailbox is opened by the first job that needs it, and closed when
+//! nobody used it for the cache interval, when the table is full and it is the longest unused, after a panic
+//! in a job, or after a sync that failed.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
+
+use ahash::AHashMap;
+use ringpost_host::{CallError, MailboxRef, Priority};
+use ringpost_mapi::MailboxGuid;
+use ringpost_store::{Event, Mailbox, StoreError};
+
+use crate::{
+    durability::{Waiter, WalSync},
+    operation,
+    shard::Shard,
+    waiters::Waiters,
+    watch::{panic_text, spawn_into},
+};
+
+/// Jobs that may wait for one mailbox; more are refused.
+const MAX_WAITING: usize = 4096;
+/// Of a full table, one in so many is closed at once, so that not every open searches the table.
+const EVICT_SHARE: usize = 16;
+
+/// The table.
+#[derive(Default)]
+pub(crate) struct Mailboxes {
+    slots: RefCell<AHashMap<MailboxGuid, Rc<Slot>>>,
+    /// Slots with work; the stop waits for them.
+    busy: Cell<usize>,
+    idle: Waiters,
+}
+
+struct Slot {
+    guid: MailboxGuid,
+    path: Arc<Path>,
+    /// Away while a job runs.
+    mailbox: RefCell<Option<Box<Mailbox>>>,
+    wal: RefCell<Option<Rc<WalSync>>>,
+    jobs: RefCell<VecDeque<Job>>,
+    running: Cell<bool>,
+    last_used: Cell<Instant>,
+    wal_bytes: Cell<u64>,
+    checkpoint_queued: Cell<bool>,
+    /// A sync failed: what the page cache has of the WAL can't be trusted to be on disk. The next open
+    /// writes all of it into the database before anything else.
+    suspect: Cell<bool>,
+}
+
+struct Job {
+    priority: Priority,
+    kind: JobKind,
+}
+
+enum JobKind {
+    /// Runs `work`, then `done` with what became of it.
+    Work {
+        work: Box<dyn FnOnce(&mut Mailbox)>,
+        done: Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>,
+    },
+    Checkpoint,
+    Close,
+}
+
+/// The way to durability for a job that has just committed.
+pub(crate) struct Wal {
+    slot: Rc<Slot>,
+}
+
+impl Wal {
+    /// Calls `waiter` when everything that the mailbox has committed is on disk.
+    pub(crate) fn when_durable(&self, shard: &Rc<Shard>, waiter: Waiter) {
+        match self.slot.wal() {
+            Ok(Some(wal)) => {
+                let slot = Rc::clone(&self.slot);
+                wal.join(shard, waiter, move |shard| slot.sync_failed(shard));
+            }
+            Ok(None) => waiter(shard, Ok(())),
+            Err(error) => waiter(shard, Err(Arc::new(error))),
+        }
+    }
+}
+
+impl Shard {
+    /// Queues work on a mailbox of this core. `done` is called once, here, also when the work never ran.
+    pub(crate) fn queue_work(
+        self: &Rc<Self>,
+        mailbox: &MailboxRef,
+        priority: Priority,
+        work: Box<dyn FnOnce(&mut Mailbox)>,
+        done: Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>,
+    ) {
+        let slot = self.slot(mailbox);
+        let refused = self.closing.get() || slot.jobs.borrow().len() >= MAX_WAITING;
+        if refused {
+            return done(self, Err(CallError::Unavailable), &Wal { slot });
+        }
+        self.push(
+            &slot,
+            Job {
+                priority,
+                kind: JobKind::Work { work, done },
+            },
+        );
+    }
+
+    fn slot(self: &Rc<Self>, mailbox: &MailboxRef) -> Rc<Slot> {
+        if let Some(slot) = self.mailboxes.slots.borrow().get(&mailbox.guid) {
+            return Rc::clone(slot);
+        }
+        self.evict();
+        let slot = Rc::new(Slot {
+            guid: mailbox.guid,
+            path: Arc::clone(&mailbox.path),
+            mailbox: RefCell::new(None),
+            wal: RefCell::new(None),
+            jobs: RefCell::default(),
+            running: Cell::new(false),
+            last_used: Cell::new(Instant::now()),
+            wal_bytes: Cell::new(0),
+            checkpoint_queued: Cell::new(false),
+            suspect: Cell::new(false),
+        });
+        self.mailboxes
+            .slots
+            .borrow_mut()
+            .insert(mailbox.guid, Rc::clone(&slot));
+        slot
+    }
+
+    fn push(self: &Rc<Self>, slot: &Rc<Slot>, job: Job) {
+        let priority = job.priority;
+        slot.jobs.borrow_mut().push_back(job);
+        if !slot.running.replace(true) {
+            self.mailboxes.busy.set(self.mailboxes.busy.get() + 1);
+            self.start(slot, priority);
+        }
+    }
+
+    fn start(self: &Rc<Self>, slot: &Rc<Slot>, priority: Priority) {
+        let task = run_jobs(Rc::clone(self), Rc::clone(slot), priority);
+        spawn_into(self, self.queues.of(priority), "mailbox", task);
+    }
+
+    /// Closes the longest unused mailboxes when the table is full.
+    fn evict(self: &Rc<Self>) {
+        let limit = (self.config.table_size / self.count).max(1);
+        let mut idle: Vec<Rc<Slot>> = {
+            let slots = self.mailboxes.slots.borrow();
+            if slots.len() < limit {
+                return;
+            }
+            let idle = slots.values().filter(|slot| !slot.running.get());
+            idle.cloned().collect()
+        };
+        idle.sort_by_key(|slot| slot.last_used.get());
+        for slot in idle.iter().take((limit / EVICT_SHARE).max(1)) {
+            self.metrics.evictions.increment();
+            self.close(slot);
+        }
+    }
+
+    fn close(self: &Rc<Self>, slot: &Rc<Slot>) {
+        let job = Job {
+            priority: Priority::Background,
+            kind: JobKind::Close,
+        };
+        self.push(slot, job);
+    }
+
+    /// Closes mailboxes that nobody used for the cache interval. Called now and then.
+    pub(crate) fn close_unused(self: &Rc<Self>) {
+        let slots: Vec<_> = self.mailboxes.slots.borrow().values().cloned().collect();
+        for slot in slots {
+            let unused = slot.last_used.get().elapsed() >= self.config.cache_interval;
+            if unused && !slot.running.get() {
+                self.close(&slot);
+            }
+        }
+    }
+
+    /// Closes all mailboxes; resolves when that is done. No work is taken from now on.
+    pub(crate) async fn close_all(self: &Rc<Self>) {
+        self.closing.set(true);
+        let slots: Vec<_> = self.mailboxes.slots.borrow().values().cloned().collect();
+        for slot in slots {
+            self.close(&slot);
+        }
+        let busy = &self.mailboxes.busy;
+        self.mailboxes.idle.wait(|| (busy.get() == 0).then_some(())).await;
+    }
+
+    /// Mailboxes in the table, and jobs that wait.
+    pub(crate) fn mailbox_counts(&self) -> (usize, usize) {
+        let slots = self.mailboxes.slots.borrow();
+        let waiting = slots.values().map(|slot| slot.jobs.borrow().len()).sum();
+        (slots.len(), waiting)
+    }
+}
+
+/// Runs a mailbox's jobs until none is left, or the next belongs to another task queue.
+async fn run_jobs(shard: Rc<Shard>, slot: Rc<Slot>, priority: Priority) {
+    loop {
+        let next = slot.jobs.borrow().front().map(|job| job.priority);
+        match next {
+            None => break,
+            Some(next) if next != priority => return shard.start(&slot, next),
+            Some(_) => {}
+        }
+        let job = slot.jobs.borrow_mut().pop_front();
+        let Some(job) = job else { break };
+        match job.kind {
+            JobKind::Work { work, done } => slot.work(&shard, work, done).await,
+            JobKind::Checkpoint => slot.checkpoint(&shard).await,
+            JobKind::Close => {
+                slot.close(&shard).await;
+                if slot.jobs.borrow().is_empty() && !slot.suspect.get() {
+                    shard.mailboxes.slots.borrow_mut().remove(&slot.guid);
+                }
+            }
+        }
+    }
+    slot.running.set(false);
+    let busy = &shard.mailboxes.busy;
+    busy.set(busy.get() - 1);
+    if busy.get() == 0 {
+        shard.mailboxes.idle.wake_all();
+    }
+}
+
+/// What a job leaves behind.
+struct Finished {
+    /// `None`: the work panicked, and the mailbox is closed.
+    mailbox: Option<Box<Mailbox>>,
+    events: Vec<Event>,
+    wal_bytes: u64,
+}
+
+impl Slot {
+    async fn work(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        work: Box<dyn FnOnce(&mut Mailbox)>,
+        done: Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>,
+    ) {
+        let wal = Wal {
+            slot: Rc::clone(self),
+        };
+        let mailbox = match self.open(shard).await {
+            Ok(mailbox) => mailbox,
+            Err(error) => return done(shard, Err(error), &wal),
+        };
+        let guid = self.guid;
+        let started = Instant::now();
+        let finished = operation::run(shard, move || {
+            let mut mailbox = mailbox;
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&mut mailbox))) {
+                tracing::error!("an operation on mailbox {guid} panicked: {}", panic_text(&*panic));
+                // Here, not while the stack unwinds: closing writes, and may be suspended.
+                drop(mailbox);
+                return Finished {
+                    mailbox: None,
+                    events: Vec::new(),
+                    wal_bytes: 0,
+                };
+            }
+            Finished {
+                events: mailbox.take_events(),
+                wal_bytes: mailbox.wal_bytes(),
+                mailbox: Some(mailbox),
+            }
+        })
+        .await;
+        shard
+            .metrics
+            .operation_time
+            .borrow_mut()
+            .record(started.elapsed());
+        self.last_used.set(Instant::now());
+        let Ok(Ok(finished)) = finished else {
+            // The mailbox went down with its coroutine: closing it panicked, or there is no memory for a stack.
+            self.forget_open();
+            return done(shard, Err(CallError::Panicked), &wal);
+        };
+        if finished.mailbox.is_none() {
+            shard.metrics.panics.increment();
+            self.forget_open();
+            return done(shard, Err(CallError::Panicked), &wal);
+        }
+        self.mailbox.replace(finished.mailbox);
+        self.wal_bytes.set(finished.wal_bytes);
+        // Before the caller's answer: who asks after its own change must not find an older event queue.
+        shard.publish(self.guid, finished.events);
+        done(shard, Ok(()), &wal);
+        if finished.wal_bytes > shard.config.checkpoint_bytes && !self.checkpoint_queued.replace(true) {
+            self.jobs.borrow_mut().push_back(Job {
+                priority: Priority::Background,
+                kind: JobKind::Checkpoint,
+            });
+        }
+    }
+
+    /// The open mailbox, taken out of the slot.
+    async fn open(self: &Rc<Self>, shard: &Rc<Shard>) -> Result<Box<Mailbox>, CallError> {
+        if let Some(mailbox) = self.mailbox.take() {
+            return Ok(mailbox);
+        }
+        let path = Arc::clone(&self.path);
+        let options = shard.config.open.clone();
+        let suspect = self.suspect.get();
+        let opened = operation::run(shard, move || -> Result<Box<Mailbox>, StoreError> {
+            let mut mailbox = Box::new(Mailbox::open(&path, &options)?);
+            if suspect {
+                mailbox.checkpoint()?;
+            }
+            Ok(mailbox)
+        })
+        .await;
+        match opened {
+            Ok(Ok(Ok(mailbox))) => {
+                self.suspect.set(false);
+                shard.metrics.opens.increment();
+                Ok(mailbox)
+            }
+            Ok(Ok(Err(error))) => {
+                tracing::error!(
+                    "mailbox {} ({}) can't be opened: {error}",
+                    self.guid,
+                    self.path.display()
+                );
+                Err(CallError::Store(error))
+            }
+            Ok(Err(panic)) => {
+                tracing::error!("opening mailbox {} panicked: {}", self.guid, panic_text(&*panic));
+                Err(CallError::Panicked)
+            }
+            Err(error) => {
+                tracing::error!("no stack for an operation: {error}");
+                Err(CallError::Unavailable)
+            }
+        }
+    }
+
+    /// Writes the WAL back into the database.
+    async fn checkpoint(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.checkpoint_queued.set(false);
+        let Some(mailbox) = self.mailbox.take() else {
+            return;
+        };
+        shard.metrics.checkpoints.increment();
+        let result = operation::run(shard, move || {
+            let mut mailbox = mailbox;
+            let result = mailbox.checkpoint();
+            let wal_bytes = mailbox.wal_bytes();
+            (mailbox, result, wal_bytes)
+        })
+        .await;
+        match result {
+            Ok(Ok((mailbox, result, wal_bytes))) => {
+                self.mailbox.replace(Some(mailbox));
+                self.wal_bytes.set(wal_bytes);
+                if let Err(error) = result {
+                    tracing::error!("checkpoint of mailbox {}: {error}", self.guid);
+                }
+            }
+            _ => self.forget_open(),
+        }
+    }
+
+    async fn close(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.wal.take();
+        let Some(mailbox) = self.mailbox.take() else {
+            return;
+        };
+        shard.metrics.closes.increment();
+        if operation::run(shard, move || drop(mailbox)).await.is_err() {
+            tracing::error!("mailbox {} could not be closed in order", self.guid);
+        }
+    }
+
+    fn forget_open(&self) {
+        self.wal.take();
+        self.wal_bytes.set(0);
+    }
+
+    fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
+        let mut wal = self.wal.borrow_mut();
+        if wal.is_none() {
+            *wal = WalSync::open(&wal_path(&self.path))?;
+        }
+        Ok(wal.clone())
+    }
+
+    fn sync_failed(self: &Rc<Self>, shard: &Rc<Shard>) {
+        tracing::error!(
+            "mailbox {}: a change could not be made durable; closing it",
+            self.guid
+        );
+        self.suspect.set(true);
+        shard.close(self);
+    }
+}
+
+/// Where a mailbox's WAL is.
+fn wal_path(mailbox: &Path) -> PathBuf {
+    mailbox.join("exmdb").join("exchange.sqlite3-wal")
+}

@@ -1,0 +1,445 @@
+//! Start, control and stop of all cores, from a thread that is none of them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, ReactorErrorKind};
+use ringpost_directory::Directory;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{
+    config::{Accounts, ListenerConfig, RuntimeConfig},
+    helpers::{self, Helpers, Inbox},
+    router::{self, Message, Wires},
+    session::{self, Limits},
+    shard::{Parts, Shard},
+    sys,
+    tls::{TlsError, TlsMaterial, TlsSettings},
+    waiters::within,
+    watch::spawn_into,
+};
+
+/// Memory for io_uring's registered buffers, a core. The runtime does no direct I/O, so it needs little.
+const IO_MEMORY: usize = 64 * 1024;
+/// Requests that a ring takes at once.
+const RING_DEPTH: usize = 256;
+/// When no queue asks for a shorter time, another queue gets its turn after this.
+const PREEMPT: Duration = Duration::from_millis(2);
+/// Locked memory that glommio insists on.
+const LOCKED_MEMORY: u64 = 512 * 1024;
+/// Connections that wait to be accepted, a core.
+const BACKLOG: i32 = 1024;
+/// How long the cores have to start.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long the closing of all mailboxes may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(60);
+/// What a core needs to answer a request of the control side, beyond what it was given.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Why the runtime could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// io_uring is forbidden or missing.
+    #[error(
+        "io_uring is not available ({0}). ringpost needs Linux 5.8 or newer with io_uring allowed: set \
+         `sysctl kernel.io_uring_disabled=0`, and in a container allow the io_uring system calls in its \
+         seccomp profile (docker: --security-opt seccomp=unconfined)"
+    )]
+    NoIoUring(io::Error),
+    /// Too little memory may be locked.
+    #[error(
+        "only {0} bytes of memory may be locked, {LOCKED_MEMORY} are needed: set `LimitMEMLOCK=64M` in the \
+         systemd unit, `memlock` in /etc/security/limits.conf, or `docker run --ulimit memlock=67108864`"
+    )]
+    LockedMemory(u64),
+    /// A listener's address can't be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Certificates or keys.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A listener wants TLS, and there is no certificate.
+    #[error("the listener on {0} needs a certificate, and none is configured")]
+    NoCertificate(SocketAddr),
+    /// The accounts can't be read.
+    #[error("the directory of accounts can't be read")]
+    NoDirectory,
+    /// A thread ended at once.
+    #[error("core {0} did not start: {1}")]
+    Core(usize, String),
+    /// A thread could not be made.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// All cores of this process. Dropped without [`Self::stop`], they go on until the process ends.
+pub struct Runtime {
+    cores: Vec<ExecutorJoinHandle<()>>,
+    control: Arc<Control>,
+    addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    config: Arc<RuntimeConfig>,
+    tls: Mutex<Option<TlsMaterial>>,
+    /// Dropped to end the thread that looks after the accounts.
+    _refresh: Sender<()>,
+}
+
+/// The way to all cores.
+pub(crate) struct Control {
+    inboxes: Vec<Arc<Inbox>>,
+}
+
+impl Control {
+    /// Has every core do something.
+    fn broadcast(&self, mut message: impl FnMut(usize) -> Message) {
+        for (id, inbox) in self.inboxes.iter().enumerate() {
+            inbox.send(message(id));
+        }
+    }
+
+    /// Has every core do something that takes a while; whether all of them were done in time.
+    fn all<F>(&self, limit: Duration, task: impl Fn(Rc<Shard>) -> F + Clone + Send + 'static) -> bool
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (done, finished) = mpsc::channel();
+        self.broadcast(|_| {
+            let (task, done) = (task.clone(), done.clone());
+            Box::new(move |shard| {
+                let task = task(Rc::clone(shard));
+                spawn_into(shard, shard.queues.interactive, "control", async move {
+                    task.await;
+                    let _ = done.send(());
+                });
+            })
+        });
+        let deadline = Instant::now() + limit;
+        self.inboxes.iter().all(|_| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            finished.recv_timeout(left).is_ok()
+        })
+    }
+}
+
+impl Runtime {
+    /// Starts everything; returns when all cores listen.
+    pub fn start(config: RuntimeConfig, accounts: Arc<dyn Accounts>) -> Result<Self, StartError> {
+        let locked = sys::raise_limit(libc::RLIMIT_MEMLOCK)?;
+        if locked < LOCKED_MEMORY {
+            return Err(StartError::LockedMemory(locked));
+        }
+        sys::raise_limit(libc::RLIMIT_NOFILE)?;
+        let cpus = sys::allowed_cpus()?;
+        let count = if config.shards == 0 {
+            cpus.len().max(1)
+        } else {
+            config.shards
+        };
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|settings| TlsMaterial::load(settings, None))
+            .transpose()?;
+        if let Some(listener) = config
+            .listeners
+            .iter()
+            .find(|listener| listener.needs_tls() && tls.is_none())
+        {
+            return Err(StartError::NoCertificate(listener.address));
+        }
+        let directory = accounts.refresh(None).ok_or(StartError::NoDirectory)?;
+
+        let mut listeners: Vec<Vec<(StdListener, Arc<ListenerConfig>)>> =
+            (0..count).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for listener in &config.listeners {
+            let sockets = listen(listener.address, count)?;
+            addresses.push(local_address(&sockets, listener.address)?);
+            let listener = Arc::new(listener.clone());
+            for (core, socket) in listeners.iter_mut().zip(sockets) {
+                core.push((socket, Arc::clone(&listener)));
+            }
+        }
+        let admin_socket = config.admin.map(|address| listen(address, 1)).transpose()?;
+        let admin = match (&admin_socket, config.admin) {
+            (Some(sockets), Some(address)) => Some(local_address(sockets, address)?),
+            _ => None,
+        };
+        let mut admin_socket = admin_socket.and_then(|mut sockets| sockets.pop());
+
+        let config = Arc::new(config);
+        let limits = Arc::new(Limits::new(
+            config.max_connections,
+            config.max_connections_per_address,
+        ));
+        let mut cores = Vec::new();
+        let mut inboxes = Vec::new();
+        let mut started = Vec::new();
+        for (id, (wires, listeners)) in router::wires(count).into_iter().zip(listeners).enumerate() {
+            let (inbox, receiver) = Inbox::new();
+            inboxes.push(Arc::clone(&inbox));
+            let parts = Parts {
+                id,
+                count,
+                config: Arc::clone(&config),
+                accounts: Arc::clone(&accounts),
+                directory: Arc::clone(&directory),
+                tls: tls.as_ref().map(TlsMaterial::config).transpose()?,
+                jobs: Helpers::start(id, config.helpers)?,
+                inbox,
+                limits: Arc::clone(&limits),
+            };
+            let (ready, is_ready) = mpsc::channel();
+            started.push(is_ready);
+            let core = Core {
+                parts,
+                wires,
+                listeners,
+                admin: admin_socket.take(),
+                receiver,
+                ready,
+            };
+            let placement = match cpus.get(id % cpus.len().max(1)) {
+                Some(cpu) if config.pin => Placement::Fixed(*cpu),
+                _ => Placement::Unbound,
+            };
+            let handle = LocalExecutorBuilder::new(placement)
+                .name("shard")
+                .io_memory(IO_MEMORY)
+                .ring_depth(RING_DEPTH)
+                .preempt_timer(PREEMPT)
+                .spawn(move || core.run())
+                .map_err(|error| start_error(id, error))?;
+            cores.push(handle);
+        }
+        let deadline = Instant::now() + START_LIMIT;
+        for (id, is_ready) in started.into_iter().enumerate() {
+            if is_ready
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+                .is_err()
+            {
+                let core = cores.swap_remove(id);
+                return Err(match core.join() {
+                    Err(error) => start_error(id, error),
+                    Ok(()) => StartError::Core(id, "it ended at once".to_owned()),
+                });
+            }
+        }
+        let control = Arc::new(Control { inboxes });
+        let refresh = refresh_accounts(
+            Arc::clone(&control),
+            accounts,
+            directory,
+            config.directory_interval,
+        )?;
+        Ok(Self {
+            cores,
+            control,
+            addresses,
+            admin,
+            config,
+            tls: Mutex::new(tls),
+            _refresh: refresh,
+        })
+    }
+
+    /// Where the listeners are, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// Whether every core answers in time: what a watchdog wants to know.
+    pub fn is_alive(&self, limit: Duration) -> bool {
+        self.control.all(limit, |_| async {})
+    }
+
+    /// Reads certificates and keys again. Connections go on with what they have; new ones get the new. On an
+    /// error nothing changes.
+    pub fn reload_tls(&self, settings: &TlsSettings) -> Result<(), TlsError> {
+        let mut current = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        let material = TlsMaterial::load(settings, current.as_ref())?;
+        let configs = self
+            .control
+            .inboxes
+            .iter()
+            .map(|_| material.config())
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut configs = configs.into_iter();
+        self.control.broadcast(|_| {
+            let config = configs.next();
+            Box::new(move |shard| {
+                shard.tls.replace(config);
+            })
+        });
+        *current = Some(material);
+        Ok(())
+    }
+
+    /// Writes what every core is doing to the log.
+    pub fn dump_state(&self) {
+        self.control.broadcast(|_| Box::new(|shard| shard.dump_state()));
+    }
+
+    /// Stops in order: no new connections; sessions are told and have the grace; then mailboxes are closed,
+    /// and the cores end. Everything acknowledged is durable already.
+    pub fn stop(self) {
+        let grace = self.config.stop_grace;
+        let quiet = self.control.all(grace + SLACK, move |shard| async move {
+            shard.stop();
+            if within(grace, shard.sessions.none_left()).await.is_none() {
+                tracing::warn!(
+                    "shard {}: {} sessions did not end in time",
+                    shard.id,
+                    shard.sessions.count()
+                );
+            }
+        });
+        if !quiet {
+            tracing::error!("a core does not answer");
+        }
+        let closed = self.control.all(CLOSE_LIMIT + SLACK, |shard| async move {
+            if within(CLOSE_LIMIT, shard.close_all()).await.is_none() {
+                tracing::error!("shard {}: mailboxes could not be closed in time", shard.id);
+            }
+        });
+        self.control.broadcast(|_| Box::new(|shard| shard.end()));
+        for (id, core) in self.cores.into_iter().enumerate() {
+            // One that hangs must not keep the process: what it has acknowledged is on disk.
+            if !closed && !quiet {
+                continue;
+            }
+            if let Err(error) = core.join() {
+                tracing::error!("core {id} ended badly: {error}");
+            }
+        }
+    }
+}
+
+/// What a core's thread starts with.
+struct Core {
+    parts: Parts,
+    wires: Wires,
+    listeners: Vec<(StdListener, Arc<ListenerConfig>)>,
+    admin: Option<StdListener>,
+    receiver: Receiver<Message>,
+    ready: Sender<()>,
+}
+
+impl Core {
+    async fn run(self) {
+        let shard = Shard::new(self.parts);
+        shard.start_router(self.wires);
+        let queues = &shard.queues;
+        let inbox = helpers::receive(Rc::clone(&shard), self.receiver);
+        spawn_into(&shard, queues.interactive, "inbox", inbox);
+        spawn_into(&shard, queues.background, "sweep", Rc::clone(&shard).sweep());
+        for (socket, config) in self.listeners {
+            let task = session::accept(Rc::clone(&shard), socket, config);
+            spawn_into(&shard, queues.interactive, "accept", task);
+        }
+        if let Some(socket) = self.admin {
+            let task = crate::admin::serve(Rc::clone(&shard), socket);
+            spawn_into(&shard, queues.interactive, "admin", task);
+        }
+        let _ = self.ready.send(());
+        shard.ended().await;
+    }
+}
+
+/// A socket a core for one address: the kernel spreads connections over them.
+fn listen(address: SocketAddr, count: usize) -> Result<Vec<StdListener>, StartError> {
+    let mut address = address;
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = listen_once(address).map_err(|source| StartError::Listen { address, source })?;
+        if address.port() == 0 {
+            address = socket
+                .local_addr()
+                .map_err(|source| StartError::Listen { address, source })?;
+        }
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+fn listen_once(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn local_address(sockets: &[StdListener], address: SocketAddr) -> Result<SocketAddr, StartError> {
+    match sockets.first().map(StdListener::local_addr) {
+        Some(Ok(address)) => Ok(address),
+        Some(Err(source)) => Err(StartError::Listen { address, source }),
+        None => Ok(address),
+    }
+}
+
+fn start_error(core: usize, error: GlommioError<()>) -> StartError {
+    if let GlommioError::ReactorError(ReactorErrorKind::MemLockLimit(limit, _)) = error {
+        return StartError::LockedMemory(limit);
+    }
+    match error.raw_os_error() {
+        Some(number @ (libc::ENOSYS | libc::EPERM | libc::EACCES)) => {
+            StartError::NoIoUring(io::Error::from_raw_os_error(number))
+        }
+        Some(libc::ENOMEM) => StartError::LockedMemory(0),
+        _ => StartError::Core(core, error.to_string()),
+    }
+}
+
+/// Looks for changed accounts now and then, on a thread of its own, and tells all cores.
+fn refresh_accounts(
+    control: Arc<Control>,
+    accounts: Arc<dyn Accounts>,
+    directory: Arc<dyn Directory>,
+    interval: Duration,
+) -> io::Result<Sender<()>> {
+    let (end, ended) = mpsc::channel();
+    let mut seen = directory;
+    thread::Builder::new()
+        .name("accounts".to_owned())
+        .spawn(move || {
+            while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(interval) {
+                if let Some(directory) = accounts.refresh(Some(&seen)) {
+                    seen = Arc::clone(&directory);
+                    control.broadcast(|_| {
+                        let directory = Arc::clone(&directory);
+                        Box::new(move |shard| {
+                            shard.directory.replace(directory);
+                        })
+                    });
+                }
+            }
+        })?;
+    Ok(end)
+}

@@ -1,0 +1,305 @@
+//! A client's session from accept to its end, on one core or two.
+
+use std::{
+    collections::hash_map::RandomState,
+    future::Future,
+    hash::BuildHasher,
+    net::IpAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use glommio::net::{TcpListener, TcpStream};
+use ringpost_host::{Connection, MailboxRef, Outcome, Service};
+
+use crate::{
+    config::{ListenerConfig, Security, SessionClass},
+    connection::{Detached, Ends, ShardConnection},
+    host::ShardHost,
+    proxy,
+    shard::Shard,
+    sys,
+    waiters::within,
+    watch::spawn_into,
+};
+
+/// After an accept failed (no descriptors left), so long no other is tried.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Addresses are counted in so many places; two of them may share one.
+const ADDRESS_PLACES: usize = 1 << 16;
+
+type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
+type Accepted = Pin<Box<dyn Future<Output = Next>>>;
+type ServeBoxed = Box<dyn FnOnce(ShardConnection, ShardHost) -> LocalFuture + Send>;
+
+/// A service without its types.
+pub(crate) trait BoxedService: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn busy(&self) -> &'static [u8];
+    fn accept(self: Arc<Self>, connection: ShardConnection, host: ShardHost) -> Accepted;
+}
+
+/// What follows the first stage.
+pub(crate) enum Next {
+    Done(ShardConnection),
+    HandOver {
+        mailbox: MailboxRef,
+        connection: ShardConnection,
+        serve: ServeBoxed,
+    },
+}
+
+pub(crate) fn boxed(service: impl Service) -> Arc<dyn BoxedService> {
+    Arc::new(Boxed(Arc::new(service)))
+}
+
+struct Boxed<S>(Arc<S>);
+
+impl<S: Service> BoxedService for Boxed<S> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        self.0.busy()
+    }
+
+    fn accept(self: Arc<Self>, mut connection: ShardConnection, host: ShardHost) -> Accepted {
+        Box::pin(async move {
+            let service = Arc::clone(&self.0);
+            match service.accept(&mut connection, &host).await {
+                Outcome::Done => Next::Done(connection),
+                Outcome::HandOver { mailbox, state } => Next::HandOver {
+                    mailbox,
+                    connection,
+                    serve: Box::new(move |mut connection, host| {
+                        Box::pin(async move {
+                            service.serve(&mut connection, &host, state).await;
+                            connection.close().await;
+                        })
+                    }),
+                },
+            }
+        })
+    }
+}
+
+/// Counts that all cores share. Nothing waits for them: relaxed atomics, touched once a connection.
+pub(crate) struct Limits {
+    connections: AtomicUsize,
+    max_connections: usize,
+    addresses: Box<[AtomicU32]>,
+    max_per_address: usize,
+    hasher: RandomState,
+}
+
+impl Limits {
+    pub(crate) fn new(max_connections: usize, max_per_address: usize) -> Self {
+        let places = if max_per_address == 0 { 0 } else { ADDRESS_PLACES };
+        Self {
+            connections: AtomicUsize::new(0),
+            max_connections,
+            addresses: (0..places).map(|_| AtomicU32::new(0)).collect(),
+            max_per_address,
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn place(&self, address: IpAddr) -> Option<&AtomicU32> {
+        let hash = self.hasher.hash_one(address) as usize;
+        self.addresses.get(hash % ADDRESS_PLACES)
+    }
+
+    /// Counts a connection, unless that would be too many.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
+        let mut place = Place {
+            limits: Arc::clone(self),
+            address: None,
+        };
+        if self.connections.fetch_add(1, Relaxed) >= self.max_connections {
+            return Err("too many connections");
+        }
+        if let Some(count) = self.place(address) {
+            place.address = Some(address);
+            if count.fetch_add(1, Relaxed) as usize >= self.max_per_address {
+                return Err("too many connections from this address");
+            }
+        }
+        Ok(place)
+    }
+}
+
+/// A connection that is counted, until dropped.
+pub(crate) struct Place {
+    limits: Arc<Limits>,
+    address: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.limits.connections.fetch_sub(1, Relaxed);
+        if let Some(count) = self.address.and_then(|address| self.limits.place(address)) {
+            count.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+/// Accepts until the stop begins.
+pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, config: Arc<ListenerConfig>) {
+    let listener = sys::adopt_listener(listener);
+    loop {
+        let accepted = futures_lite::future::or(async { Some(listener.accept().await) }, async {
+            shard.stopping().await;
+            None
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok(stream)) => start(&shard, &listener, stream, &config),
+            Some(Err(error)) => {
+                shard.metrics.accept_errors.increment();
+                tracing::error!("accept on {}: {error}", config.address);
+                glommio::timer::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn start(shard: &Rc<Shard>, listener: &TcpListener, stream: TcpStream, config: &Arc<ListenerConfig>) {
+    let ends = (|| {
+        let peer = stream.peer_addr().ok()?;
+        let local = stream.local_addr().or_else(|_| listener.local_addr()).ok()?;
+        Some(Ends { peer, local })
+    })();
+    // The client may be gone already.
+    let Some(ends) = ends else { return };
+    let ends = ends.canonical();
+    // Answers go out as they are made; sessions write whole responses.
+    let _ = stream.set_nodelay(true);
+    let connection = ShardConnection::new(stream, ends, Rc::clone(shard));
+    let queue = match config.class {
+        SessionClass::Interactive => shard.queues.interactive,
+        SessionClass::Delivery => shard.queues.delivery,
+    };
+    let task = first_stage(Rc::clone(shard), connection, Arc::clone(config));
+    spawn_into(shard, queue, config.service.name(), task);
+}
+
+impl Ends {
+    /// IPv4 in IPv6's clothes is IPv4.
+    fn canonical(mut self) -> Self {
+        self.peer.set_ip(self.peer.ip().to_canonical());
+        self.local.set_ip(self.local.ip().to_canonical());
+        self
+    }
+}
+
+async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: Arc<ListenerConfig>) {
+    let name = config.service.name();
+    let _counted = shard.sessions.enter(&shard, name);
+    shard.metrics.service(name, |service| service.connections += 1);
+    if config.proxy {
+        let limit = shard.config.handshake_timeout;
+        let header = within(limit, proxy::read_header(&mut connection)).await;
+        match header {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::warn!("{name}: PROXY header from {}: {error}", connection.peer());
+                return;
+            }
+            None => return,
+        }
+    }
+    let place = match shard.limits.enter(connection.peer().ip()) {
+        Ok(place) => place,
+        Err(reason) => {
+            shard.metrics.refused.increment();
+            tracing::warn!("{name}: {} refused: {reason}", connection.peer());
+            // No handshake for it: that is what a flood would want.
+            if config.security == Security::Plain {
+                let _ = connection.write(config.service.busy()).await;
+            }
+            return;
+        }
+    };
+    if config.security == Security::Tls && connection.handshake().await.is_err() {
+        return;
+    }
+    let host = ShardHost::new(Rc::clone(&shard));
+    let accept = Arc::clone(&config.service).accept(connection, host);
+    let next = match config.login_timeout {
+        Some(limit) => within(limit, accept).await,
+        None => Some(accept.await),
+    };
+    match next {
+        None => {
+            shard.metrics.login_timeouts.increment();
+        }
+        Some(Next::Done(connection)) => connection.close().await,
+        Some(Next::HandOver {
+            mailbox,
+            connection,
+            serve,
+        }) => hand_over(&shard, name, mailbox, connection, place, serve),
+    }
+}
+
+/// Moves a session to its mailbox's core.
+fn hand_over(
+    shard: &Rc<Shard>,
+    name: &'static str,
+    mailbox: MailboxRef,
+    connection: ShardConnection,
+    place: Place,
+    serve: ServeBoxed,
+) {
+    let owner = shard.owner_of(mailbox.guid);
+    if owner == shard.id {
+        shard.metrics.stayed.increment();
+        let task = second_stage(Rc::clone(shard), name, mailbox, connection, place, serve);
+        spawn_into(shard, shard.queues.interactive, name, task);
+        return;
+    }
+    shard.metrics.handed_over.increment();
+    let detached: Detached = match connection.detach() {
+        Ok(detached) => detached,
+        Err(error) => {
+            tracing::error!("{name}: a connection can't be moved: {error}");
+            return;
+        }
+    };
+    let take = move |shard: &Rc<Shard>| {
+        let connection = ShardConnection::attach(detached, Rc::clone(shard));
+        let task = second_stage(Rc::clone(shard), name, mailbox, connection, place, serve);
+        spawn_into(shard, shard.queues.interactive, name, task);
+    };
+    // At most as many are under way as there are connections.
+    shard.router.post(owner, Box::new(take));
+}
+
+async fn second_stage(
+    shard: Rc<Shard>,
+    name: &'static str,
+    mailbox: MailboxRef,
+    connection: ShardConnection,
+    place: Place,
+    serve: ServeBoxed,
+) {
+    let _counted = shard.sessions.enter(&shard, name);
+    let Some(_user) = shard.sessions.enter_user(&shard, mailbox.guid) else {
+        shard.metrics.refused.increment();
+        tracing::warn!(
+            "{name}: {} refused: too many sessions of this user",
+            connection.peer()
+        );
+        connection.close().await;
+        return;
+    };
+    shard.metrics.service(name, |service| service.sessions += 1);
+    serve(connection, ShardHost::new(Rc::clone(&shard))).await;
+    drop(place);
+}

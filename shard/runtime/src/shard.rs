@@ -1,0 +1,284 @@
+//! One core's state, and the tasks that every core runs.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    fmt,
+    hash::{BuildHasher, Hash, Hasher},
+    mem::ManuallyDrop,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use ahash::AHashMap;
+use glommio::{Latency, Shares, TaskQueueHandle};
+use ringpost_directory::Directory;
+use ringpost_host::Priority;
+use ringpost_mapi::MailboxGuid;
+use ringpost_vfs::coroutine::StackPool;
+use rustls::ServerConfig;
+
+use crate::{
+    config::{Accounts, RuntimeConfig},
+    events::Events,
+    helpers::{Helpers, Inbox, Jobs},
+    mailboxes::Mailboxes,
+    metrics::Metrics,
+    router::Router,
+    session::Limits,
+    waiters::Waiters,
+};
+
+/// How soon a queue of clients that wait wants the core back.
+const INTERACTIVE_LATENCY: Duration = Duration::from_millis(1);
+/// Shares of a busy core: clients, deliveries, maintenance.
+const SHARES: [usize; 3] = [1000, 500, 100];
+/// How often unused mailboxes are looked for, at least and at most.
+const SWEEP: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+thread_local! {
+    /// Never dropped: what a shard holds must not be taken apart outside of its executor.
+    static CURRENT: OnceCell<ManuallyDrop<Rc<Shard>>> = const { OnceCell::new() };
+}
+
+/// The shard of this thread, if it is a core.
+pub(crate) fn current() -> Option<Rc<Shard>> {
+    let shard = CURRENT.try_with(|shard| shard.get().map(|shard| Rc::clone(shard)));
+    shard.ok().flatten()
+}
+
+/// One core.
+pub(crate) struct Shard {
+    pub(crate) id: usize,
+    pub(crate) count: usize,
+    pub(crate) config: Arc<RuntimeConfig>,
+    pub(crate) accounts: Arc<dyn Accounts>,
+    pub(crate) directory: RefCell<Arc<dyn Directory>>,
+    pub(crate) tls: RefCell<Option<Arc<ServerConfig>>>,
+    pub(crate) queues: Queues,
+    pub(crate) router: Router,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) events: Events,
+    pub(crate) stacks: StackPool,
+    pub(crate) helpers: Helpers,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) sessions: Sessions,
+    pub(crate) metrics: Metrics,
+    /// No more work on mailboxes is taken.
+    pub(crate) closing: Cell<bool>,
+    stopping: Cell<bool>,
+    ended: Cell<bool>,
+    stop_waiters: Waiters,
+}
+
+/// What [`Shard::new`] needs from outside.
+pub(crate) struct Parts {
+    pub(crate) id: usize,
+    pub(crate) count: usize,
+    pub(crate) config: Arc<RuntimeConfig>,
+    pub(crate) accounts: Arc<dyn Accounts>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) jobs: Jobs,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) limits: Arc<Limits>,
+}
+
+impl Shard {
+    /// The shard of this thread, inside its executor.
+    pub(crate) fn new(parts: Parts) -> Rc<Self> {
+        let shard = Rc::new(Self {
+            id: parts.id,
+            count: parts.count,
+            config: parts.config,
+            accounts: parts.accounts,
+            directory: RefCell::new(parts.directory),
+            tls: RefCell::new(parts.tls),
+            queues: Queues::create(),
+            router: Router::new(parts.count),
+            mailboxes: Mailboxes::default(),
+            events: Events::default(),
+            stacks: StackPool::default(),
+            helpers: Helpers::new(parts.jobs),
+            inbox: parts.inbox,
+            limits: parts.limits,
+            sessions: Sessions::default(),
+            metrics: Metrics::default(),
+            closing: Cell::new(false),
+            stopping: Cell::new(false),
+            ended: Cell::new(false),
+            stop_waiters: Waiters::default(),
+        });
+        CURRENT.with(|current| {
+            current.get_or_init(|| ManuallyDrop::new(Rc::clone(&shard)));
+        });
+        shard
+    }
+
+    /// The core that owns a mailbox.
+    pub(crate) fn owner_of(&self, guid: MailboxGuid) -> usize {
+        shard_of(guid, self.count)
+    }
+
+    /// The sessions are told to end, and the listeners close.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.stop_waiters.wake_all();
+    }
+
+    /// Resolves when the stop has begun.
+    pub(crate) async fn stopping(&self) {
+        self.stop_waiters.wait(|| self.stopping.get().then_some(())).await;
+    }
+
+    /// The executor may end.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+        self.helpers.end();
+        self.stop_waiters.wake_all();
+    }
+
+    /// Resolves when the executor may end.
+    pub(crate) async fn ended(&self) {
+        self.stop_waiters.wait(|| self.ended.get().then_some(())).await;
+    }
+
+    /// Closes unused mailboxes for ever.
+    pub(crate) async fn sweep(self: Rc<Self>) {
+        let pause = (self.config.cache_interval / 4).clamp(SWEEP.0, SWEEP.1);
+        loop {
+            glommio::timer::sleep(pause).await;
+            self.close_unused();
+        }
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The core that owns a mailbox, of `count`. The same in every process: the seed is fixed.
+pub fn shard_of(guid: MailboxGuid, count: usize) -> usize {
+    const SEEDS: [u64; 4] = [
+        0x243f_6a88_85a3_08d3,
+        0x1319_8a2e_0370_7344,
+        0xa409_3822_299f_31d0,
+        0x082e_fa98_ec4e_6c89,
+    ];
+    let state = ahash::RandomState::with_seeds(SEEDS[0], SEEDS[1], SEEDS[2], SEEDS[3]);
+    let mut hasher = state.build_hasher();
+    guid.hash(&mut hasher);
+    (hasher.finish() % count as u64) as usize
+}
+
+/// A core's task queues.
+pub(crate) struct Queues {
+    pub(crate) interactive: TaskQueueHandle,
+    pub(crate) delivery: TaskQueueHandle,
+    pub(crate) background: TaskQueueHandle,
+}
+
+impl Queues {
+    fn create() -> Self {
+        let executor = glommio::executor();
+        let create =
+            |shares, latency, name| executor.create_task_queue(Shares::Static(shares), latency, name);
+        Self {
+            interactive: create(SHARES[0], Latency::Matters(INTERACTIVE_LATENCY), "interactive"),
+            delivery: create(SHARES[1], Latency::NotImportant, "delivery"),
+            background: create(SHARES[2], Latency::NotImportant, "background"),
+        }
+    }
+
+    pub(crate) fn of(&self, priority: Priority) -> TaskQueueHandle {
+        match priority {
+            Priority::Interactive => self.interactive,
+            Priority::Delivery => self.delivery,
+            Priority::Background => self.background,
+        }
+    }
+}
+
+/// The sessions of this core.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    count: Cell<usize>,
+    users: RefCell<AHashMap<MailboxGuid, usize>>,
+    none: Waiters,
+}
+
+/// A session that is counted, until dropped.
+pub(crate) struct Counted {
+    shard: Rc<Shard>,
+    name: &'static str,
+}
+
+/// A user's session that is counted, until dropped.
+pub(crate) struct CountedUser {
+    shard: Rc<Shard>,
+    guid: MailboxGuid,
+}
+
+impl Sessions {
+    pub(crate) fn enter(&self, shard: &Rc<Shard>, name: &'static str) -> Counted {
+        self.count.set(self.count.get() + 1);
+        shard.metrics.service(name, |service| service.open += 1);
+        Counted {
+            shard: Rc::clone(shard),
+            name,
+        }
+    }
+
+    /// `None`: the user has too many sessions.
+    pub(crate) fn enter_user(&self, shard: &Rc<Shard>, guid: MailboxGuid) -> Option<CountedUser> {
+        let mut users = self.users.borrow_mut();
+        let count = users.entry(guid).or_default();
+        let max = shard.config.max_sessions_per_user;
+        if max != 0 && *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(CountedUser {
+            shard: Rc::clone(shard),
+            guid,
+        })
+    }
+
+    /// Open connections.
+    pub(crate) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Resolves when no session is left.
+    pub(crate) async fn none_left(&self) {
+        self.none.wait(|| (self.count.get() == 0).then_some(())).await;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let sessions = &self.shard.sessions;
+        sessions.count.set(sessions.count.get() - 1);
+        self.shard.metrics.service(self.name, |service| service.open -= 1);
+        if sessions.count.get() == 0 {
+            sessions.none.wake_all();
+        }
+    }
+}
+
+impl Drop for CountedUser {
+    fn drop(&mut self) {
+        let mut users = self.shard.sessions.users.borrow_mut();
+        if let Some(count) = users.get_mut(&self.guid) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.guid);
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The few calls where descriptors change hands between this crate and glommio.
+#![allow(unsafe_code)] // `FromRawFd` is unsafe; each use says who owns the descriptor.
+
+use std::{
+    cell::RefCell,
+    io,
+    mem::ManuallyDrop,
+    net::TcpListener as StdListener,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    rc::Rc,
+};
+
+use glommio::{
+    io::{BufferedFile, ReadResult},
+    net::{TcpListener, TcpStream},
+};
+
+/// A file that glommio may read and sync, and must not close.
+type Borrowed = Rc<ManuallyDrop<BufferedFile>>;
+
+thread_local! {
+    /// By descriptor. glommio keeps nothing about the file itself in them, so an entry stays good when its
+    /// number is used again; and there are never more than open descriptors.
+    static FILES: RefCell<Vec<Option<Borrowed>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `fdatasync` by io_uring. The caller keeps the descriptor open until this returns.
+pub(crate) async fn fdatasync(fd: RawFd) -> io::Result<()> {
+    borrowed(fd).fdatasync().await.map_err(into_io)
+}
+
+/// Reads by io_uring. The caller keeps the descriptor open until this returns.
+pub(crate) async fn read(fd: RawFd, offset: u64, length: usize) -> io::Result<ReadResult> {
+    borrowed(fd).read_at(offset, length).await.map_err(into_io)
+}
+
+fn borrowed(fd: RawFd) -> Borrowed {
+    FILES.with_borrow_mut(|files| {
+        let index = fd as usize;
+        if files.len() <= index {
+            files.resize(index + 1, None);
+        }
+        let entry = files[index].get_or_insert_with(|| {
+            // SAFETY: the value is never dropped, so it never closes the descriptor, which stays its
+            // owner's. Used after the owner closed it, the kernel refuses it or reads another file's
+            // bytes into a buffer of glommio's: wrong at worst, never unsound.
+            Rc::new(ManuallyDrop::new(unsafe { BufferedFile::from_raw_fd(fd) }))
+        });
+        Rc::clone(entry)
+    })
+}
+
+/// A listener bound elsewhere becomes this executor's.
+pub(crate) fn adopt_listener(listener: StdListener) -> TcpListener {
+    // SAFETY: the descriptor is open and handed over.
+    unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) }
+}
+
+/// A connection from another executor becomes this one's.
+pub(crate) fn adopt_stream(fd: OwnedFd) -> TcpStream {
+    // SAFETY: the descriptor is open and handed over.
+    unsafe { TcpStream::from_raw_fd(fd.into_raw_fd()) }
+}
+
+/// A second descriptor of the connection, which may go to another executor. The stream's own can't: io_uring
+/// still polls it here.
+pub(crate) fn duplicate(stream: &TcpStream) -> io::Result<OwnedFd> {
+    // SAFETY: the stream keeps the descriptor open during this call.
+    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }.try_clone_to_owned()
+}
+
+/// `fsync` for a descriptor that somebody else keeps open until this returns.
+pub(crate) fn duplicate_raw(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the suspended operation that asks for the sync keeps the descriptor open meanwhile.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
+/// The error with its number: glommio's own conversion replaces it by a text.
+pub(crate) fn into_io<T>(error: glommio::GlommioError<T>) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => error.into(),
+    }
+}
+
+/// The CPUs that this process may use, in order.
+pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: an all-zero set is an empty one.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is ours, and its size is told.
+    let failed = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the number is inside the set.
+    let allowed = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &set) };
+    Ok((0..libc::CPU_SETSIZE as usize).filter(allowed).collect())
+}
+
+/// Raises a soft limit to the hard one; returns what it is then.
+pub(crate) fn raise_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure is ours.
+    if unsafe { libc::getrlimit(resource, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: as above.
+        if unsafe { libc::setrlimit(resource, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}

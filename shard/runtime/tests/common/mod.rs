@@ -1,0 +1,279 @@
+//! What the integration tests share: accounts, an echo protocol, a client.
+#![allow(dead_code, unreachable_pub, missing_docs)] // Each test file uses its part.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use ringpost_directory::{Account, Directory, Domain};
+use ringpost_host::{
+    Connection, Credentials, Host, Login, LoginError, MailboxRef, Outcome, Priority, Service,
+};
+use ringpost_mapi::MailboxGuid;
+use ringpost_shard::{Accounts, ListenerConfig, Runtime, RuntimeConfig};
+use ringpost_store::{CreateOptions, Mailbox, MailboxKind};
+
+/// No accounts; logins succeed with the password `demo`, for mailbox folders below `root`.
+pub struct TestAccounts {
+    pub root: std::path::PathBuf,
+}
+
+impl Accounts for TestAccounts {
+    fn refresh(&self, seen: Option<&Arc<dyn Directory>>) -> Option<Arc<dyn Directory>> {
+        seen.is_none().then(|| Arc::new(Nobody) as Arc<dyn Directory>)
+    }
+
+    fn login(&self, credentials: &Credentials) -> Result<Login, LoginError> {
+        if credentials.password != "demo" {
+            return Err(LoginError::Invalid);
+        }
+        Ok(Login {
+            username: credentials.login.clone(),
+            effective: credentials.login.clone(),
+            mailbox: mailbox(&self.root, credentials.login.parse().unwrap_or(0)),
+            locale: "en".to_owned(),
+        })
+    }
+}
+
+pub struct Nobody;
+
+impl Directory for Nobody {
+    fn account(&self, _: &str) -> Option<Arc<Account>> {
+        None
+    }
+    fn domain(&self, _: &str) -> Option<Arc<Domain>> {
+        None
+    }
+    fn members(&self, _: &Account) -> Vec<String> {
+        Vec::new()
+    }
+    fn may_send_to(&self, _: &Account, _: &str) -> bool {
+        false
+    }
+    fn mailboxes(&self) -> Vec<Arc<Account>> {
+        Vec::new()
+    }
+}
+
+/// Number `n` below `root`.
+pub fn mailbox(root: &Path, n: u8) -> MailboxRef {
+    let guid: ringpost_mapi::Guid = format!("00000000-0000-0000-0000-0000000000{n:02x}")
+        .parse()
+        .unwrap();
+    MailboxRef {
+        guid: MailboxGuid(guid),
+        path: root.join(n.to_string()).into(),
+    }
+}
+
+/// Makes mailboxes `0..count` below `root`.
+pub fn create_mailboxes(root: &Path, count: u8) {
+    for n in 0..count {
+        let mailbox = mailbox(root, n);
+        let options = CreateOptions {
+            kind: MailboxKind::Private,
+            guid: mailbox.guid,
+            locale: "en".to_owned(),
+        };
+        // Until the store makes databases, its operations are what the tests bring themselves.
+        if Mailbox::create(&mailbox.path, &options).is_err() {
+            std::fs::create_dir_all(mailbox.path.join("exmdb")).unwrap();
+        }
+    }
+}
+
+/// Lines: `login N demo` hands over to mailbox N, `starttls`, `whoami`, `panic`, `slow`, anything else comes back.
+pub struct Echo;
+
+pub struct LoggedIn {
+    login: Login,
+    buffer: Vec<u8>,
+}
+
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Service for Echo {
+    type State = LoggedIn;
+
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        b"busy\r\n"
+    }
+
+    async fn accept<C: Connection, H: Host>(&self, connection: &mut C, host: &H) -> Outcome<LoggedIn> {
+        let mut buffer = Vec::new();
+        if connection.write(b"hello\r\n").await.is_err() {
+            return Outcome::Done;
+        }
+        while let Some(line) = read_line(connection, host, &mut buffer).await {
+            let words: Vec<_> = line.split(' ').collect();
+            let answer = match words[..] {
+                ["login", login, password] => {
+                    let credentials = Credentials {
+                        login: login.to_owned(),
+                        password: password.to_owned(),
+                        service: "echo",
+                        peer: connection.peer(),
+                    };
+                    match host.login(credentials).await {
+                        Ok(login) => {
+                            return Outcome::HandOver {
+                                mailbox: login.mailbox.clone(),
+                                state: LoggedIn { login, buffer },
+                            };
+                        }
+                        Err(error) => error.to_string(),
+                    }
+                }
+                ["starttls"] => {
+                    buffer.clear();
+                    let _ = connection.write(b"go\r\n").await;
+                    if connection.start_tls().await.is_err() {
+                        return Outcome::Done;
+                    }
+                    continue;
+                }
+                ["peer"] => format!("{} {}", connection.peer(), connection.local()),
+                ["panic"] => panic!("on purpose"),
+                _ => line,
+            };
+            if connection
+                .write(format!("{answer}\r\n").as_bytes())
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        Outcome::Done
+    }
+
+    async fn serve<C: Connection, H: Host>(&self, connection: &mut C, host: &H, state: LoggedIn) {
+        let LoggedIn { login, mut buffer } = state;
+        let welcome = format!("welcome {} tls={}\r\n", login.username, connection.is_tls());
+        let _ = connection.write(welcome.as_bytes()).await;
+        while let Some(line) = read_line(connection, host, &mut buffer).await {
+            let answer = match line.as_str() {
+                "panic" => {
+                    let result = host
+                        .mailbox(&login.mailbox, Priority::Interactive, |_| -> Result<(), _> {
+                            panic!("on purpose")
+                        })
+                        .await;
+                    result.map_or_else(|error| error.to_string(), |()| "no panic".to_owned())
+                }
+                "path" => {
+                    let result = host
+                        .mailbox_durable(&login.mailbox, Priority::Interactive, |mailbox| {
+                            Ok(mailbox.directory().display().to_string())
+                        })
+                        .await;
+                    result.unwrap_or_else(|error| error.to_string())
+                }
+                "quit" => break,
+                line => line.to_owned(),
+            };
+            if connection
+                .write(format!("{answer}\r\n").as_bytes())
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+    }
+}
+
+async fn read_line<C: Connection, H: Host>(
+    connection: &mut C,
+    host: &H,
+    buffer: &mut Vec<u8>,
+) -> Option<String> {
+    loop {
+        if let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = buffer.drain(..=end).collect();
+            return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        let read = futures_lite::future::or(async { Some(connection.read(buffer, TIMEOUT).await) }, async {
+            host.stopping().await;
+            None
+        });
+        match read.await {
+            Some(Ok(1..)) => {}
+            Some(_) => return None,
+            None => {
+                let _ = connection.write(b"bye\r\n").await;
+                return None;
+            }
+        }
+    }
+}
+
+pub fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+pub fn config(shards: usize) -> RuntimeConfig {
+    RuntimeConfig {
+        shards,
+        pin: false,
+        listeners: vec![ListenerConfig::new(any_port(), Echo)],
+        stop_grace: Duration::from_secs(5),
+        ..RuntimeConfig::default()
+    }
+}
+
+pub fn start(config: RuntimeConfig, root: &Path) -> Runtime {
+    Runtime::start(
+        config,
+        Arc::new(TestAccounts {
+            root: root.to_owned(),
+        }),
+    )
+    .unwrap()
+}
+
+/// A blocking client that speaks lines.
+pub struct Client<S: Read + Write> {
+    pub stream: BufReader<S>,
+}
+
+pub fn connect(address: SocketAddr) -> Client<TcpStream> {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+    Client {
+        stream: BufReader::new(stream),
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub fn send(&mut self, line: &str) {
+        self.stream
+            .get_mut()
+            .write_all(format!("{line}\r\n").as_bytes())
+            .unwrap();
+    }
+
+    /// `None`: the connection has ended.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(line.trim_end().to_owned()),
+        }
+    }
+
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(line);
+        self.line().unwrap_or_else(|| panic!("no answer to {line:?}"))
+    }
+}

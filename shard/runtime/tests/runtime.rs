@@ -1,0 +1,209 @@
+//! The runtime from outside: sockets, several cores, the stop.
+
+mod common;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use common::{Client, config, connect, create_mailboxes, start};
+use ringpost_shard::RuntimeConfig;
+
+#[test]
+fn echo_works_on_any_number_of_cores() {
+    for shards in [1, 2, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = start(config(shards), folder.path());
+        let address = runtime.addresses()[0];
+        let mut clients: Vec<_> = (0..20).map(|_| connect(address)).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.line().as_deref(), Some("hello"));
+            assert_eq!(client.ask(&format!("line {number}")), format!("line {number}"));
+        }
+        assert!(runtime.is_alive(Duration::from_secs(5)));
+        drop(clients);
+        runtime.stop();
+    }
+}
+
+#[test]
+fn a_session_moves_to_its_mailboxs_core_with_what_was_pipelined() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 4);
+    for shards in [1, 2, 4] {
+        let runtime = start(config(shards), folder.path());
+        let address = runtime.addresses()[0];
+        for round in 0..16_u8 {
+            let n = round % 4;
+            let mut client = connect(address);
+            client.send(&format!("login {n} demo\r\nfirst\r\npath"));
+            let expected = [
+                "hello".to_owned(),
+                format!("welcome {n} tls=false"),
+                "first".to_owned(),
+                folder.path().join(n.to_string()).display().to_string(),
+            ];
+            for line in expected {
+                assert_eq!(client.line(), Some(line));
+            }
+        }
+        runtime.stop();
+    }
+}
+
+#[test]
+fn a_wrong_password_does_not_log_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(config(2), folder.path());
+    let mut client = connect(runtime.addresses()[0]);
+    client.line();
+    assert_eq!(client.ask("login 1 guess"), "invalid credentials");
+    assert_eq!(client.ask("still here"), "still here");
+    runtime.stop();
+}
+
+#[test]
+fn a_panic_ends_one_session_or_one_operation_only() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 2);
+    let runtime = start(config(1), folder.path());
+    let address = runtime.addresses()[0];
+    let mut bystander = connect(address);
+    bystander.line();
+    let mut victim = connect(address);
+    victim.line();
+    victim.send("panic");
+    assert_eq!(victim.line(), None);
+    let mut user = connect(address);
+    user.line();
+    user.ask("login 1 demo");
+    assert_eq!(user.ask("panic"), "internal error");
+    assert!(user.ask("path").ends_with("/1"), "the mailbox is opened again");
+    assert_eq!(bystander.ask("fine"), "fine");
+    runtime.stop();
+}
+
+#[test]
+fn the_stop_tells_sessions_and_waits_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 4);
+    let runtime = start(config(2), folder.path());
+    let address = runtime.addresses()[0];
+    let mut clients: Vec<_> = (0..8).map(|_| connect(address)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.line();
+        if n % 2 == 0 {
+            client.ask(&format!("login {} demo", n / 2));
+            client.ask("path");
+        }
+    }
+    let begun = Instant::now();
+    runtime.stop();
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "the grace was not needed"
+    );
+    for mut client in clients {
+        assert_eq!(client.line().as_deref(), Some("bye"));
+        assert_eq!(client.line(), None);
+    }
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn connections_over_the_limits_are_refused_and_others_served() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 2);
+    let limited = RuntimeConfig {
+        max_connections: 3,
+        max_sessions_per_user: 1,
+        ..config(2)
+    };
+    let runtime = start(limited, folder.path());
+    let address = runtime.addresses()[0];
+    let mut inside: Vec<_> = (0..3).map(|_| connect(address)).collect();
+    for client in &mut inside {
+        assert_eq!(client.line().as_deref(), Some("hello"));
+    }
+    let mut outside = connect(address);
+    assert_eq!(outside.line().as_deref(), Some("busy"));
+    assert_eq!(outside.line(), None);
+
+    assert_eq!(inside[0].ask("login 1 demo"), "welcome 1 tls=false");
+    inside[1].send("login 1 demo");
+    assert_eq!(inside[1].line(), None, "a user's second session");
+    assert_eq!(inside[2].ask("on"), "on");
+    wait_for(address, |client| client.line().as_deref() == Some("hello"));
+    runtime.stop();
+}
+
+#[test]
+fn connections_of_one_address_are_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    let limited = RuntimeConfig {
+        max_connections_per_address: 2,
+        ..config(2)
+    };
+    let runtime = start(limited, folder.path());
+    let address = runtime.addresses()[0];
+    let mut first = connect(address);
+    let mut second = connect(address);
+    assert_eq!(first.line().as_deref(), Some("hello"));
+    assert_eq!(second.line().as_deref(), Some("hello"));
+    assert_eq!(connect(address).line().as_deref(), Some("busy"));
+    drop(first);
+    wait_for(address, |client| client.line().as_deref() == Some("hello"));
+    runtime.stop();
+}
+
+#[test]
+fn a_client_that_does_not_log_in_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hasty = config(1);
+    hasty.listeners[0].login_timeout = Some(Duration::from_millis(200));
+    let runtime = start(hasty, folder.path());
+    let mut client = connect(runtime.addresses()[0]);
+    client.line();
+    assert_eq!(client.line(), None);
+    runtime.stop();
+}
+
+#[test]
+fn many_clients_at_once_are_all_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 8);
+    let runtime = start(config(2), folder.path());
+    let address = runtime.addresses()[0];
+    let root = Arc::new(folder.path().to_owned());
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            let root = Arc::clone(&root);
+            std::thread::spawn(move || {
+                let mut client = connect(address);
+                client.line();
+                client.ask(&format!("login {n} demo"));
+                let path = root.join(n.to_string()).display().to_string();
+                for _ in 0..100 {
+                    client.send("path\r\npath\r\npath");
+                    for _ in 0..3 {
+                        assert_eq!(client.line().as_ref(), Some(&path));
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    runtime.stop();
+}
+
+/// Tries until a connection does what is wanted: counts fall a moment after the other side's close.
+fn wait_for(address: std::net::SocketAddr, wanted: impl Fn(&mut Client<std::net::TcpStream>) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !wanted(&mut connect(address)) {
+        assert!(Instant::now() < deadline, "not within 5 seconds");
+        std::thread::yield_now();
+    }
+}
