@@ -264,7 +264,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 login::id(self.settings, &mut self.out);
                 Ok(Reply::ok("ID completed"))
             }
-            Body::Enable(names) => self.enable(&names).await,
+            Body::Enable(names) => Ok(self.enable(&names)),
             Body::Select(select) => self.select(select).await,
             Body::Create(name) => self.create(name).await,
             Body::Delete(name) => self.delete(name).await,
@@ -308,7 +308,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
     }
 
-    async fn enable(&mut self, names: &[&str]) -> Result<Reply, Failure> {
+    fn enable(&mut self, names: &[&str]) -> Reply {
         self.out.extend_from_slice(b"* ENABLED");
         for name in names {
             match name.to_ascii_uppercase().as_str() {
@@ -321,7 +321,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             put!(self.out, " {name}");
         }
         self.out.extend_from_slice(b"\r\n");
-        Ok(Reply::ok("ENABLE completed"))
+        Reply::ok("ENABLE completed")
     }
 
     async fn compress(&mut self, tag: &str) -> Result<Reply, Failure> {
