@@ -71,8 +71,13 @@ pub(crate) fn mailbox(out: &mut Vec<u8>, name: &str, utf8: bool) {
 /// `flag-list`
 pub(crate) fn flags(out: &mut Vec<u8>, flags: Flags, keywords: &[String], recent: bool) {
     out.push(b'(');
-    let system = FLAG_NAMES.iter().filter(|(flag, _)| flags.contains(*flag)).map(|&(_, name)| name);
-    let all = system.chain(recent.then_some("\\Recent")).chain(keywords.iter().map(String::as_str));
+    let system = FLAG_NAMES
+        .iter()
+        .filter(|(flag, _)| flags.contains(*flag))
+        .map(|&(_, name)| name);
+    let all = system
+        .chain(recent.then_some("\\Recent"))
+        .chain(keywords.iter().map(String::as_str));
     for (index, name) in all.enumerate() {
         if index > 0 {
             out.push(b' ');
@@ -87,7 +92,10 @@ pub(crate) fn flags(out: &mut Vec<u8>, flags: Flags, keywords: &[String], recent
 pub(crate) fn parse_flags(names: &[String]) -> Option<(Flags, Vec<String>)> {
     let (mut flags, mut keywords) = (Flags::empty(), Vec::<String>::new());
     for name in names {
-        if let Some((flag, _)) = FLAG_NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)) {
+        if let Some((flag, _)) = FLAG_NAMES
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(name))
+        {
             flags |= *flag;
         } else if name.starts_with('\\') {
             return None;
@@ -128,7 +136,10 @@ mod tests {
         assert_eq!(written(|o| string(o, "ü".as_bytes(), false)), "{2}\r\nü");
         assert_eq!(written(|o| string(o, "ü".as_bytes(), true)), "\"ü\"");
         assert_eq!(written(|o| string(o, b"a\r\nb\0", true)), "{5}\r\na\r\nb ");
-        assert_eq!(written(|o| string(o, &[b'x'; QUOTED_BYTES + 1], true))[..8], *"{4097}\r\n");
+        assert_eq!(
+            written(|o| string(o, &[b'x'; QUOTED_BYTES + 1], true))[..8],
+            *"{4097}\r\n"
+        );
         assert_eq!(written(|o| nstring(o, None, true)), "NIL");
         assert_eq!(written(|o| mailbox(o, "Entwürfe", false)), "Entw&APw-rfe");
         assert_eq!(written(|o| mailbox(o, "Sent Items", false)), "\"Sent Items\"");
@@ -140,7 +151,10 @@ mod tests {
     fn flag_lists() {
         let names = ["\\seen", "$forwarded", "Work", "work"].map(str::to_owned);
         let (flags, keywords) = parse_flags(&names).unwrap();
-        assert_eq!(written(|o| super::flags(o, flags, &keywords, true)), "(\\Seen $Forwarded \\Recent Work)");
+        assert_eq!(
+            written(|o| super::flags(o, flags, &keywords, true)),
+            "(\\Seen $Forwarded \\Recent Work)"
+        );
         assert_eq!(parse_flags(&["\\Recent".to_owned()]), None);
     }
 }

@@ -17,9 +17,14 @@ pub(crate) fn envelope(out: &mut Vec<u8>, envelope: &Envelope, utf8: bool) {
     nstring(out, envelope.date.as_deref(), utf8);
     out.push(b' ');
     nstring(out, envelope.subject.as_deref(), utf8);
-    for list in
-        [&envelope.from, &envelope.sender, &envelope.reply_to, &envelope.to, &envelope.cc, &envelope.bcc]
-    {
+    for list in [
+        &envelope.from,
+        &envelope.sender,
+        &envelope.reply_to,
+        &envelope.to,
+        &envelope.cc,
+        &envelope.bcc,
+    ] {
         out.push(b' ');
         addresses(out, list, utf8);
     }
@@ -176,7 +181,12 @@ pub(crate) fn find_part<'a>(structure: &'a Structure, path: &[u32]) -> Option<&'
 
 /// The bytes of a section in the source of `size` bytes; `None` where the message has no such section. For
 /// HEADER.FIELDS it is the whole header.
-pub(crate) fn section(structure: &Structure, path: &[u32], text: &SectionText, size: u64) -> Option<Range<u64>> {
+pub(crate) fn section(
+    structure: &Structure,
+    path: &[u32],
+    text: &SectionText,
+    size: u64,
+) -> Option<Range<u64>> {
     let range = if path.is_empty() {
         match text {
             SectionText::All => 0..size,
@@ -204,7 +214,12 @@ mod tests {
     use super::*;
 
     fn text_part(body: Range<u64>) -> Part {
-        Part { body, media_type: b"text".to_vec(), media_subtype: b"plain".to_vec(), ..Part::default() }
+        Part {
+            body,
+            media_type: b"text".to_vec(),
+            media_subtype: b"plain".to_vec(),
+            ..Part::default()
+        }
     }
 
     fn example() -> Structure {
@@ -252,9 +267,12 @@ mod tests {
         assert_eq!(find(&[3], SectionText::Header), Some(40..50));
         assert_eq!(find(&[3], SectionText::Text), Some(50..80));
         assert_eq!(find(&[3, 2], SectionText::All), Some(62..70));
-        for (path, text) in
-            [(&[4][..], SectionText::All), (&[1, 1], SectionText::All), (&[1], SectionText::Header), (&[3, 3], SectionText::All)]
-        {
+        for (path, text) in [
+            (&[4][..], SectionText::All),
+            (&[1, 1], SectionText::All),
+            (&[1], SectionText::Header),
+            (&[3, 3], SectionText::All),
+        ] {
             assert_eq!(find(path, text), None, "{path:?}");
         }
         assert_eq!(section(&structure, &[], &SectionText::Text, 50), Some(10..50));
@@ -262,7 +280,10 @@ mod tests {
 
     #[test]
     fn a_message_of_one_part_has_part_one() {
-        let single = Structure { root: text_part(5..9), ..Structure::default() };
+        let single = Structure {
+            root: text_part(5..9),
+            ..Structure::default()
+        };
         assert_eq!(section(&single, &[1], &SectionText::All, 9), Some(5..9));
         assert_eq!(section(&single, &[1, 1], &SectionText::All, 9), None);
         assert_eq!(section(&single, &[2], &SectionText::All, 9), None);
@@ -280,7 +301,10 @@ mod tests {
         );
         let mut part = text_part(0..3);
         part.parameters = vec![(b"charset".to_vec(), b"utf-8".to_vec())];
-        part.disposition = Some((b"attachment".to_vec(), vec![(b"filename".to_vec(), b"a".to_vec())]));
+        part.disposition = Some((
+            b"attachment".to_vec(),
+            vec![(b"filename".to_vec(), b"a".to_vec())],
+        ));
         part.language = vec![b"en".to_vec(), b"de".to_vec()];
         let mut out = Vec::new();
         body(&mut out, &part, true, false);
@@ -298,7 +322,11 @@ mod tests {
             mailbox: mailbox.map(|t| t.as_bytes().to_vec()),
             host: host.map(|t| t.as_bytes().to_vec()),
         };
-        let list = vec![address(Some("Terry Gray"), Some("gray"), Some("cac.washington.edu"))];
+        let list = vec![address(
+            Some("Terry Gray"),
+            Some("gray"),
+            Some("cac.washington.edu"),
+        )];
         let value = Envelope {
             date: Some(b"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)".to_vec()),
             from: list.clone(),

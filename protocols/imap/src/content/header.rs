@@ -39,7 +39,9 @@ pub(crate) fn value(field: &[u8]) -> &[u8] {
 /// HEADER.FIELDS: the fields with these names (or all others), and the empty line.
 pub(crate) fn choose(header: &[u8], names: &[String], not: bool, out: &mut Vec<u8>) {
     for field in fields(header) {
-        let named = names.iter().any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name(field)));
+        let named = names
+            .iter()
+            .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name(field)));
         if named != not {
             out.extend_from_slice(field);
         }
@@ -49,7 +51,11 @@ pub(crate) fn choose(header: &[u8], names: &[String], not: bool, out: &mut Vec<u
 
 /// The text of a field's value: unfolded, encoded words decoded, 8-bit bytes as UTF-8 or else Windows-1252.
 pub(crate) fn decode(raw: &[u8]) -> String {
-    let unfolded: Vec<u8> = raw.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+    let unfolded: Vec<u8> = raw
+        .iter()
+        .copied()
+        .filter(|b| !matches!(b, b'\r' | b'\n'))
+        .collect();
     let text: Cow<'_, str> = match std::str::from_utf8(&unfolded) {
         Ok(text) => text.into(),
         Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(&unfolded).0,
@@ -145,7 +151,10 @@ mod tests {
         out.clear();
         choose(header, &["SUBJECT".into()], true, &mut out);
         assert_eq!(out, b"From: a\r\nto : b\r\n\r\n");
-        assert_eq!(fields(b"").count() + fields(b"\r\n").count() + fields(b"\n").count(), 0);
+        assert_eq!(
+            fields(b"").count() + fields(b"\r\n").count() + fields(b"\n").count(),
+            0
+        );
         assert_eq!(fields(b" odd\r\n").count(), 1);
     }
 

@@ -13,7 +13,9 @@ pub(crate) struct Needle {
 
 impl Needle {
     pub(crate) fn new(text: &str) -> Self {
-        Self { finder: Finder::new(fold(text.to_owned()).as_bytes()).into_owned() }
+        Self {
+            finder: Finder::new(fold(text.to_owned()).as_bytes()).into_owned(),
+        }
     }
 
     fn length(&self) -> usize {
@@ -69,7 +71,10 @@ impl BodySearch {
             self.transfer.finish(&mut self.decoded);
         }
         self.text.clear();
-        let room = self.charset.max_utf8_buffer_length(self.decoded.len()).unwrap_or(self.decoded.len() * 3 + 16);
+        let room = self
+            .charset
+            .max_utf8_buffer_length(self.decoded.len())
+            .unwrap_or(self.decoded.len() * 3 + 16);
         self.text.reserve(room);
         let _ = self.charset.decode_to_string(&self.decoded, &mut self.text, last);
         let folded = fold(std::mem::take(&mut self.text)).into_bytes();
@@ -78,7 +83,12 @@ impl BodySearch {
         for (needle, found) in needles.iter().zip(found) {
             *found = *found || needle.length() == 0 || needle.finder.find(&self.tail).is_some();
         }
-        let keep = needles.iter().map(Needle::length).max().unwrap_or(0).saturating_sub(1);
+        let keep = needles
+            .iter()
+            .map(Needle::length)
+            .max()
+            .unwrap_or(0)
+            .saturating_sub(1);
         let cut = self.tail.len().saturating_sub(keep);
         self.tail.drain(..cut);
     }
@@ -98,7 +108,11 @@ mod tests {
     #[test]
     fn bodies_in_any_chunks_and_charsets() {
         let cases = [
-            (&b"quoted-printable"[..], &b"utf-8"[..], &b"Gr=C3=\r\n=BC=C3=9Fe aus K=C3=B6ln"[..]),
+            (
+                &b"quoted-printable"[..],
+                &b"utf-8"[..],
+                &b"Gr=C3=\r\n=BC=C3=9Fe aus K=C3=B6ln"[..],
+            ),
             (b"8bit", b"iso-8859-1", b"Gr\xfc\xdfe aus K\xf6ln"),
             (b"base64", b"utf-8", b"R3LDvMOfZSBhdXMgS8O2bG4="),
         ];

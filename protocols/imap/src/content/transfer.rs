@@ -8,8 +8,14 @@ const HELD_BACK: usize = 1000;
 pub(crate) enum Decoder {
     /// `7bit`, `8bit`, `binary`
     Identity,
-    Base64 { bits: u32, count: u32, padded: bool },
-    QuotedPrintable { held: Vec<u8> },
+    Base64 {
+        bits: u32,
+        count: u32,
+        padded: bool,
+    },
+    QuotedPrintable {
+        held: Vec<u8>,
+    },
 }
 
 impl Decoder {
@@ -17,7 +23,11 @@ impl Decoder {
     pub(crate) fn new(encoding: &[u8]) -> Option<Self> {
         Some(match encoding {
             b"" | b"7bit" | b"8bit" | b"binary" => Self::Identity,
-            b"base64" => Self::Base64 { bits: 0, count: 0, padded: false },
+            b"base64" => Self::Base64 {
+                bits: 0,
+                count: 0,
+                padded: false,
+            },
             b"quoted-printable" => Self::QuotedPrintable { held: Vec::new() },
             _ => return None,
         })
@@ -146,12 +156,20 @@ mod tests {
             ("base64", b"SGU=SGU=", b"HeHe"),
             ("base64", b"SG?!Vs", b"Hel"),
             ("quoted-printable", b"a=3Db=\r\nc =\r\nd=C3=bc", b"a=bc d\xc3\xbc"),
-            ("quoted-printable", b"end  \r\nnext=  \r\nx=zz =4", b"end\r\nnextx=zz =4"),
+            (
+                "quoted-printable",
+                b"end  \r\nnext=  \r\nx=zz =4",
+                b"end\r\nnextx=zz =4",
+            ),
             ("quoted-printable", b"a \t b\r\n \r\nc", b"a \t b\r\n\r\nc"),
             ("8bit", b"x=3D", b"x=3D"),
         ] {
             for chunk in [1, 2, 3, 5, 100] {
-                assert_eq!(decode(encoding, text, chunk), plain, "{encoding} {text:?} by {chunk}");
+                assert_eq!(
+                    decode(encoding, text, chunk),
+                    plain,
+                    "{encoding} {text:?} by {chunk}"
+                );
             }
         }
         assert!(Decoder::new(b"x-uuencode").is_none());

@@ -52,31 +52,55 @@ pub(crate) enum Body<'a> {
     Logout,
     Id,
     StartTls,
-    Login { user: String, password: String },
-    Authenticate { mechanism: String, initial: Option<&'a str> },
+    Login {
+        user: String,
+        password: String,
+    },
+    Authenticate {
+        mechanism: String,
+        initial: Option<&'a str>,
+    },
     Enable(Vec<&'a str>),
     Select(Select),
     Create(String),
     Delete(String),
-    Rename { from: String, to: String },
+    Rename {
+        from: String,
+        to: String,
+    },
     Subscribe(String),
     Unsubscribe(String),
     List(List),
     Lsub(List),
     Namespace,
-    Status { mailbox: String, items: Vec<StatusItem> },
-    Append { mailbox: String, messages: Vec<Append> },
+    Status {
+        mailbox: String,
+        items: Vec<StatusItem>,
+    },
+    Append {
+        mailbox: String,
+        messages: Vec<Append>,
+    },
     Check,
     Close,
     Unselect,
     Expunge(Option<SequenceSet>),
     Search(Search),
     Sort(Sort),
-    Thread { algorithm: Algorithm, search: Search },
+    Thread {
+        algorithm: Algorithm,
+        search: Search,
+    },
     Fetch(Fetch),
     Store(Store),
-    Copy { set: SequenceSet, mailbox: String },
-    Move { set: SequenceSet, mailbox: String },
+    Copy {
+        set: SequenceSet,
+        mailbox: String,
+    },
+    Move {
+        set: SequenceSet,
+        mailbox: String,
+    },
     Idle,
     Compress,
 }
@@ -144,9 +168,18 @@ pub(crate) const COMMANDS: &[Specification] = &[
     row("EXAMINE", States::LOGGED_IN, |r, _| select(r, true)),
     row("CREATE", States::LOGGED_IN, |r, _| mailbox(r).map(Body::Create)),
     row("DELETE", States::LOGGED_IN, |r, _| mailbox(r).map(Body::Delete)),
-    row("RENAME", States::LOGGED_IN, |r, _| Ok(Body::Rename { from: mailbox(r)?, to: mailbox(r)? })),
-    row("SUBSCRIBE", States::LOGGED_IN, |r, _| mailbox(r).map(Body::Subscribe)),
-    row("UNSUBSCRIBE", States::LOGGED_IN, |r, _| mailbox(r).map(Body::Unsubscribe)),
+    row("RENAME", States::LOGGED_IN, |r, _| {
+        Ok(Body::Rename {
+            from: mailbox(r)?,
+            to: mailbox(r)?,
+        })
+    }),
+    row("SUBSCRIBE", States::LOGGED_IN, |r, _| {
+        mailbox(r).map(Body::Subscribe)
+    }),
+    row("UNSUBSCRIBE", States::LOGGED_IN, |r, _| {
+        mailbox(r).map(Body::Unsubscribe)
+    }),
     row("LIST", States::LOGGED_IN, |r, _| list::list(r).map(Body::List)),
     row("LSUB", States::LOGGED_IN, |r, _| list::lsub(r).map(Body::Lsub)),
     row("NAMESPACE", States::LOGGED_IN, |_, _| Ok(Body::Namespace)),
@@ -160,11 +193,17 @@ pub(crate) const COMMANDS: &[Specification] = &[
     uid_row("EXPUNGE", expunge),
     uid_row("SEARCH", |r, _| search::search(r).map(Body::Search)),
     uid_row("SORT", |r, _| search::sort(r).map(Body::Sort)),
-    uid_row("THREAD", |r, _| search::thread(r).map(|(algorithm, search)| Body::Thread { algorithm, search })),
+    uid_row("THREAD", |r, _| {
+        search::thread(r).map(|(algorithm, search)| Body::Thread { algorithm, search })
+    }),
     uid_row("FETCH", |r, uid| fetch::fetch(r, uid).map(Body::Fetch)),
     uid_row("STORE", store),
-    uid_row("COPY", |r, _| set_and_mailbox(r).map(|(set, mailbox)| Body::Copy { set, mailbox })),
-    uid_row("MOVE", |r, _| set_and_mailbox(r).map(|(set, mailbox)| Body::Move { set, mailbox })),
+    uid_row("COPY", |r, _| {
+        set_and_mailbox(r).map(|(set, mailbox)| Body::Copy { set, mailbox })
+    }),
+    uid_row("MOVE", |r, _| {
+        set_and_mailbox(r).map(|(set, mailbox)| Body::Move { set, mailbox })
+    }),
 ];
 
 const fn row(
@@ -172,19 +211,32 @@ const fn row(
     states: States,
     parse: for<'a> fn(&mut Reader<'a>, bool) -> Result<Body<'a>>,
 ) -> Specification {
-    Specification { name, states, uid: false, parse }
+    Specification {
+        name,
+        states,
+        uid: false,
+        parse,
+    }
 }
 
 const fn uid_row(
     name: &'static str,
     parse: for<'a> fn(&mut Reader<'a>, bool) -> Result<Body<'a>>,
 ) -> Specification {
-    Specification { name, states: States::SELECTED, uid: true, parse }
+    Specification {
+        name,
+        states: States::SELECTED,
+        uid: true,
+        parse,
+    }
 }
 
 impl<'a> Command<'a> {
     /// Reads one command as [`super::framing::Framer`] gives it. The error has the tag where there is one.
-    pub(crate) fn parse(bytes: &'a [u8], utf8: bool) -> std::result::Result<Self, (Option<&'a str>, SyntaxError)> {
+    pub(crate) fn parse(
+        bytes: &'a [u8],
+        utf8: bool,
+    ) -> std::result::Result<Self, (Option<&'a str>, SyntaxError)> {
         let mut reader = Reader::new(bytes, utf8);
         let tag = reader.tag().map_err(|error| (None, error))?;
         Self::parse_after(tag, &mut reader).map_err(|error| (Some(tag), error))
@@ -204,7 +256,13 @@ impl<'a> Command<'a> {
             .ok_or(SyntaxError::UnknownCommand)?;
         let body = (specification.parse)(reader, uid)?;
         reader.end()?;
-        Ok(Self { tag, name: specification.name, uid, states: specification.states, body })
+        Ok(Self {
+            tag,
+            name: specification.name,
+            uid,
+            states: specification.states,
+            body,
+        })
     }
 }
 
@@ -236,13 +294,20 @@ fn login<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
     reader.space()?;
     let user = reader.text()?;
     reader.space()?;
-    Ok(Body::Login { user, password: reader.text()? })
+    Ok(Body::Login {
+        user,
+        password: reader.text()?,
+    })
 }
 
 fn authenticate<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
     reader.space()?;
     let mechanism = reader.atom()?.to_ascii_uppercase();
-    let initial = if reader.eat(b' ') { Some(reader.atom()?) } else { None };
+    let initial = if reader.eat(b' ') {
+        Some(reader.atom()?)
+    } else {
+        None
+    };
     Ok(Body::Authenticate { mechanism, initial })
 }
 
@@ -254,11 +319,19 @@ fn enable<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
         }
         names.push(reader.atom()?);
     }
-    if names.is_empty() { Err(SyntaxError::Expected("an extension")) } else { Ok(Body::Enable(names)) }
+    if names.is_empty() {
+        Err(SyntaxError::Expected("an extension"))
+    } else {
+        Ok(Body::Enable(names))
+    }
 }
 
 fn select<'a>(reader: &mut Reader<'a>, read_only: bool) -> Result<Body<'a>> {
-    let mut select = Select { mailbox: mailbox(reader)?, read_only, ..Select::default() };
+    let mut select = Select {
+        mailbox: mailbox(reader)?,
+        read_only,
+        ..Select::default()
+    };
     if reader.eat(b' ') {
         reader.list(2, |r| {
             if r.eat_word("CONDSTORE") {
@@ -287,7 +360,11 @@ fn select<'a>(reader: &mut Reader<'a>, read_only: bool) -> Result<Body<'a>> {
                 }
             }
             r.expect(b')', ")")?;
-            select.qresync = Some(QuickResync { uid_validity, mod_seq, known });
+            select.qresync = Some(QuickResync {
+                uid_validity,
+                mod_seq,
+                known,
+            });
             Ok(())
         })?;
     }
@@ -297,7 +374,10 @@ fn select<'a>(reader: &mut Reader<'a>, read_only: bool) -> Result<Body<'a>> {
 fn status<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
     let mailbox = mailbox(reader)?;
     reader.space()?;
-    Ok(Body::Status { mailbox, items: list::status_items(reader)? })
+    Ok(Body::Status {
+        mailbox,
+        items: list::status_items(reader)?,
+    })
 }
 
 fn append<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
@@ -333,7 +413,12 @@ fn append<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
         if utf8 {
             reader.expect(b')', ")")?;
         }
-        messages.push(Append { flags, date, source, binary: binary && !utf8 });
+        messages.push(Append {
+            flags,
+            date,
+            source,
+            binary: binary && !utf8,
+        });
     }
     if messages.is_empty() {
         return Err(SyntaxError::Expected("a message"));
@@ -343,7 +428,11 @@ fn append<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
 
 fn compress<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
     reader.space()?;
-    if reader.eat_word("DEFLATE") { Ok(Body::Compress) } else { Err(SyntaxError::Expected("DEFLATE")) }
+    if reader.eat_word("DEFLATE") {
+        Ok(Body::Compress)
+    } else {
+        Err(SyntaxError::Expected("DEFLATE"))
+    }
 }
 
 fn expunge<'a>(reader: &mut Reader<'a>, uid: bool) -> Result<Body<'a>> {
@@ -394,7 +483,13 @@ fn store<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
         }
         flags
     };
-    Ok(Body::Store(Store { set, action, silent, flags, unchanged_since }))
+    Ok(Body::Store(Store {
+        set,
+        action,
+        silent,
+        flags,
+        unchanged_since,
+    }))
 }
 
 #[cfg(test)]
@@ -407,22 +502,45 @@ mod tests {
 
     fn body(text: &str) -> Body<'_> {
         let text: &str = text;
-        parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}")).body
+        parse(text)
+            .unwrap_or_else(|error| panic!("{text}: {error:?}"))
+            .body
     }
 
     #[test]
     fn simple_commands() {
         assert_eq!(body("a1 capability"), Body::Capability);
-        assert_eq!(body("A LOGIN smith \"se same\""), Body::Login { user: "smith".into(), password: "se same".into() });
-        assert_eq!(body("A LOGIN {5}\r\nsmith {0}\r\n"), Body::Login { user: "smith".into(), password: String::new() });
+        assert_eq!(
+            body("A LOGIN smith \"se same\""),
+            Body::Login {
+                user: "smith".into(),
+                password: "se same".into()
+            }
+        );
+        assert_eq!(
+            body("A LOGIN {5}\r\nsmith {0}\r\n"),
+            Body::Login {
+                user: "smith".into(),
+                password: String::new()
+            }
+        );
         assert_eq!(
             body("A AUTHENTICATE plain AGE="),
-            Body::Authenticate { mechanism: "PLAIN".into(), initial: Some("AGE=") }
+            Body::Authenticate {
+                mechanism: "PLAIN".into(),
+                initial: Some("AGE=")
+            }
         );
         assert_eq!(body("A ID NIL"), Body::Id);
         assert_eq!(body("A ID (\"name\" \"x\" \"os\" NIL)"), Body::Id);
         assert_eq!(body("A ENABLE CONDSTORE X"), Body::Enable(vec!["CONDSTORE", "X"]));
-        assert_eq!(body("A RENAME a \"b c\""), Body::Rename { from: "a".into(), to: "b c".into() });
+        assert_eq!(
+            body("A RENAME a \"b c\""),
+            Body::Rename {
+                from: "a".into(),
+                to: "b c".into()
+            }
+        );
         assert_eq!(body("A CREATE Entw&APw-rfe"), Body::Create("Entwürfe".into()));
         assert_eq!(body("A COMPRESS DEFLATE"), Body::Compress);
         let command = parse("A UID EXPUNGE 1:3").unwrap();
@@ -431,16 +549,26 @@ mod tests {
 
     #[test]
     fn select_parameters() {
-        let Body::Select(select) = body("A SELECT INBOX (QRESYNC (67890007 20050715194045000 41,43:211 (1,5 41,45)) CONDSTORE)")
+        let Body::Select(select) =
+            body("A SELECT INBOX (QRESYNC (67890007 20050715194045000 41,43:211 (1,5 41,45)) CONDSTORE)")
         else {
             panic!()
         };
         assert!(select.condstore && !select.read_only);
         let qresync = select.qresync.unwrap();
-        assert_eq!((qresync.uid_validity, qresync.mod_seq), (67_890_007, 20_050_715_194_045_000));
+        assert_eq!(
+            (qresync.uid_validity, qresync.mod_seq),
+            (67_890_007, 20_050_715_194_045_000)
+        );
         assert!(qresync.known.is_some());
-        assert!(matches!(body("A EXAMINE x (QRESYNC (1 2))"), Body::Select(Select { read_only: true, .. })));
-        assert!(matches!(body("A EXAMINE x (QRESYNC (1 2 (1 1)))"), Body::Select(_)));
+        assert!(matches!(
+            body("A EXAMINE x (QRESYNC (1 2))"),
+            Body::Select(Select { read_only: true, .. })
+        ));
+        assert!(matches!(
+            body("A EXAMINE x (QRESYNC (1 2 (1 1)))"),
+            Body::Select(_)
+        ));
         assert!(parse("A SELECT x (QRESYNC (0 2))").is_err());
     }
 
@@ -455,7 +583,10 @@ mod tests {
         assert_eq!(messages.len(), 4);
         assert_eq!(messages[0].flags, ["\\Seen", "$k"]);
         assert_eq!((messages[0].date, messages[1].date), (Some(0), None));
-        assert_eq!(messages.iter().map(|m| m.binary).collect::<Vec<_>>(), [false, false, false, true]);
+        assert_eq!(
+            messages.iter().map(|m| m.binary).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
         assert_eq!(messages[0].source.len(), 3);
     }
 
@@ -474,18 +605,49 @@ mod tests {
                 unchanged_since: Some(5)
             })
         );
-        let Body::Store(store) = body("A STORE $ -FLAGS a b") else { panic!() };
-        assert_eq!((store.action, store.flags.len(), store.set), (FlagAction::Remove, 2, SequenceSet::Saved));
+        let Body::Store(store) = body("A STORE $ -FLAGS a b") else {
+            panic!()
+        };
+        assert_eq!(
+            (store.action, store.flags.len(), store.set),
+            (FlagAction::Remove, 2, SequenceSet::Saved)
+        );
         assert!(matches!(body("A STORE 1 FLAGS ()"), Body::Store(s) if s.flags.is_empty()));
     }
 
     #[test]
     fn malformed_commands_keep_their_tag() {
         for bad in [
-            "A", "A ", "A NOOP x", "A NOOPX", "A UID NOOP", "A UID", "A LOGIN", "A LOGIN x", "A SELECT", "A CREATE &",
-            "A STORE 1 FLAGS", "A STORE 1 (X 1) FLAGS x", "A STORE x FLAGS ()", "A APPEND x", "A APPEND x {3}\r\nab",
-            "A APPEND x \"x\" {1}\r\na", "A FETCH", "A FETCH 1", "A FETCH 1 (", "A FETCH 1 BODY[", "A SEARCH", "A ID x",
-            "A ENABLE", "A COMPRESS LZ", "A STATUS x", "A STATUS x ()", "A LIST", "A LIST x", "A COPY 1", "A UID EXPUNGE",
+            "A",
+            "A ",
+            "A NOOP x",
+            "A NOOPX",
+            "A UID NOOP",
+            "A UID",
+            "A LOGIN",
+            "A LOGIN x",
+            "A SELECT",
+            "A CREATE &",
+            "A STORE 1 FLAGS",
+            "A STORE 1 (X 1) FLAGS x",
+            "A STORE x FLAGS ()",
+            "A APPEND x",
+            "A APPEND x {3}\r\nab",
+            "A APPEND x \"x\" {1}\r\na",
+            "A FETCH",
+            "A FETCH 1",
+            "A FETCH 1 (",
+            "A FETCH 1 BODY[",
+            "A SEARCH",
+            "A ID x",
+            "A ENABLE",
+            "A COMPRESS LZ",
+            "A STATUS x",
+            "A STATUS x ()",
+            "A LIST",
+            "A LIST x",
+            "A COPY 1",
+            "A UID EXPUNGE",
         ] {
             let error = parse(bad).unwrap_err();
             assert_eq!(error.0, Some("A"), "{bad}");
@@ -498,6 +660,9 @@ mod tests {
         let many = format!("A APPEND x{}", " {0}\r\n".repeat(limits::APPEND_MESSAGES + 1));
         assert_eq!(parse(&many).unwrap_err().1, SyntaxError::TooMany("messages"));
         let keyword = format!("A STORE 1 FLAGS {}", "k".repeat(limits::KEYWORD_BYTES + 1));
-        assert_eq!(parse(&keyword).unwrap_err().1, SyntaxError::TooMany("bytes in a keyword"));
+        assert_eq!(
+            parse(&keyword).unwrap_err().1,
+            SyntaxError::TooMany("bytes in a keyword")
+        );
     }
 }

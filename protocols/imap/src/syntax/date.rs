@@ -2,8 +2,9 @@
 
 use super::{SyntaxError, reader::Reader};
 
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar (after Hinnant's `days_from_civil`).
@@ -28,7 +29,10 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 fn month(name: &[u8]) -> Option<i64> {
-    MONTHS.iter().position(|m| m.as_bytes().eq_ignore_ascii_case(name)).map(|index| index as i64 + 1)
+    MONTHS
+        .iter()
+        .position(|m| m.as_bytes().eq_ignore_ascii_case(name))
+        .map(|index| index as i64 + 1)
 }
 
 fn valid_day(year: i64, month: i64, day: i64) -> bool {
@@ -91,14 +95,25 @@ pub(crate) fn parse_header_date(raw: &[u8]) -> Option<HeaderDate> {
                 b')' => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            if before > 0 || depth > 0 || byte == b',' { b' ' } else { byte }
+            if before > 0 || depth > 0 || byte == b',' {
+                b' '
+            } else {
+                byte
+            }
         })
         .collect();
-    let mut fields = text.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).peekable();
+    let mut fields = text
+        .split(u8::is_ascii_whitespace)
+        .filter(|field| !field.is_empty())
+        .peekable();
     if fields.peek()?.first()?.is_ascii_alphabetic() {
         fields.next();
     }
-    let (day, month, written) = (number(fields.next()?)?, month(fields.next()?.get(..3)?)?, fields.next()?);
+    let (day, month, written) = (
+        number(fields.next()?)?,
+        month(fields.next()?.get(..3)?)?,
+        fields.next()?,
+    );
     let year = match (written.len(), number(written)?) {
         (2, year) if year < 50 => year + 2000,
         (2 | 3, year) => year + 1900,
@@ -109,8 +124,14 @@ pub(crate) fn parse_header_date(raw: &[u8]) -> Option<HeaderDate> {
     }
     let local_day = days_from_civil(year, month, day);
     let local = local_day * SECONDS_PER_DAY + fields.next().and_then(clock).unwrap_or(0);
-    let zone = fields.next().and_then(|z| zone_seconds(z).or_else(|| named_zone(z))).unwrap_or(0);
-    Some(HeaderDate { seconds: local - zone, local_day })
+    let zone = fields
+        .next()
+        .and_then(|z| zone_seconds(z).or_else(|| named_zone(z)))
+        .unwrap_or(0);
+    Some(HeaderDate {
+        seconds: local - zone,
+        local_day,
+    })
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -124,7 +145,8 @@ fn clock(text: &[u8]) -> Option<i64> {
     let mut fields = text.split(|&b| b == b':');
     let (hour, minute) = (number(fields.next()?)?, number(fields.next()?)?);
     let second = fields.next().map_or(Some(0), number)?;
-    (fields.next().is_none() && hour < 24 && minute < 60 && second <= 60).then_some(hour * 3600 + minute * 60 + second)
+    (fields.next().is_none() && hour < 24 && minute < 60 && second <= 60)
+        .then_some(hour * 3600 + minute * 60 + second)
 }
 
 fn zone_seconds(text: &[u8]) -> Option<i64> {
@@ -159,7 +181,14 @@ mod tests {
         assert_eq!(parse_date_time(b" 1-Jan-1970 00:00:00 +0000"), Some(0));
         assert_eq!(format_date_time(837_596_665), "\"17-Jul-1996 09:44:25 +0000\"");
         assert_eq!(format_date_time(-1), "\"31-Dec-1969 23:59:59 +0000\"");
-        for bad in ["31-Feb-2020 00:00:00 +0000", "1-Jan-70 00:00:00 +0000", "1-Jan-1970 24:00:00 +0000", "1-Jan-1970", "x", "1-Jan-1970 00:00:00 +00"] {
+        for bad in [
+            "31-Feb-2020 00:00:00 +0000",
+            "1-Jan-70 00:00:00 +0000",
+            "1-Jan-1970 24:00:00 +0000",
+            "1-Jan-1970",
+            "x",
+            "1-Jan-1970 00:00:00 +00",
+        ] {
             assert_eq!(parse_date_time(bad.as_bytes()), None, "{bad}");
         }
         for seconds in (-5_000_000_000..5_000_000_000).step_by(7_777_777) {
@@ -171,10 +200,16 @@ mod tests {
     #[test]
     fn header_dates() {
         let seconds = |text: &str| parse_header_date(text.as_bytes()).map(|date| date.seconds);
-        assert_eq!(seconds("Wed, 17 Jul 1996 02:23:25 -0700 (PDT)"), Some(837_595_405));
+        assert_eq!(
+            seconds("Wed, 17 Jul 1996 02:23:25 -0700 (PDT)"),
+            Some(837_595_405)
+        );
         assert_eq!(seconds("17 Jul 96 02:23 PDT"), Some(837_595_380));
         assert_eq!(seconds("Wed, 17 Jul 1996 09:23:25 GMT"), Some(837_595_405));
-        assert_eq!(parse_header_date(b"1 Jan 2020 23:00:00 -0500").unwrap().local_day, days_from_civil(2020, 1, 1));
+        assert_eq!(
+            parse_header_date(b"1 Jan 2020 23:00:00 -0500").unwrap().local_day,
+            days_from_civil(2020, 1, 1)
+        );
         assert_eq!(seconds("yesterday"), None);
         assert_eq!(seconds(""), None);
         assert_eq!(seconds("(((((("), None);

@@ -30,7 +30,11 @@ pub(crate) enum Item {
     ThreadId,
     Section(SectionItem),
     /// BINARY[…]
-    Binary { part: Vec<u32>, peek: bool, partial: Option<Partial> },
+    Binary {
+        part: Vec<u32>,
+        peek: bool,
+        partial: Option<Partial>,
+    },
     /// BINARY.SIZE[…]
     BinarySize(Vec<u32>),
 }
@@ -65,7 +69,10 @@ pub(crate) enum SectionText {
     All,
     Header,
     /// `HEADER.FIELDS`, or all but those with `not`.
-    Fields { names: Vec<String>, not: bool },
+    Fields {
+        names: Vec<String>,
+        not: bool,
+    },
     Text,
     Mime,
 }
@@ -83,7 +90,9 @@ impl Item {
     /// Whether it needs the message's structure.
     pub(crate) fn needs_structure(&self) -> bool {
         match self {
-            Self::Envelope | Self::Body | Self::BodyStructure | Self::Binary { .. } | Self::BinarySize(_) => true,
+            Self::Envelope | Self::Body | Self::BodyStructure | Self::Binary { .. } | Self::BinarySize(_) => {
+                true
+            }
             Self::Section(item) => !(item.section.part.is_empty() && item.section.text == SectionText::All),
             _ => false,
         }
@@ -127,7 +136,12 @@ pub(super) fn fetch(reader: &mut Reader<'_>, uid: bool) -> Result<Fetch> {
     if uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
-    Ok(Fetch { set, items, changed_since, vanished })
+    Ok(Fetch {
+        set,
+        items,
+        changed_since,
+        vanished,
+    })
 }
 
 fn fetch_macro(reader: &mut Reader<'_>) -> Option<Vec<Item>> {
@@ -163,11 +177,20 @@ fn item(reader: &mut Reader<'_>) -> Result<Item> {
         ("BODY" | "BODY.PEEK", true) => {
             let section = section(reader)?;
             let peek = name == "BODY.PEEK";
-            Item::Section(SectionItem { section, peek, partial: partial(reader)?, name: None })
+            Item::Section(SectionItem {
+                section,
+                peek,
+                partial: partial(reader)?,
+                name: None,
+            })
         }
         ("BINARY" | "BINARY.PEEK", true) => {
             let (part, peek) = (binary_part(reader)?, name == "BINARY.PEEK");
-            Item::Binary { part, peek, partial: partial(reader)? }
+            Item::Binary {
+                part,
+                peek,
+                partial: partial(reader)?,
+            }
         }
         ("BINARY.SIZE", true) => Item::BinarySize(binary_part(reader)?),
         _ => return Err(SyntaxError::Expected("a data item")),
@@ -175,7 +198,15 @@ fn item(reader: &mut Reader<'_>) -> Result<Item> {
 }
 
 fn whole(name: &'static str, text: SectionText, peek: bool) -> Item {
-    Item::Section(SectionItem { section: Section { part: Vec::new(), text }, peek, partial: None, name: Some(name) })
+    Item::Section(SectionItem {
+        section: Section {
+            part: Vec::new(),
+            text,
+        },
+        peek,
+        partial: None,
+        name: Some(name),
+    })
 }
 
 /// `1.2.3`, with what is written after the last dot left to the caller. Stops before a letter.
@@ -219,7 +250,10 @@ fn section(reader: &mut Reader<'_>) -> Result<Section> {
                 if names.is_empty() {
                     return Err(SyntaxError::Expected("a field name"));
                 }
-                SectionText::Fields { names, not: name.ends_with("NOT") }
+                SectionText::Fields {
+                    names,
+                    not: name.ends_with("NOT"),
+                }
             }
             _ => return Err(SyntaxError::Expected("a section")),
         }
@@ -260,28 +294,72 @@ mod tests {
             Item::Section(item) => item,
             other => panic!("{other:?}"),
         };
-        assert_eq!(section("BODY[]").section, Section { part: vec![], text: SectionText::All });
+        assert_eq!(
+            section("BODY[]").section,
+            Section {
+                part: vec![],
+                text: SectionText::All
+            }
+        );
         let peek = section("BODY.PEEK[1.2.TEXT]<0.2048>");
-        assert_eq!(peek.section, Section { part: vec![1, 2], text: SectionText::Text });
-        assert_eq!(peek.partial, Some(Partial { offset: 0, length: 2048 }));
+        assert_eq!(
+            peek.section,
+            Section {
+                part: vec![1, 2],
+                text: SectionText::Text
+            }
+        );
+        assert_eq!(
+            peek.partial,
+            Some(Partial {
+                offset: 0,
+                length: 2048
+            })
+        );
         assert!(peek.peek);
         assert_eq!(section("BODY[4.2.2.MIME]").section.text, SectionText::Mime);
         let fields = section("BODY[HEADER.FIELDS.NOT (Date \"From\")]").section.text;
-        assert_eq!(fields, SectionText::Fields { names: vec!["Date".into(), "From".into()], not: true });
+        assert_eq!(
+            fields,
+            SectionText::Fields {
+                names: vec!["Date".into(), "From".into()],
+                not: true
+            }
+        );
         assert!(section("RFC822.HEADER").peek && !section("rfc822").peek);
         assert_eq!(
             items(" 1 BINARY.PEEK[1]<1.2>").unwrap(),
-            [Item::Binary { part: vec![1], peek: true, partial: Some(Partial { offset: 1, length: 2 }) }]
+            [Item::Binary {
+                part: vec![1],
+                peek: true,
+                partial: Some(Partial { offset: 1, length: 2 })
+            }]
         );
-        assert_eq!(items(" 1 FLAGS (CHANGEDSINCE 1)").unwrap(), [Item::Flags, Item::ModSeq]);
+        assert_eq!(
+            items(" 1 FLAGS (CHANGEDSINCE 1)").unwrap(),
+            [Item::Flags, Item::ModSeq]
+        );
     }
 
     #[test]
     fn malformed() {
         for bad in [
-            " 1 ()", " 1 X", " 1 BODY[MIME]", " 1 BODY[1.]", " 1 BODY[.1]", " 1 BODY[0]", " 1 BODY[]<1>", " 1 BODY[]<0.0>",
-            " 1 BODY[HEADER.FIELDS]", " 1 BODY[HEADER.FIELDS ()]", " 1 BINARY[TEXT]", " 1 BODY.PEEK", " 1 FLAGS[1]",
-            " 1 FLAGS (VANISHED)", " 1 FLAGS (CHANGEDSINCE x)", " 1 (FLAGS",
+            " 1 ()",
+            " 1 X",
+            " 1 BODY[MIME]",
+            " 1 BODY[1.]",
+            " 1 BODY[.1]",
+            " 1 BODY[0]",
+            " 1 BODY[]<1>",
+            " 1 BODY[]<0.0>",
+            " 1 BODY[HEADER.FIELDS]",
+            " 1 BODY[HEADER.FIELDS ()]",
+            " 1 BINARY[TEXT]",
+            " 1 BODY.PEEK",
+            " 1 FLAGS[1]",
+            " 1 FLAGS (VANISHED)",
+            " 1 FLAGS (CHANGEDSINCE x)",
+            " 1 (FLAGS",
         ] {
             assert!(items(bad).is_err(), "{bad}");
         }

@@ -89,7 +89,8 @@ impl Framer {
                     }
                 }
                 State::Line => {
-                    let Some(end) = memchr::memchr(b'\n', &input[self.searched..]).map(|at| at + self.searched)
+                    let Some(end) =
+                        memchr::memchr(b'\n', &input[self.searched..]).map(|at| at + self.searched)
                     else {
                         self.searched = input.len();
                         if self.line_bytes + input.len() <= limits::LINE_BYTES {
@@ -105,7 +106,11 @@ impl Framer {
                         self.state = State::SkipLine;
                         continue;
                     }
-                    let line_end = if end > 0 && input[end - 1] == b'\r' { end - 1 } else { end };
+                    let line_end = if end > 0 && input[end - 1] == b'\r' {
+                        end - 1
+                    } else {
+                        end
+                    };
                     let announced = literal(&input[..line_end]);
                     self.line_bytes += end + 1;
                     self.command.extend_from_slice(&input[..line_end]);
@@ -116,7 +121,9 @@ impl Framer {
                     };
                     let message = frame_limits.message.filter(|_| is_append(&self.command));
                     let total = message.unwrap_or(frame_limits.command);
-                    if size > total as u64 || self.command.len() as u64 + size > (total + limits::LINE_BYTES) as u64 {
+                    if size > total as u64
+                        || self.command.len() as u64 + size > (total + limits::LINE_BYTES) as u64
+                    {
                         self.refuse(&[], message.is_some());
                         if waits {
                             return self.refusal();
@@ -135,14 +142,25 @@ impl Framer {
     }
 
     /// Whether a command has begun but not ended.
-    pub(crate) fn in_command(&self) -> bool {
+    #[cfg(test)]
+    fn in_command(&self) -> bool {
         !self.command.is_empty() || !matches!(self.state, State::Line)
     }
 
     fn refuse(&mut self, input: &[u8], too_big: bool) {
-        let start = if self.command.is_empty() { input } else { &self.command };
-        let tag = start[..start.len().min(128)].split(|&b| b == b' ').next().unwrap_or_default();
-        let tag = std::str::from_utf8(tag).ok().filter(|t| super::command::is_tag(t)).map(str::to_owned);
+        let start = if self.command.is_empty() {
+            input
+        } else {
+            &self.command
+        };
+        let tag = start[..start.len().min(128)]
+            .split(|&b| b == b' ')
+            .next()
+            .unwrap_or_default();
+        let tag = std::str::from_utf8(tag)
+            .ok()
+            .filter(|t| super::command::is_tag(t))
+            .map(str::to_owned);
         self.refused = Some((tag, too_big));
         self.command = Vec::new();
         self.searched = 0;
@@ -182,20 +200,28 @@ fn literal(line: &[u8]) -> Option<Literal> {
 
 fn is_append(command: &[u8]) -> bool {
     let mut words = command[..command.len().min(256)].split(|&b| b == b' ');
-    words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
+    words
+        .nth(1)
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: FrameLimits = FrameLimits { command: 1000, message: Some(100_000) };
+    const LIMITS: FrameLimits = FrameLimits {
+        command: 1000,
+        message: Some(100_000),
+    };
 
     #[test]
     fn lines_and_literals() {
         let mut framer = Framer::default();
         let mut input = b"a NOOP\r\nb LOGIN {3}\r\n".to_vec();
-        assert_eq!(framer.next(&mut input, LIMITS), Frame::Command(b"a NOOP".to_vec()));
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Command(b"a NOOP".to_vec())
+        );
         assert_eq!(framer.next(&mut input, LIMITS), Frame::Continue);
         assert_eq!(framer.next(&mut input, LIMITS), Frame::Incomplete);
         assert!(framer.in_command());
@@ -206,7 +232,10 @@ mod tests {
             framer.next(&mut input, LIMITS),
             Frame::Command(b"b LOGIN {3}\r\nbob {3+}\r\nx\r\n".to_vec())
         );
-        assert_eq!(framer.next(&mut input, LIMITS), Frame::Command(b"c NOOP".to_vec()));
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Command(b"c NOOP".to_vec())
+        );
         assert!(!framer.in_command());
     }
 
@@ -229,7 +258,13 @@ mod tests {
         };
         let expected = frames(whole.len());
         assert_eq!(expected.len(), 4);
-        assert_eq!(expected[2], Frame::Refused { tag: Some("c".into()), too_big: false });
+        assert_eq!(
+            expected[2],
+            Frame::Refused {
+                tag: Some("c".into()),
+                too_big: false
+            }
+        );
         assert_eq!(expected[3], Frame::Command(b"d NOOP".to_vec()));
         for size in [1, 2, 3, 7, 100] {
             assert_eq!(frames(size), expected);
@@ -240,16 +275,43 @@ mod tests {
     fn limits_refuse_the_command_and_keep_the_stream() {
         let mut framer = Framer::default();
         let mut input = b"a X {1001}\r\nb NOOP\r\n".to_vec();
-        assert_eq!(framer.next(&mut input, LIMITS), Frame::Refused { tag: Some("a".into()), too_big: false });
-        assert_eq!(framer.next(&mut input, LIMITS), Frame::Command(b"b NOOP".to_vec()));
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Refused {
+                tag: Some("a".into()),
+                too_big: false
+            }
+        );
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Command(b"b NOOP".to_vec())
+        );
         input.extend_from_slice(b"c append x {100001}\r\n");
-        assert_eq!(framer.next(&mut input, LIMITS), Frame::Refused { tag: Some("c".into()), too_big: true });
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Refused {
+                tag: Some("c".into()),
+                too_big: true
+            }
+        );
         input.extend_from_slice(b"d append x {18446744073709551616}\r\n");
-        assert_eq!(framer.next(&mut input, LIMITS), Frame::Refused { tag: Some("d".into()), too_big: true });
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Refused {
+                tag: Some("d".into()),
+                too_big: true
+            }
+        );
         input.extend(std::iter::once(b'e').chain(std::iter::repeat_n(b' ', limits::LINE_BYTES + 1)));
         assert_eq!(framer.next(&mut input, LIMITS), Frame::Incomplete);
         assert!(input.len() <= 64);
         input.extend_from_slice(b"\r\n");
-        assert_eq!(framer.next(&mut input, LIMITS), Frame::Refused { tag: Some("e".into()), too_big: false });
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Refused {
+                tag: Some("e".into()),
+                too_big: false
+            }
+        );
     }
 }

@@ -53,7 +53,9 @@ pub(super) fn list(reader: &mut Reader<'_>) -> Result<List> {
             Ok(())
         })?;
         if list.recursive_match && !list.subscribed && !list.special_use {
-            return Err(SyntaxError::Expected("another selection option with RECURSIVEMATCH"));
+            return Err(SyntaxError::Expected(
+                "another selection option with RECURSIVEMATCH",
+            ));
         }
         reader.space()?;
     }
@@ -97,7 +99,12 @@ pub(super) fn lsub(reader: &mut Reader<'_>) -> Result<List> {
     reader.space()?;
     let reference = reader.mailbox()?;
     reader.space()?;
-    Ok(List { reference, patterns: vec![reader.list_mailbox()?], subscribed: true, ..List::default() })
+    Ok(List {
+        reference,
+        patterns: vec![reader.list_mailbox()?],
+        subscribed: true,
+        ..List::default()
+    })
 }
 
 pub(super) fn status_items(reader: &mut Reader<'_>) -> Result<Vec<StatusItem>> {
@@ -115,7 +122,11 @@ pub(super) fn status_items(reader: &mut Reader<'_>) -> Result<Vec<StatusItem>> {
             _ => return Err(SyntaxError::Expected("a status item")),
         })
     })?;
-    if items.is_empty() { Err(SyntaxError::Expected("a status item")) } else { Ok(items) }
+    if items.is_empty() {
+        Err(SyntaxError::Expected("a status item"))
+    } else {
+        Ok(items)
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +145,14 @@ mod tests {
         assert!(full.extended && full.subscribed && full.recursive_match && full.return_children);
         assert_eq!(full.patterns.len(), 3);
         assert_eq!(full.return_status, [StatusItem::Messages, StatusItem::Size]);
-        for bad in [" (RECURSIVEMATCH) \"\" *", " (X) \"\" *", " \"\" ()", " \"\" * RETURN (X)", " \"\" * RETURN", " \"\""] {
+        for bad in [
+            " (RECURSIVEMATCH) \"\" *",
+            " (X) \"\" *",
+            " \"\" ()",
+            " \"\" * RETURN (X)",
+            " \"\" * RETURN",
+            " \"\"",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -8,7 +8,11 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(crate) fn decode(raw: &[u8], utf8: bool) -> Option<String> {
     let text = std::str::from_utf8(raw).ok()?;
     // Without `utf8` bytes above 127 are not allowed, yet clients send them and mean UTF-8.
-    let name = if utf8 || !text.is_ascii() { text.to_owned() } else { decode_utf7(text)? };
+    let name = if utf8 || !text.is_ascii() {
+        text.to_owned()
+    } else {
+        decode_utf7(text)?
+    };
     (!name.chars().any(char::is_control)).then_some(name)
 }
 
@@ -113,7 +117,17 @@ mod tests {
 
     #[test]
     fn malformed() {
-        for bad in [&b"&"[..], b"a&b", b"&A-", b"&APx-", b"&2D0-", b"&!!-", b"\xff", b"a\x01b", b"&AAo-"] {
+        for bad in [
+            &b"&"[..],
+            b"a&b",
+            b"&A-",
+            b"&APx-",
+            b"&2D0-",
+            b"&!!-",
+            b"\xff",
+            b"a\x01b",
+            b"&AAo-",
+        ] {
             assert_eq!(decode(bad, false), None, "{bad:?}");
         }
     }

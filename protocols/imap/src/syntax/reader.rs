@@ -41,7 +41,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<()> {
-        if self.eat(byte) { Ok(()) } else { Err(SyntaxError::Expected(what)) }
+        if self.eat(byte) {
+            Ok(())
+        } else {
+            Err(SyntaxError::Expected(what))
+        }
     }
 
     pub(crate) fn space(&mut self) -> Result<()> {
@@ -53,7 +57,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn end(&mut self) -> Result<()> {
         while self.eat(b' ') {}
-        if self.at == self.bytes.len() { Ok(()) } else { Err(SyntaxError::Expected("the end of the command")) }
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(SyntaxError::Expected("the end of the command"))
+        }
     }
 
     /// Takes this word, in any case, if it is here and no atom goes on after it.
@@ -106,12 +114,18 @@ impl<'a> Reader<'a> {
     pub(crate) fn number64(&mut self) -> Result<u64> {
         let digits = self.take_while(|b| b.is_ascii_digit());
         let text = std::str::from_utf8(digits).unwrap_or_default();
-        text.parse().ok().filter(|&n| n <= i64::MAX as u64).ok_or(SyntaxError::Expected("a number"))
+        text.parse()
+            .ok()
+            .filter(|&n| n <= i64::MAX as u64)
+            .ok_or(SyntaxError::Expected("a number"))
     }
 
     /// `nz-number`
     pub(crate) fn nonzero(&mut self) -> Result<u32> {
-        self.number()?.checked_sub(1).map(|n| n + 1).ok_or(SyntaxError::Expected("a number above 0"))
+        self.number()?
+            .checked_sub(1)
+            .map(|n| n + 1)
+            .ok_or(SyntaxError::Expected("a number above 0"))
     }
 
     /// `string`: quoted, literal or (as clients send it where only text is meant) literal8.
@@ -160,7 +174,10 @@ impl<'a> Reader<'a> {
         self.expect(b'}', "a literal")?;
         self.eat(b'\r');
         self.expect(b'\n', "a literal")?;
-        let bytes = self.rest().get(..size).ok_or(SyntaxError::Expected("a literal's bytes"))?;
+        let bytes = self
+            .rest()
+            .get(..size)
+            .ok_or(SyntaxError::Expected("a literal's bytes"))?;
         self.at += size;
         Ok((bytes, binary))
     }
@@ -183,7 +200,11 @@ impl<'a> Reader<'a> {
 
     /// `nstring`
     pub(crate) fn nstring(&mut self) -> Result<Option<Cow<'a, [u8]>>> {
-        if self.eat_word("NIL") { Ok(None) } else { self.string().map(Some) }
+        if self.eat_word("NIL") {
+            Ok(None)
+        } else {
+            self.string().map(Some)
+        }
     }
 
     /// `mailbox`
@@ -241,7 +262,11 @@ impl<'a> Reader<'a> {
         if name.len() > limits::KEYWORD_BYTES {
             return Err(SyntaxError::TooMany("bytes in a keyword"));
         }
-        Ok(if backslash { format!("\\{name}") } else { name.to_owned() })
+        Ok(if backslash {
+            format!("\\{name}")
+        } else {
+            name.to_owned()
+        })
     }
 }
 
@@ -266,7 +291,17 @@ mod tests {
         assert_eq!(read(b"\"a \\\"b\\\\\" x").unwrap(), b"a \"b\\");
         assert_eq!(read(b"\"\"").unwrap(), b"");
         assert_eq!(read(b"{3+}\r\na\r\nz").unwrap(), b"a\r\n");
-        for bad in [&b""[..], b"(", b"\"open", b"\"a\\b\"", b"\"a\rb\"", b"{3}\r\nab", b"{}\r\n", b"{3}ab", b"{99999999999999999999}\r\n"] {
+        for bad in [
+            &b""[..],
+            b"(",
+            b"\"open",
+            b"\"a\\b\"",
+            b"\"a\rb\"",
+            b"{3}\r\nab",
+            b"{}\r\n",
+            b"{3}ab",
+            b"{99999999999999999999}\r\n",
+        ] {
             assert!(Reader::new(bad, false).astring().is_err(), "{bad:?}");
         }
     }
@@ -275,7 +310,10 @@ mod tests {
     fn numbers() {
         assert_eq!(Reader::new(b"4294967295", false).number(), Ok(u32::MAX));
         assert!(Reader::new(b"4294967296", false).number().is_err());
-        assert_eq!(Reader::new(b"9223372036854775807", false).number64(), Ok(i64::MAX as u64));
+        assert_eq!(
+            Reader::new(b"9223372036854775807", false).number64(),
+            Ok(i64::MAX as u64)
+        );
         assert!(Reader::new(b"9223372036854775808", false).number64().is_err());
         assert!(Reader::new(b"0", false).nonzero().is_err());
     }

@@ -83,7 +83,10 @@ pub(crate) enum Key {
     /// Seconds.
     Older(u32),
     Younger(u32),
-    Header { name: String, value: String },
+    Header {
+        name: String,
+        value: String,
+    },
     Body(String),
     Text(String),
     ModSeq(u64),
@@ -118,7 +121,10 @@ pub(super) fn search(reader: &mut Reader<'_>) -> Result<Search> {
     } else {
         encoding_rs::UTF_8
     };
-    Ok(Search { options, key: program(reader, charset)? })
+    Ok(Search {
+        options,
+        key: program(reader, charset)?,
+    })
 }
 
 pub(super) fn sort(reader: &mut Reader<'_>) -> Result<Sort> {
@@ -149,7 +155,13 @@ pub(super) fn sort(reader: &mut Reader<'_>) -> Result<Sort> {
     reader.space()?;
     let charset = charset(reader)?;
     reader.space()?;
-    Ok(Sort { criteria, search: Search { options, key: program(reader, charset)? } })
+    Ok(Sort {
+        criteria,
+        search: Search {
+            options,
+            key: program(reader, charset)?,
+        },
+    })
 }
 
 pub(super) fn thread(reader: &mut Reader<'_>) -> Result<(Algorithm, Search)> {
@@ -162,7 +174,13 @@ pub(super) fn thread(reader: &mut Reader<'_>) -> Result<(Algorithm, Search)> {
     reader.space()?;
     let charset = charset(reader)?;
     reader.space()?;
-    Ok((algorithm, Search { options: None, key: program(reader, charset)? }))
+    Ok((
+        algorithm,
+        Search {
+            options: None,
+            key: program(reader, charset)?,
+        },
+    ))
 }
 
 fn charset(reader: &mut Reader<'_>) -> Result<&'static encoding_rs::Encoding> {
@@ -212,7 +230,11 @@ fn program(reader: &mut Reader<'_>, charset: &'static encoding_rs::Encoding) -> 
 }
 
 fn and(mut keys: Vec<Key>) -> Key {
-    if keys.len() == 1 { keys.remove(0) } else { Key::And(keys) }
+    if keys.len() == 1 {
+        keys.remove(0)
+    } else {
+        Key::And(keys)
+    }
 }
 
 impl Program {
@@ -227,7 +249,11 @@ impl Program {
         match reader.peek() {
             Some(b'(') => {
                 let keys = reader.list(limits::SEARCH_KEYS, |r| self.key(r, depth + 1))?;
-                return if keys.is_empty() { Err(SyntaxError::Expected("a search key")) } else { Ok(and(keys)) };
+                return if keys.is_empty() {
+                    Err(SyntaxError::Expected("a search key"))
+                } else {
+                    Ok(and(keys))
+                };
             }
             Some(b'0'..=b'9' | b'*' | b'$') => return SequenceSet::read(reader).map(Key::Numbers),
             _ => {}
@@ -261,8 +287,14 @@ impl Program {
             "SMALLER" => Key::Smaller(number(reader)?),
             "OLDER" => Key::Older(interval(reader)?),
             "YOUNGER" => Key::Younger(interval(reader)?),
-            "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => Key::Header { name, value: self.string(reader)? },
-            "HEADER" => Key::Header { name: self.string(reader)?.to_ascii_uppercase(), value: self.string(reader)? },
+            "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => Key::Header {
+                name,
+                value: self.string(reader)?,
+            },
+            "HEADER" => Key::Header {
+                name: self.string(reader)?.to_ascii_uppercase(),
+                value: self.string(reader)?,
+            },
             "BODY" => Key::Body(self.string(reader)?),
             "TEXT" => Key::Text(self.string(reader)?),
             "UID" => {
@@ -342,18 +374,28 @@ mod tests {
     #[test]
     fn programs() {
         assert_eq!(read(" ALL").unwrap().key, Key::All);
-        let Key::And(keys) = read(" FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"").unwrap().key else { panic!() };
+        let Key::And(keys) = read(" FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"").unwrap().key else {
+            panic!()
+        };
         assert_eq!(keys[0], Key::Flag(Flags::FLAGGED));
         assert_eq!(keys[1], Key::Since(8797));
-        let from = Key::Header { name: "FROM".into(), value: "Smith".into() };
+        let from = Key::Header {
+            name: "FROM".into(),
+            value: "Smith".into(),
+        };
         assert_eq!(keys[2], Key::Not(Box::new(from)));
         let search = read(" RETURN (MIN COUNT) OR (SEEN 1:3) UID 5,7:*").unwrap();
         assert!(search.options.is_some_and(|o| o.min && o.count && !o.all));
         assert!(matches!(search.key, Key::Or(left, _) if matches!(*left, Key::And(_))));
         assert!(read(" RETURN () ALL").unwrap().options.unwrap().all);
-        let Key::Text(text) = read(" CHARSET UTF-8 TEXT {12}\r\nмосква").unwrap().key else { panic!() };
+        let Key::Text(text) = read(" CHARSET UTF-8 TEXT {12}\r\nмосква").unwrap().key else {
+            panic!()
+        };
         assert_eq!(text, "москва");
-        assert_eq!(read(" MODSEQ \"/flags/\\\\draft\" all 620162338").unwrap().key, Key::ModSeq(620_162_338));
+        assert_eq!(
+            read(" MODSEQ \"/flags/\\\\draft\" all 620162338").unwrap().key,
+            Key::ModSeq(620_162_338)
+        );
         assert_eq!(read(" MODSEQ 5").unwrap().key, Key::ModSeq(5));
         assert_eq!(read(" $").unwrap().key, Key::Numbers(SequenceSet::Saved));
     }
@@ -361,13 +403,29 @@ mod tests {
     #[test]
     fn malformed() {
         for bad in [
-            " X", " ()", " (SEEN", " NOT", " OR SEEN", " SINCE 1994", " SINCE 30-Feb-1994", " LARGER x", " OLDER 0", " HEADER x",
-            " UID", " RETURN (X) ALL", " CHARSET UTF-8", " MODSEQ \"x\" y 1", " SEEN)",
+            " X",
+            " ()",
+            " (SEEN",
+            " NOT",
+            " OR SEEN",
+            " SINCE 1994",
+            " SINCE 30-Feb-1994",
+            " LARGER x",
+            " OLDER 0",
+            " HEADER x",
+            " UID",
+            " RETURN (X) ALL",
+            " CHARSET UTF-8",
+            " MODSEQ \"x\" y 1",
+            " SEEN)",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert_eq!(read(" CHARSET klingon ALL").unwrap_err(), SyntaxError::Charset);
-        assert_eq!(read(&format!(" {}SEEN", "NOT ".repeat(limits::SEARCH_DEPTH + 1))).unwrap_err(), SyntaxError::TooDeep);
+        assert_eq!(
+            read(&format!(" {}SEEN", "NOT ".repeat(limits::SEARCH_DEPTH + 1))).unwrap_err(),
+            SyntaxError::TooDeep
+        );
         let nested = format!(" {}SEEN{}", "(".repeat(10_000), ")".repeat(10_000));
         assert_eq!(read(&nested).unwrap_err(), SyntaxError::TooDeep);
         let many = format!(" {}", vec!["SEEN"; limits::SEARCH_KEYS + 1].join(" "));
@@ -378,7 +436,13 @@ mod tests {
     fn sort_and_thread() {
         let text = b" (SUBJECT REVERSE DATE) UTF-8 ALL";
         let sort = sort(&mut Reader::new(text, false)).unwrap();
-        assert_eq!(sort.criteria[1], Criterion { by: SortBy::Date, reverse: true });
+        assert_eq!(
+            sort.criteria[1],
+            Criterion {
+                by: SortBy::Date,
+                reverse: true
+            }
+        );
         let thread = thread(&mut Reader::new(b" references US-ASCII ALL", false)).unwrap();
         assert_eq!(thread.0, Algorithm::References);
     }

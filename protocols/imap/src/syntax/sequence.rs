@@ -58,7 +58,11 @@ impl SequenceSet {
 }
 
 fn bound(reader: &mut Reader<'_>) -> Result<Bound, SyntaxError> {
-    if reader.eat(b'*') { Ok(Bound::Last) } else { reader.nonzero().map(Bound::Number) }
+    if reader.eat(b'*') {
+        Ok(Bound::Last)
+    } else {
+        reader.nonzero().map(Bound::Number)
+    }
 }
 
 #[cfg(test)]
@@ -79,7 +83,19 @@ mod tests {
         assert_eq!(resolve("559:*", 10), [10..=559]);
         assert_eq!(resolve("*", 0), []);
         assert_eq!(read("$").unwrap(), SequenceSet::Saved);
-        for bad in ["", "0", "1,", "1:", ":1", "a", "1:2:3", "4294967296", "-1", "1,,2", "$1"] {
+        for bad in [
+            "",
+            "0",
+            "1,",
+            "1:",
+            ":1",
+            "a",
+            "1:2:3",
+            "4294967296",
+            "-1",
+            "1,,2",
+            "$1",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         let many = vec!["1"; limits::SET_RANGES + 1].join(",");

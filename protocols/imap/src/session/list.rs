@@ -1,0 +1,184 @@
+//! LIST and LSUB (RFC 9051 §6.3.9, RFC 3501 §6.3.9, RFC 5258, 5819, 6154).
+
+use ringpost_host::{Connection, Host};
+use ringpost_store::{SpecialUse, Status};
+
+use super::{
+    Session,
+    folders::{self, Listed},
+    mailboxes::write_status,
+    reply::{Failure, Reply},
+};
+use crate::{
+    encode::{self, put},
+    syntax::list::{List, StatusItem},
+};
+
+impl<C: Connection, H: Host> Session<'_, C, H> {
+    pub(super) async fn list(&mut self, list: List, lsub: bool) -> Result<Reply, Failure> {
+        if !list.extended && !lsub && list.patterns == [""] {
+            // The client asks for the delimiter.
+            self.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
+            return Ok(Reply::ok("LIST completed"));
+        }
+        if list.return_status.contains(&StatusItem::HighestModSeq) {
+            self.use_condstore();
+        }
+        let with_status = !list.return_status.is_empty();
+        // Rows of the folder table only; counters are columns of it.
+        let listed = self.call(folders::all).await?;
+        let patterns: Vec<String> = list
+            .patterns
+            .iter()
+            .map(|pattern| format!("{}{pattern}", list.reference))
+            .collect();
+        for (index, entry) in listed.iter().enumerate() {
+            if !patterns.iter().any(|pattern| matches(pattern, &entry.name)) {
+                continue;
+            }
+            let chosen = (!list.subscribed || entry.folder.subscribed)
+                && (!list.special_use || entry.folder.special_use.is_some());
+            // RECURSIVEMATCH, and LSUB by itself, tell of mailboxes above a chosen one that the patterns don't reach.
+            let below = (list.recursive_match || lsub)
+                && !chosen_below(&listed[index + 1..], entry, &list, &patterns).is_empty();
+            let above_chosen = below
+                && (list.recursive_match
+                    || !chosen
+                        && chosen_below(&listed[index + 1..], entry, &list, &patterns).contains(&false));
+            if chosen || above_chosen {
+                self.write_entry(entry, &list, lsub, chosen, above_chosen && !lsub);
+            }
+            if with_status && chosen {
+                let id = entry.folder.id;
+                let status: Status = self.call(move |mailbox| mailbox.status(id)).await?;
+                let utf8 = self.enabled.utf8_names();
+                write_status(&mut self.out, &entry.name, id, &status, &list.return_status, utf8);
+            }
+            self.flush_slice().await?;
+        }
+        Ok(Reply::ok(if lsub { "LSUB completed" } else { "LIST completed" }))
+    }
+
+    fn write_entry(&mut self, entry: &Listed, list: &List, lsub: bool, chosen: bool, child_info: bool) {
+        let out = &mut self.out;
+        out.extend_from_slice(if lsub { b"* LSUB (" } else { b"* LIST (" });
+        let mut attributes = Vec::new();
+        if lsub {
+            if !chosen {
+                attributes.push("\\Noselect");
+            }
+        } else {
+            attributes.push(if entry.has_children {
+                "\\HasChildren"
+            } else {
+                "\\HasNoChildren"
+            });
+            if list.return_subscribed && entry.folder.subscribed {
+                attributes.push("\\Subscribed");
+            }
+            if let Some(special) = entry.folder.special_use {
+                attributes.push(match special {
+                    SpecialUse::Archive => "\\Archive",
+                    SpecialUse::Drafts => "\\Drafts",
+                    SpecialUse::Junk => "\\Junk",
+                    SpecialUse::Sent => "\\Sent",
+                    SpecialUse::Trash => "\\Trash",
+                });
+            }
+        }
+        out.extend_from_slice(attributes.join(" ").as_bytes());
+        out.extend_from_slice(b") \"/\" ");
+        encode::mailbox(out, &entry.name, self.enabled.utf8_names());
+        if child_info {
+            put!(
+                out,
+                " (\"CHILDINFO\" (\"{}\"))",
+                if list.subscribed {
+                    "SUBSCRIBED"
+                } else {
+                    "SPECIAL-USE"
+                }
+            );
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Of the chosen mailboxes below `entry`: whether a pattern reaches each.
+fn chosen_below(after: &[Listed], entry: &Listed, list: &List, patterns: &[String]) -> Vec<bool> {
+    let prefix = format!("{}/", entry.name);
+    after
+        .iter()
+        .filter(|other| {
+            other.name.starts_with(&prefix)
+                && (!list.subscribed || other.folder.subscribed)
+                && (!list.special_use || other.folder.special_use.is_some())
+        })
+        .map(|other| patterns.iter().any(|pattern| matches(pattern, &other.name)))
+        .collect()
+}
+
+/// Whether a name matches a pattern: `*` stands for anything, `%` for anything within one level. Takes time in
+/// proportion to the product of both lengths, whatever the pattern.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
+    // INBOX is matched in any case; below it names are as they are.
+    let inbox = name == "INBOX" || name.starts_with("INBOX/");
+    let pattern: Vec<char> = pattern.chars().collect();
+    let name: Vec<char> = name.chars().collect();
+    // reached[i]: the pattern so far matches the first i characters.
+    let mut reached = vec![false; name.len() + 1];
+    reached[0] = true;
+    for &wanted in &pattern {
+        let mut next = vec![false; name.len() + 1];
+        match wanted {
+            '*' | '%' => {
+                let mut open = false;
+                for (index, was) in reached.iter().enumerate() {
+                    // A `%` stops at a delimiter.
+                    if wanted == '%' && index > 0 && name[index - 1] == '/' {
+                        open = false;
+                    }
+                    open |= was;
+                    next[index] = open;
+                }
+            }
+            wanted => {
+                for (index, &there) in name.iter().enumerate() {
+                    let same = there == wanted || inbox && index < 5 && there.eq_ignore_ascii_case(&wanted);
+                    next[index + 1] = reached[index] && same;
+                }
+            }
+        }
+        reached = next;
+    }
+    reached[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn wildcards() {
+        for (pattern, name, expected) in [
+            ("*", "a/b", true),
+            ("%", "a/b", false),
+            ("%", "a", true),
+            ("a/%", "a/b", true),
+            ("a/%", "a/b/c", false),
+            ("a/*", "a/b/c", true),
+            ("%/%", "a/b", true),
+            ("%b%", "abc", true),
+            ("inbox", "INBOX", true),
+            ("iNb*", "INBOX/x", true),
+            ("A", "a", false),
+            ("", "a", false),
+            ("*%*%", "a/b/c", true),
+            ("a%", "a/", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        // A pattern made to explode takes no longer than others.
+        assert!(!matches(&"*a".repeat(400), &"a".repeat(399)));
+    }
+}

@@ -1,0 +1,243 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE, STATUS (RFC 9051 §6.3).
+
+use ringpost_host::{Connection, Host};
+use ringpost_mapi::FolderId;
+use ringpost_store::{Folder, FolderChange, Mailbox, Status, StoreError, folder::built_in};
+
+use super::{
+    Session, folders,
+    reply::{Failure, Reply},
+    uid_list::take_first,
+};
+use crate::{
+    encode::{self, put},
+    limits,
+    syntax::list::StatusItem,
+};
+
+impl<C: Connection, H: Host> Session<'_, C, H> {
+    pub(super) async fn create(&mut self, name: String) -> Result<Reply, Failure> {
+        let created = self
+            .call(move |mailbox| {
+                mailbox.transaction(|mailbox| {
+                    let Some(levels) = folders::levels(&name) else {
+                        return Ok(None);
+                    };
+                    if folders::find(mailbox, &name)?.is_some() {
+                        return Err(StoreError::Exists(name.clone()));
+                    }
+                    create_levels(mailbox, &levels).map(Some)
+                })
+            })
+            .await?;
+        self.unsynced = true;
+        match created {
+            Some(id) => Ok(Reply::ok_code(
+                format!("MAILBOXID ({})", folders::object_id(id)),
+                "CREATE completed",
+            )),
+            None => Err(invalid_name()),
+        }
+    }
+
+    pub(super) async fn delete(&mut self, name: String) -> Result<Reply, Failure> {
+        let deleted = self
+            .call(move |mailbox| {
+                let Some(folder) = folders::find(mailbox, &name)? else {
+                    return Err(StoreError::NotFound(name));
+                };
+                let listed = folders::all(mailbox)?;
+                if listed
+                    .iter()
+                    .any(|entry| entry.folder.id == folder.id && entry.has_children)
+                {
+                    return Ok(None);
+                }
+                // Folders below that IMAP does not show go with it.
+                mailbox.delete_folder(folder.id, true)?;
+                Ok(Some(folder.id))
+            })
+            .await?;
+        let Some(id) = deleted else {
+            return Err(Reply::no("HASCHILDREN", "there are mailboxes below it").into());
+        };
+        self.unsynced = true;
+        if self
+            .selected
+            .as_ref()
+            .is_some_and(|selected| selected.folder == id)
+        {
+            // The client knows: it asked for it.
+            self.selected = None;
+        }
+        Ok(Reply::ok("DELETE completed"))
+    }
+
+    pub(super) async fn rename(&mut self, from: String, to: String) -> Result<Reply, Failure> {
+        if folders::levels(&to).is_none() {
+            return Err(invalid_name());
+        }
+        let inbox = from.eq_ignore_ascii_case("INBOX");
+        let target = self
+            .call(move |mailbox| {
+                mailbox.transaction(|mailbox| {
+                    let Some(folder) = folders::find(mailbox, &from)? else {
+                        return Err(StoreError::NotFound(from));
+                    };
+                    let existing = folders::find(mailbox, &to)?;
+                    // Only the spelling changes when a folder is renamed to a name that differs in case.
+                    if existing.is_some_and(|other| other.id != folder.id) {
+                        return Err(StoreError::Exists(to));
+                    }
+                    let levels = folders::levels(&to).unwrap_or_default();
+                    let Some((last, above)) = levels.split_last() else {
+                        return Err(StoreError::NotFound(to));
+                    };
+                    if inbox {
+                        return create_levels(mailbox, &levels).map(Some);
+                    }
+                    let parent = if above.is_empty() {
+                        built_in::IPM_SUBTREE
+                    } else {
+                        create_levels(mailbox, above)?
+                    };
+                    if is_below(mailbox, parent, folder.id)? {
+                        return Err(StoreError::NotAllowed("a mailbox can't be moved below itself"));
+                    }
+                    let change = FolderChange {
+                        name: Some((*last).to_owned()),
+                        parent: (folder.parent != Some(parent)).then_some(parent),
+                        ..FolderChange::default()
+                    };
+                    mailbox.change_folder(folder.id, &change)?;
+                    Ok(None)
+                })
+            })
+            .await?;
+        self.unsynced = true;
+        if let Some(target) = target {
+            self.move_inbox(target).await?;
+        }
+        Ok(Reply::ok("RENAME completed"))
+    }
+
+    /// RENAME INBOX moves its messages and leaves it in place (RFC 9051 §6.3.6).
+    async fn move_inbox(&mut self, target: FolderId) -> Result<(), Failure> {
+        let mut uids = self.call(move |mailbox| mailbox.uids(built_in::INBOX)).await?;
+        while !uids.is_empty() {
+            let slice = take_first(&mut uids, limits::SLICE_ROWS);
+            self.call(move |mailbox| mailbox.move_messages(built_in::INBOX, &slice, target))
+                .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn subscribe(&mut self, name: String, subscribed: bool) -> Result<Reply, Failure> {
+        self.call(move |mailbox| {
+            match folders::find(mailbox, &name)? {
+                Some(folder) if folder.subscribed == subscribed => Ok(()),
+                Some(folder) => {
+                    let change = FolderChange {
+                        subscribed: Some(subscribed),
+                        ..FolderChange::default()
+                    };
+                    mailbox.change_folder(folder.id, &change)
+                }
+                // A mailbox that is gone is not subscribed to.
+                None if !subscribed => Ok(()),
+                None => Err(StoreError::NotFound(name)),
+            }
+        })
+        .await?;
+        self.unsynced = true;
+        Ok(Reply::ok("completed"))
+    }
+
+    pub(super) async fn status(&mut self, name: String, items: Vec<StatusItem>) -> Result<Reply, Failure> {
+        let wanted = name.clone();
+        let found = self
+            .call(move |mailbox| {
+                let Some(folder) = folders::find(mailbox, &wanted)? else {
+                    return Ok(None);
+                };
+                let status = mailbox.status(folder.id)?;
+                Ok(Some((folder, status)))
+            })
+            .await?;
+        let Some((folder, status)) = found else {
+            return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
+        };
+        if items.contains(&StatusItem::HighestModSeq) {
+            self.use_condstore();
+        }
+        write_status(
+            &mut self.out,
+            &name,
+            folder.id,
+            &status,
+            &items,
+            self.enabled.utf8_names(),
+        );
+        Ok(Reply::ok("STATUS completed"))
+    }
+}
+
+/// `* STATUS …`
+pub(super) fn write_status(
+    out: &mut Vec<u8>,
+    name: &str,
+    folder: FolderId,
+    status: &Status,
+    items: &[StatusItem],
+    utf8: bool,
+) {
+    out.extend_from_slice(b"* STATUS ");
+    encode::mailbox(out, name, utf8);
+    for (index, item) in items.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b" (" } else { b" " });
+        match item {
+            StatusItem::Messages => put!(out, "MESSAGES {}", status.messages),
+            StatusItem::Recent => put!(out, "RECENT {}", status.recent),
+            StatusItem::UidNext => put!(out, "UIDNEXT {}", status.uid_next),
+            StatusItem::UidValidity => put!(out, "UIDVALIDITY {}", status.uid_validity),
+            StatusItem::Unseen => put!(out, "UNSEEN {}", status.unseen),
+            StatusItem::Deleted => put!(out, "DELETED {}", status.deleted),
+            StatusItem::Size => put!(out, "SIZE {}", status.size),
+            StatusItem::HighestModSeq => put!(out, "HIGHESTMODSEQ {}", status.highest_change.0.max(1)),
+            StatusItem::MailboxId => put!(out, "MAILBOXID ({})", folders::object_id(folder)),
+        }
+    }
+    out.extend_from_slice(b")\r\n");
+}
+
+/// Makes the folders of a name that are missing; the last one's id.
+fn create_levels(mailbox: &mut Mailbox, levels: &[&str]) -> Result<FolderId, StoreError> {
+    let mut parent: Option<FolderId> = None;
+    for name in levels {
+        let existing: Option<Folder> = folders::child(mailbox, parent, name)?;
+        let id = match existing {
+            Some(folder) => folder.id,
+            None => mailbox.create_folder(parent.unwrap_or(built_in::IPM_SUBTREE), name, Some("IPF.Note"))?,
+        };
+        parent = Some(id);
+    }
+    parent.ok_or(StoreError::NotAllowed("a mailbox needs a name"))
+}
+
+/// Whether `folder` is `above` or below it.
+fn is_below(mailbox: &mut Mailbox, mut folder: FolderId, above: FolderId) -> Result<bool, StoreError> {
+    for _ in 0..limits::MAILBOX_DEPTH * 2 {
+        if folder == above {
+            return Ok(true);
+        }
+        match mailbox.folder(folder)?.parent {
+            Some(parent) => folder = parent,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn invalid_name() -> Failure {
+    Reply::no("CANNOT", "not a possible mailbox name").into()
+}

@@ -1,0 +1,364 @@
+//! An authenticated session: reads commands, dispatches them, writes answers.
+//!
+//! Every command that touches the store is a sequence of bounded steps on the mailbox; between two steps what
+//! they wrote is sent, so a client that reads slowly holds back its own command and nothing else.
+
+mod append;
+mod change;
+mod fetch;
+mod folders;
+mod idle;
+mod list;
+mod login;
+mod mailboxes;
+mod reply;
+mod search;
+mod selected;
+mod sort;
+mod stream;
+mod thread;
+mod uid_list;
+
+use std::{io, time::Instant};
+
+use bytes::Bytes;
+use futures_lite::future::or;
+use ringpost_host::{CallError, Connection, Host, MailboxRef, Priority};
+use ringpost_store::{Mailbox, StoreError};
+
+pub(crate) use login::not_authenticated;
+use reply::{End, Failure, Reply};
+use selected::Selected;
+use stream::Stream;
+
+use crate::{
+    Settings, State,
+    capability::{self, Situation},
+    encode::put,
+    limits,
+    syntax::{
+        SyntaxError,
+        command::{Body, Command, States},
+        framing::{Frame, FrameLimits, Framer},
+    },
+};
+
+/// What ENABLE, or a command that implies it, switched on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Enabled {
+    condstore: bool,
+    qresync: bool,
+    /// UTF8=ACCEPT
+    utf8: bool,
+    revision2: bool,
+}
+
+impl Enabled {
+    /// Mailbox names and quoted strings are UTF-8.
+    fn utf8_names(self) -> bool {
+        self.utf8 || self.revision2
+    }
+}
+
+struct Session<'a, C, H: Host> {
+    stream: Stream<'a, C>,
+    host: &'a H,
+    settings: &'a Settings,
+    mailbox: MailboxRef,
+    framer: Framer,
+    out: Vec<u8>,
+    enabled: Enabled,
+    subscription: Option<H::Subscription>,
+    selected: Option<Selected>,
+    /// Something was committed that is not yet known to be on disk.
+    unsynced: bool,
+    bad_commands: u32,
+}
+
+/// Serves a client that has logged in, on the core that owns its mailbox, until it leaves.
+pub(crate) async fn authenticated<C: Connection, H: Host>(
+    connection: &mut C,
+    host: &H,
+    settings: &Settings,
+    state: State,
+) {
+    let mut session = Session {
+        stream: Stream::new(connection, state.input),
+        host,
+        settings,
+        mailbox: state.login.mailbox,
+        framer: Framer::default(),
+        out: Vec::new(),
+        enabled: Enabled::default(),
+        subscription: None,
+        selected: None,
+        unsynced: false,
+        bad_commands: 0,
+    };
+    let end = session.run().await;
+    if let End::Bye(text) = end {
+        put!(session.out, "* BYE {text}\r\n");
+    }
+    // The client may be gone; then there is nobody to tell.
+    let _ = session.flush().await;
+}
+
+impl<C: Connection, H: Host> Session<'_, C, H> {
+    async fn run(&mut self) -> End {
+        loop {
+            let command = match self.next_command().await {
+                Ok(command) => Bytes::from(command),
+                Err(end) => return end,
+            };
+            let started = Instant::now();
+            if let Err(end) = self.execute(&command).await {
+                return end;
+            }
+            self.host.command_done("imap", started.elapsed());
+        }
+    }
+
+    /// The next whole command.
+    async fn next_command(&mut self) -> Result<Vec<u8>, End> {
+        let frame_limits = FrameLimits {
+            command: limits::COMMAND_BYTES,
+            message: Some(self.settings.message_size_limit),
+        };
+        loop {
+            match self.framer.next(&mut self.stream.input, frame_limits) {
+                Frame::Command(command) => return Ok(command),
+                Frame::Incomplete => {
+                    self.flush().await?;
+                    self.fill().await?;
+                }
+                Frame::Continue => self.out.extend_from_slice(b"+ OK\r\n"),
+                Frame::Refused { tag, too_big } => {
+                    let reply = if too_big {
+                        Reply::no("TOOBIG", "the message is larger than this server takes")
+                    } else {
+                        Reply::bad("the command is too long")
+                    };
+                    reply.write(tag.as_deref(), &mut self.out);
+                    self.count_bad_command()?;
+                }
+            }
+        }
+    }
+
+    /// Waits for input.
+    async fn fill(&mut self) -> Result<(), End> {
+        let stopping = async {
+            self.host.stopping().await;
+            Err(End::Bye("the server is shutting down"))
+        };
+        let timeout = self.settings.autologout_time;
+        let filling = async {
+            match self.stream.fill(timeout).await {
+                Ok(0) => Err(End::Closed),
+                Ok(_) => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    Err(End::Bye("automatic logout; idle for too long"))
+                }
+                Err(_) => Err(End::Closed),
+            }
+        };
+        or(filling, stopping).await
+    }
+
+    fn count_bad_command(&mut self) -> Result<(), End> {
+        self.bad_commands += 1;
+        if self.bad_commands > limits::BAD_COMMANDS {
+            Err(End::Bye("too many bad commands"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs one command and writes its answer.
+    async fn execute(&mut self, bytes: &Bytes) -> Result<(), End> {
+        let (tag, name, result) = match Command::parse(bytes, self.enabled.utf8_names()) {
+            Ok(command) => {
+                let (tag, name) = (command.tag.to_owned(), command.name);
+                let expunge_allowed =
+                    command.uid || !matches!(name, "FETCH" | "STORE" | "SEARCH" | "SORT" | "THREAD");
+                let mut result = self.dispatch(command, bytes).await;
+                if let (Ok(_), Err(failure)) = (&result, self.settle(expunge_allowed).await) {
+                    result = Err(failure);
+                }
+                (Some(tag), name, result)
+            }
+            Err((tag, error)) => {
+                let reply = match error {
+                    SyntaxError::Charset => Reply::no("BADCHARSET (US-ASCII UTF-8)", "unknown charset"),
+                    other => Reply::bad(other.to_string()),
+                };
+                (tag.map(str::to_owned), "", Ok(reply))
+            }
+        };
+        let reply = match result {
+            Ok(reply) | Err(Failure::Reply(reply)) => reply,
+            Err(Failure::End(end)) => {
+                if matches!(end, End::Logout) {
+                    Reply::ok("logout completed").write(tag.as_deref(), &mut self.out);
+                }
+                return Err(end);
+            }
+        };
+        self.log(name, &reply);
+        reply.write(tag.as_deref(), &mut self.out);
+        if reply.is_bad() {
+            self.count_bad_command()?;
+        } else {
+            self.bad_commands = 0;
+        }
+        Ok(())
+    }
+
+    /// `imap_cmd_debug`
+    fn log(&self, name: &str, reply: &Reply) {
+        if self.settings.cmd_debug >= 2 || self.settings.cmd_debug == 1 && !reply.is_ok() {
+            tracing::info!(command = name, result = %reply, peer = %self.stream.connection.peer(), "imap command");
+        }
+    }
+
+    /// Before a command is acknowledged: what it changed is on disk, and the client knows what others changed.
+    async fn settle(&mut self, expunge_allowed: bool) -> Result<(), Failure> {
+        if std::mem::take(&mut self.unsynced) {
+            self.host
+                .mailbox_durable(&self.mailbox, Priority::Interactive, |_| Ok(()))
+                .await?;
+        }
+        self.sync(expunge_allowed).await
+    }
+
+    async fn dispatch(&mut self, command: Command<'_>, bytes: &Bytes) -> Result<Reply, Failure> {
+        let state = if self.selected.is_some() {
+            States::SELECTED
+        } else {
+            States::AUTHENTICATED
+        };
+        if !command.states.contains(state) {
+            return Err(Reply::bad("not possible in this state").into());
+        }
+        let uid = command.uid;
+        match command.body {
+            Body::Capability => {
+                put!(
+                    self.out,
+                    "* CAPABILITY {}\r\n",
+                    capability::list(self.situation())
+                );
+                Ok(Reply::ok("CAPABILITY completed"))
+            }
+            Body::Noop | Body::Check => {
+                if command.name == "CHECK" {
+                    self.unsynced = true;
+                }
+                Ok(Reply::ok("completed"))
+            }
+            Body::Logout => {
+                self.out.extend_from_slice(b"* BYE logging out\r\n");
+                Err(Failure::End(End::Logout))
+            }
+            Body::Id => {
+                login::id(self.settings, &mut self.out);
+                Ok(Reply::ok("ID completed"))
+            }
+            Body::Enable(names) => Ok(self.enable(&names)),
+            Body::Select(select) => self.select(select).await,
+            Body::Create(name) => self.create(name).await,
+            Body::Delete(name) => self.delete(name).await,
+            Body::Rename { from, to } => self.rename(from, to).await,
+            Body::Subscribe(name) => self.subscribe(name, true).await,
+            Body::Unsubscribe(name) => self.subscribe(name, false).await,
+            Body::List(list) => self.list(list, false).await,
+            Body::Lsub(list) => self.list(list, true).await,
+            Body::Namespace => {
+                self.out
+                    .extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+                Ok(Reply::ok("NAMESPACE completed"))
+            }
+            Body::Status { mailbox, items } => self.status(mailbox, items).await,
+            Body::Append { mailbox, messages } => self.append(mailbox, messages, bytes).await,
+            Body::Idle => self.idle().await,
+            Body::Compress => self.compress(command.tag).await,
+            Body::Close => self.close(true).await,
+            Body::Unselect => self.close(false).await,
+            Body::Expunge(set) => self.expunge(set).await,
+            Body::Search(search) => self.search(search, uid, command.tag).await,
+            Body::Sort(sort) => self.sort(sort, uid, command.tag).await,
+            Body::Thread { algorithm, search } => self.thread(algorithm, search, uid).await,
+            Body::Fetch(fetch) => self.fetch(fetch, uid).await,
+            Body::Store(store) => self.store(store, uid).await,
+            Body::Copy { set, mailbox } => self.copy(set, uid, mailbox).await,
+            Body::Move { set, mailbox } => self.move_messages(set, uid, mailbox).await,
+            Body::StartTls | Body::Login { .. } | Body::Authenticate { .. } => {
+                Err(Reply::bad("already authenticated").into())
+            }
+        }
+    }
+
+    fn situation(&self) -> Situation {
+        Situation {
+            logged_in: true,
+            revision2: self.settings.rfc9051,
+            id: self.settings.rfc2971,
+            compressed: self.stream.is_compressed(),
+            ..Situation::default()
+        }
+    }
+
+    fn enable(&mut self, names: &[&str]) -> Reply {
+        self.out.extend_from_slice(b"* ENABLED");
+        for name in names {
+            match name.to_ascii_uppercase().as_str() {
+                "CONDSTORE" => self.enabled.condstore = true,
+                "QRESYNC" => (self.enabled.condstore, self.enabled.qresync) = (true, true),
+                "UTF8=ACCEPT" => self.enabled.utf8 = true,
+                "IMAP4REV2" if self.settings.rfc9051 => self.enabled.revision2 = true,
+                _ => continue,
+            }
+            put!(self.out, " {name}");
+        }
+        self.out.extend_from_slice(b"\r\n");
+        Reply::ok("ENABLE completed")
+    }
+
+    async fn compress(&mut self, tag: &str) -> Result<Reply, Failure> {
+        if self.stream.is_compressed() {
+            return Err(Reply::no("COMPRESSIONACTIVE", "already compressed").into());
+        }
+        // The answer is the last thing that is sent as it is (RFC 4978 §3).
+        put!(self.out, "{tag} OK compression begins\r\n");
+        self.flush().await?;
+        self.stream.start_compression();
+        Err(Failure::Reply(Reply::sent()))
+    }
+
+    /// Runs a step on the mailbox.
+    async fn call<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, CallError> {
+        self.host
+            .mailbox(&self.mailbox, Priority::Interactive, work)
+            .await
+    }
+
+    /// Sends what was written.
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        self.stream.write(&out).await
+    }
+
+    /// Sends what was written if it is a slice's worth.
+    async fn flush_slice(&mut self) -> io::Result<()> {
+        if self.out.len() < limits::SLICE_BYTES {
+            return Ok(());
+        }
+        self.flush().await
+    }
+}

@@ -1,0 +1,462 @@
+//! The selected mailbox: SELECT, CLOSE, and telling the client what others changed (RFC 9051 §7.4, RFC 7162).
+
+use std::sync::Arc;
+
+use ringpost_host::{CallError, Connection, Host, Subscription};
+use ringpost_mapi::{ChangeNumber, FolderId, Uid};
+use ringpost_store::{Changes, Flags, StoreError, UidSet};
+
+use super::{
+    Session, folders,
+    reply::{End, Failure, Reply},
+    uid_list::UidList,
+};
+use crate::{
+    encode::{self, put},
+    syntax::{
+        command::{QuickResync, Select},
+        fetch::Item,
+    },
+};
+
+/// What the client knows of its mailbox.
+pub(super) struct Selected {
+    pub(super) folder: FolderId,
+    pub(super) read_only: bool,
+    /// The messages it was told of, less the ones it was told are gone.
+    pub(super) list: Arc<UidList>,
+    /// Everything up to this change is in `list`, `pending` or was told.
+    pub(super) known: ChangeNumber,
+    pub(super) uid_next: u32,
+    /// Gone, but the client could not be told yet.
+    pub(super) pending: UidSet,
+    /// `\Recent` to this session.
+    pub(super) recent: UidSet,
+    /// Keywords it was told of.
+    keywords: Vec<String>,
+    /// `$` (RFC 5182)
+    pub(super) saved: UidSet,
+    /// Something may have changed since `known`.
+    stale: bool,
+}
+
+impl Selected {
+    /// The mailbox may have changed: the next [`Session::sync`] looks.
+    pub(super) fn mark_stale(&mut self) {
+        self.stale = true;
+    }
+
+    /// An own step brought the mailbox from one change to another and the client knows its result: if nobody
+    /// else came between, there is nothing left to look at.
+    pub(super) fn advance(&mut self, before: ChangeNumber, after: ChangeNumber) {
+        if before == self.known {
+            self.known = after;
+        }
+    }
+}
+
+impl<C: Connection, H: Host> Session<'_, C, H> {
+    /// The selected mailbox; the command table lets commands that need it through only when there is one.
+    pub(super) fn selected(&self) -> Result<&Selected, Failure> {
+        self.selected
+            .as_ref()
+            .ok_or_else(|| Reply::bad("no mailbox is selected").into())
+    }
+
+    pub(super) fn selected_mut(&mut self) -> Result<&mut Selected, Failure> {
+        self.selected
+            .as_mut()
+            .ok_or_else(|| Reply::bad("no mailbox is selected").into())
+    }
+
+    /// The selected mailbox, if it may be changed.
+    pub(super) fn writable(&self) -> Result<&Selected, Failure> {
+        let selected = self.selected()?;
+        if selected.read_only {
+            Err(Reply::no("READ-ONLY", "the mailbox is read-only").into())
+        } else {
+            Ok(selected)
+        }
+    }
+
+    pub(super) async fn select(&mut self, select: Select) -> Result<Reply, Failure> {
+        if self.selected.take().is_some() && (self.enabled.qresync || self.enabled.revision2) {
+            self.out
+                .extend_from_slice(b"* OK [CLOSED] previous mailbox closed\r\n");
+        }
+        if select.qresync.is_some() && !self.enabled.qresync {
+            return Err(Reply::bad("ENABLE QRESYNC first").into());
+        }
+        if self.subscription.is_none() {
+            self.subscription = Some(self.host.subscribe(&self.mailbox).await?);
+        }
+        self.enabled.condstore |= select.condstore;
+        let (name, read_only) = (select.mailbox.clone(), select.read_only);
+        let found = self
+            .call(move |mailbox| {
+                let Some(folder) = folders::find(mailbox, &name)? else {
+                    return Ok(None);
+                };
+                let status = mailbox.status(folder.id)?;
+                let uids = mailbox.uids(folder.id)?;
+                let recent = if read_only {
+                    None
+                } else {
+                    Some(mailbox.take_recent(folder.id)?)
+                };
+                Ok(Some((
+                    folder.id,
+                    folders::path(mailbox, &folder)?,
+                    status,
+                    uids,
+                    recent,
+                    mailbox.keywords()?,
+                )))
+            })
+            .await?;
+        let Some((folder, path, status, uids, recent_from, keywords)) = found else {
+            return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
+        };
+        let list = UidList::new(&uids);
+        let mut recent = UidSet::default();
+        match recent_from {
+            Some(first) => recent.insert_range(first.0..=status.uid_next.saturating_sub(1)),
+            None => uids
+                .iter()
+                .skip(uids.len().saturating_sub(status.recent as usize))
+                .for_each(|uid| recent.insert(uid)),
+        }
+        let recent = list.intersection(&recent);
+
+        let keywords: Vec<String> = keywords;
+        self.write_flags(&keywords);
+        if read_only {
+            self.out
+                .extend_from_slice(b"* OK [PERMANENTFLAGS ()] read-only\r\n");
+        } else {
+            self.out.extend_from_slice(b"* OK [PERMANENTFLAGS (");
+            write_flag_names(&mut self.out, &keywords);
+            self.out.extend_from_slice(b" \\*)] flags kept\r\n");
+        }
+        put!(self.out, "* {} EXISTS\r\n", list.count());
+        if !self.enabled.revision2 {
+            put!(self.out, "* {} RECENT\r\n", recent.len());
+        }
+        put!(
+            self.out,
+            "* OK [UIDVALIDITY {}] UIDs valid\r\n",
+            status.uid_validity
+        );
+        put!(
+            self.out,
+            "* OK [UIDNEXT {}] predicted next UID\r\n",
+            status.uid_next
+        );
+        put!(
+            self.out,
+            "* OK [HIGHESTMODSEQ {}] highest\r\n",
+            status.highest_change.0.max(1)
+        );
+        put!(
+            self.out,
+            "* OK [MAILBOXID ({})] id\r\n",
+            folders::object_id(folder)
+        );
+        if self.enabled.revision2 {
+            self.out.extend_from_slice(b"* LIST () \"/\" ");
+            encode::mailbox(&mut self.out, &path, true);
+            self.out.extend_from_slice(b"\r\n");
+        }
+        self.selected = Some(Selected {
+            folder,
+            read_only,
+            list: Arc::new(list),
+            known: status.highest_change,
+            uid_next: status.uid_next,
+            pending: UidSet::default(),
+            recent,
+            keywords,
+            saved: UidSet::default(),
+            // What came between subscribing and now may be counted already; looking again is cheap.
+            stale: true,
+        });
+        if let Some(resync) = select
+            .qresync
+            .filter(|resync| resync.uid_validity == status.uid_validity)
+        {
+            self.resynchronise(resync).await?;
+        }
+        Ok(if read_only {
+            Reply::ok_code("READ-ONLY", "EXAMINE completed")
+        } else {
+            Reply::ok_code("READ-WRITE", "SELECT completed")
+        })
+    }
+
+    /// What changed since the client was here last (RFC 7162 §3.2.5.1).
+    async fn resynchronise(&mut self, resync: QuickResync) -> Result<(), Failure> {
+        let selected = self.selected()?;
+        let (folder, list) = (selected.folder, Arc::clone(&selected.list));
+        let since = ChangeNumber(resync.mod_seq);
+        let (vanished, changed) = self
+            .call(move |mailbox| {
+                let changes = mailbox.changes_since(folder, since)?;
+                let changed = changed_uids(&changes);
+                Ok((changes.vanished, changed))
+            })
+            .await?;
+        let vanished = match &resync.known {
+            Some(known) => UidList::new(&vanished).resolve(known, true),
+            None => vanished,
+        };
+        self.write_vanished(&vanished, true);
+        let uids = list.intersection(&changed);
+        self.run_fetch(uids, vec![Item::Uid, Item::Flags, Item::ModSeq])
+            .await
+            .map(drop)
+    }
+
+    pub(super) fn write_vanished(&mut self, uids: &UidSet, earlier: bool) {
+        if !uids.is_empty() {
+            self.out.extend_from_slice(if earlier {
+                b"* VANISHED (EARLIER) "
+            } else {
+                b"* VANISHED "
+            });
+            encode::ranges(&mut self.out, uids.ranges().iter().cloned());
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    fn write_flags(&mut self, keywords: &[String]) {
+        self.out.extend_from_slice(b"* FLAGS (");
+        write_flag_names(&mut self.out, keywords);
+        self.out.extend_from_slice(b")\r\n");
+    }
+
+    /// Tells of new keywords before they are used (RFC 9051 §7.3.5).
+    pub(super) fn announce_keywords(&mut self, used: &[String]) {
+        let Some(selected) = &mut self.selected else {
+            return;
+        };
+        let before = selected.keywords.len();
+        for keyword in used {
+            if !selected
+                .keywords
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(keyword))
+            {
+                selected.keywords.push(keyword.clone());
+            }
+        }
+        if selected.keywords.len() > before {
+            let keywords = selected.keywords.clone();
+            self.write_flags(&keywords);
+        }
+    }
+
+    /// Switches CONDSTORE on, as the first command that uses it does (RFC 7162 §3.1).
+    pub(super) fn use_condstore(&mut self) {
+        if !std::mem::replace(&mut self.enabled.condstore, true)
+            && let Some(selected) = &self.selected
+        {
+            put!(
+                self.out,
+                "* OK [HIGHESTMODSEQ {}] highest\r\n",
+                selected.known.0.max(1)
+            );
+        }
+    }
+
+    pub(super) async fn close(&mut self, expunge: bool) -> Result<Reply, Failure> {
+        let mut code = String::new();
+        if expunge && !self.selected()?.read_only {
+            let gone = self.expunge_deleted(None, false).await?;
+            if gone && self.enabled.qresync {
+                code = format!("HIGHESTMODSEQ {}", self.selected()?.known);
+            }
+        }
+        self.selected = None;
+        Ok(Reply::ok_code(code, "mailbox closed"))
+    }
+
+    /// Takes the events that have come. Whether the selected mailbox may have changed.
+    fn take_events(&mut self) -> bool {
+        let (Some(selected), Some(subscription)) = (&mut self.selected, &mut self.subscription) else {
+            return false;
+        };
+        while let Some(event) = subscription.try_next() {
+            selected.stale |= event.is_none_or(|event| event.folder == selected.folder);
+        }
+        selected.stale
+    }
+
+    /// Tells the client what changed since it was last told.
+    pub(super) async fn sync(&mut self, expunge_allowed: bool) -> Result<(), Failure> {
+        if self.take_events() {
+            let selected = self.selected_mut()?;
+            selected.stale = false;
+            let (folder, since, uid_next, read_only) = (
+                selected.folder,
+                selected.known,
+                selected.uid_next,
+                selected.read_only,
+            );
+            let changes = self
+                .call(move |mailbox| {
+                    let changes = mailbox.changes_since(folder, since)?;
+                    let new = !read_only && changes.uid_next > uid_next;
+                    let recent = if new {
+                        Some(mailbox.take_recent(folder)?)
+                    } else {
+                        None
+                    };
+                    Ok((changes, recent))
+                })
+                .await;
+            match changes {
+                Ok((changes, recent)) => self.apply(changes, recent, expunge_allowed).await?,
+                Err(CallError::Store(StoreError::NotFound(_))) => {
+                    return Err(End::Bye("the selected mailbox was deleted").into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if expunge_allowed {
+            self.report_expunged().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of changes and tells the client.
+    async fn apply(
+        &mut self,
+        changes: Changes,
+        recent: Option<Uid>,
+        expunge_allowed: bool,
+    ) -> Result<(), Failure> {
+        let selected = self.selected_mut()?;
+        for range in selected.list.intersection(&changes.vanished).ranges() {
+            selected.pending.insert_range(range.clone());
+        }
+        if expunge_allowed {
+            self.report_expunged().await?;
+        }
+        let selected = self.selected_mut()?;
+        let first_new = selected.uid_next;
+        let list = Arc::make_mut(&mut selected.list);
+        let before = list.count();
+        for change in changes.changed.iter().filter(|change| change.uid.0 >= first_new) {
+            list.push(change.uid);
+            if recent.is_some_and(|first| change.uid >= first) {
+                selected.recent.insert(change.uid);
+            }
+        }
+        let count = list.count();
+        selected.uid_next = changes.uid_next.max(first_new);
+        selected.known = changes.highest_change.max(selected.known);
+        if count > before {
+            let recent = selected.recent.len();
+            put!(self.out, "* {count} EXISTS\r\n");
+            if !self.enabled.revision2 {
+                put!(self.out, "* {recent} RECENT\r\n");
+            }
+        }
+        for change in changes.changed.iter().filter(|change| change.uid.0 < first_new) {
+            self.report_flags(
+                change.uid,
+                change.flags,
+                &change.keywords,
+                Some(change.change),
+                true,
+            );
+            self.flush_slice().await?;
+        }
+        Ok(())
+    }
+
+    /// `* n FETCH (UID … FLAGS …)`, if the client knows the message.
+    pub(super) fn report_flags(
+        &mut self,
+        uid: Uid,
+        flags: Flags,
+        keywords: &[String],
+        change: Option<ChangeNumber>,
+        with_uid: bool,
+    ) {
+        self.announce_keywords(keywords);
+        let Some(selected) = &self.selected else { return };
+        let Some(number) = selected
+            .list
+            .number(uid)
+            .filter(|_| !selected.pending.contains(uid))
+        else {
+            return;
+        };
+        put!(self.out, "* {number} FETCH (");
+        if with_uid {
+            put!(self.out, "UID {uid} ");
+        }
+        self.out.extend_from_slice(b"FLAGS ");
+        let recent = selected.recent.contains(uid) && !self.enabled.revision2;
+        encode::flags(&mut self.out, flags, keywords, recent);
+        if let Some(change) = change.filter(|_| self.enabled.condstore) {
+            put!(self.out, " MODSEQ ({change})");
+        }
+        self.out.extend_from_slice(b")\r\n");
+    }
+
+    /// Tells of messages that are gone.
+    async fn report_expunged(&mut self) -> Result<(), Failure> {
+        let gone = match &mut self.selected {
+            Some(selected) if !selected.pending.is_empty() => std::mem::take(&mut selected.pending),
+            _ => return Ok(()),
+        };
+        self.remove_messages(&gone, true).await
+    }
+
+    /// Removes messages from the client's list, and tells it with `report`.
+    pub(super) async fn remove_messages(&mut self, gone: &UidSet, report: bool) -> Result<(), Failure> {
+        let selected = self.selected_mut()?;
+        let known = selected.list.intersection(gone);
+        let numbers = selected.list.numbers(&known);
+        for range in known.ranges() {
+            for uid in range.clone() {
+                selected.recent.remove(Uid(uid));
+                selected.pending.remove(Uid(uid));
+            }
+        }
+        Arc::make_mut(&mut selected.list).remove(&known);
+        if !report {
+            return Ok(());
+        }
+        if self.enabled.qresync {
+            self.write_vanished(&known, false);
+            return Ok(());
+        }
+        // From the end, so that the numbers still to come stay as they are.
+        for range in numbers.ranges().iter().rev() {
+            for number in range.clone().rev() {
+                put!(self.out, "* {number} EXPUNGE\r\n");
+            }
+            self.flush_slice().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The UIDs of changes.
+pub(super) fn changed_uids(changes: &Changes) -> UidSet {
+    let mut uids = UidSet::default();
+    changes.changed.iter().for_each(|change| uids.insert(change.uid));
+    uids
+}
+
+fn write_flag_names(out: &mut Vec<u8>, keywords: &[String]) {
+    for (index, (_, name)) in encode::FLAG_NAMES.iter().enumerate() {
+        put!(out, "{}{name}", if index > 0 { " " } else { "" });
+    }
+    for keyword in keywords {
+        put!(out, " {keyword}");
+    }
+}
