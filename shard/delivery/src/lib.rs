@@ -1,1 +1,70 @@
-//! Under construction.
+//! Local delivery: from an envelope and a message's source to durable messages in mailboxes.
+//!
+//! ```text
+//! RCPT ─► resolve() ─► Recipient { mailboxes }            a refusal is the reply to RCPT
+//! DATA ─► trace::header() + content ─► deliver()
+//!           │ loop check, junk rules (header only)
+//!           │ PreparedMessage::new: parsed, hashed and compressed once, on a helper thread when large
+//!           └ one durable call a mailbox, a bounded number at a time ─► one Outcome a recipient
+//! ```
+//!
+//! Every mailbox is stored into once for a message, however many recipients lead to it. The source is the
+//! same for all of them (see [`trace`]), so one value is shared between cores and the parse is paid once.
+//!
+//! Cost of a message to *n* mailboxes: one parse and compression, *n* router calls of one transaction each,
+//! and the syncs of those mailboxes, which the runtime shares and overlaps.
+
+mod deliver;
+mod header;
+mod junk;
+mod resolve;
+mod status;
+pub mod trace;
+
+pub use deliver::{Message, deliver};
+pub use junk::JunkRules;
+pub use resolve::{Recipient, resolve};
+pub use status::{Status, Undeliverable};
+
+/// Most mailboxes one message may go to, groups expanded. A larger group is refused.
+pub const MAILBOXES_MAX: usize = 20_000;
+/// Most accounts looked at to expand one recipient: bounds the work of nested groups.
+pub const EXPANSION_MAX: usize = 50_000;
+/// Mailboxes of one message that are stored into at the same time.
+pub const CONCURRENT_MAILBOXES: usize = 64;
+/// Sources from this size on are parsed and compressed on a helper thread: the work passes a millisecond.
+pub const HELPER_THRESHOLD_BYTES: usize = 64 * 1024;
+/// Most `Received` fields a message may come with (RFC 5321 §6.3 asks for at least 100).
+pub const HOPS_MAX: usize = 100;
+/// How often a recipient's own address may stand in `Delivered-To` already: the mail server in front and
+/// this one may each have added it once when a message comes round for the second time.
+pub const DELIVERED_TO_MAX: usize = 2;
+
+/// Options of delivery(8gx), delivery-queue(8gx) and gromox.cfg(5) that delivery follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// `lda_recipient_delimiter`: characters that separate the local part from its extension.
+    pub recipient_delimiter: String,
+    /// `lda_junk_rules`
+    pub junk_rules: JunkRules,
+    /// Zstandard level for content (`exmdb_file_compression`); `None` stores it uncompressed.
+    pub compression_level: Option<i32>,
+    /// Who receives mail for `<Postmaster>` without a domain (RFC 5321 §4.5.1): `bounce_postmaster` with its
+    /// domain completed.
+    pub postmaster: Option<String>,
+    /// Whether a full mailbox is reported as a condition that may pass (452 4.2.2), so that the sender's
+    /// server keeps trying, and not as a failure (552 5.2.2).
+    pub over_quota_is_temporary: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            recipient_delimiter: String::new(),
+            junk_rules: JunkRules::default(),
+            compression_level: Some(3),
+            postmaster: None,
+            over_quota_is_temporary: false,
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Stores one message in the mailboxes of its recipients.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use ringpost_host::{CallError, Host, MailboxRef, Priority};
+use ringpost_mapi::{FileTime, FolderId, MailboxGuid};
+use ringpost_store::{Mailbox, Placement, PreparedMessage, StoreError, Stored, folder::built_in};
+
+use crate::{
+    CONCURRENT_MAILBOXES, DELIVERED_TO_MAX, HELPER_THRESHOLD_BYTES, HOPS_MAX, Options, Recipient,
+    Undeliverable, header,
+};
+
+/// A message as it is to be stored.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The trace fields of this arrival and what the client sent.
+    pub source: Bytes,
+    /// Length of those trace fields: loops are looked for behind them.
+    pub trace_length: usize,
+    /// When it came.
+    pub received: FileTime,
+}
+
+/// Stores the message for every recipient and says what became of each, in the same order. `Ok` means that
+/// the message is durable in every mailbox of the recipient, but for members of a group whose mailbox
+/// refused it for good (full, for example): those are logged.
+pub async fn deliver<H: Host>(
+    host: &H,
+    options: &Options,
+    recipients: &[Recipient],
+    message: Message,
+) -> Vec<Result<(), Undeliverable>> {
+    let arrived = message.source.get(message.trace_length..).unwrap_or_default();
+    let trace = Trace::of(arrived);
+    if trace.hops > HOPS_MAX {
+        return vec![Err(Undeliverable::Loop); recipients.len()];
+    }
+    let folder = if options.junk_rules.matches(arrived) {
+        built_in::JUNK
+    } else {
+        built_in::INBOX
+    };
+    let mut plan = Plan::of(recipients);
+    for (number, (address, _)) in plan.mailboxes.iter().enumerate() {
+        if trace.delivered_to(address) > DELIVERED_TO_MAX {
+            plan.outcomes[number] = Some(Err(Undeliverable::Loop));
+        }
+    }
+    match prepare(host, message.source, options.compression_level).await {
+        Ok(prepared) => store_in_all(host, options, &mut plan, &prepared, folder, message.received).await,
+        Err(reason) => plan.fill(&reason),
+    }
+    plan.by_recipient(recipients)
+}
+
+/// Decides where in a mailbox a delivered message goes, and puts it there. Rules of the inbox
+/// (MS-OXORULE 3.2.1) will be evaluated here, in the transaction that stores the message.
+fn place(
+    mailbox: &mut Mailbox,
+    message: &PreparedMessage,
+    folder: FolderId,
+    placement: &Placement,
+) -> Result<Stored, StoreError> {
+    mailbox.store_message(folder, message, placement)
+}
+
+/// Parses, hashes and compresses the message: here, or on a helper thread when it would hold the core.
+async fn prepare<H: Host>(
+    host: &H,
+    source: Bytes,
+    compression_level: Option<i32>,
+) -> Result<Arc<PreparedMessage>, Undeliverable> {
+    if source.len() < HELPER_THRESHOLD_BYTES {
+        return Ok(PreparedMessage::new(source, compression_level));
+    }
+    host.helper(move || PreparedMessage::new(source, compression_level))
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "a message could not be prepared");
+            Undeliverable::Busy
+        })
+}
+
+/// The mailboxes a message goes to, each once, and which of them each recipient stands for.
+struct Plan<'a> {
+    mailboxes: Vec<(&'a str, &'a MailboxRef)>,
+    outcomes: Vec<Option<Result<(), Undeliverable>>>,
+    numbers: HashMap<MailboxGuid, usize>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(recipients: &'a [Recipient]) -> Self {
+        let mut plan = Self {
+            mailboxes: Vec::new(),
+            outcomes: Vec::new(),
+            numbers: HashMap::new(),
+        };
+        for (address, mailbox) in recipients.iter().flat_map(|recipient| &recipient.mailboxes) {
+            plan.numbers.entry(mailbox.guid).or_insert_with(|| {
+                plan.mailboxes.push((address, mailbox));
+                plan.outcomes.push(None);
+                plan.mailboxes.len() - 1
+            });
+        }
+        plan
+    }
+
+    /// Says of every mailbox not decided yet that it failed.
+    fn fill(&mut self, reason: &Undeliverable) {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *outcome = Some(Err(reason.clone()));
+        }
+    }
+
+    fn by_recipient(&self, recipients: &[Recipient]) -> Vec<Result<(), Undeliverable>> {
+        let outcome = |mailbox: &MailboxRef| {
+            let number = self.numbers.get(&mailbox.guid)?;
+            self.outcomes.get(*number)?.clone()
+        };
+        recipients
+            .iter()
+            .map(|recipient| {
+                let outcomes = recipient
+                    .mailboxes
+                    .iter()
+                    .map(|(_, mailbox)| outcome(mailbox).unwrap_or(Err(Undeliverable::MailboxFailed)));
+                combine(outcomes)
+            })
+            .collect()
+    }
+}
+
+/// A temporary failure of one mailbox makes the sender's server try again for all of a group: a member may
+/// get a message twice, but none loses it. Permanent failures count only when there is nothing else.
+fn combine(outcomes: impl Iterator<Item = Result<(), Undeliverable>>) -> Result<(), Undeliverable> {
+    let (mut stored, mut permanent) = (false, None);
+    for outcome in outcomes {
+        match outcome {
+            Ok(()) => stored = true,
+            Err(reason) if reason.is_temporary() => return Err(reason),
+            Err(reason) => {
+                permanent.get_or_insert(reason);
+            }
+        }
+    }
+    match permanent {
+        Some(reason) if !stored => Err(reason),
+        _ => Ok(()),
+    }
+}
+
+/// Stores into all mailboxes of the plan that are not decided yet, [`CONCURRENT_MAILBOXES`] at a time.
+async fn store_in_all<H: Host>(
+    host: &H,
+    options: &Options,
+    plan: &mut Plan<'_>,
+    message: &Arc<PreparedMessage>,
+    folder: FolderId,
+    received: FileTime,
+) {
+    let mailboxes = &plan.mailboxes;
+    let undecided = plan
+        .outcomes
+        .iter()
+        .enumerate()
+        .filter(|(_, outcome)| outcome.is_none());
+    let calls = undecided
+        .map(|(number, _)| async move {
+            let (address, mailbox) = mailboxes[number];
+            (
+                number,
+                store_in_one(
+                    host,
+                    options,
+                    address,
+                    mailbox,
+                    Arc::clone(message),
+                    folder,
+                    received,
+                )
+                .await,
+            )
+        })
+        .collect::<Vec<_>>();
+    for (number, outcome) in join_bounded(calls, CONCURRENT_MAILBOXES).await {
+        plan.outcomes[number] = Some(outcome);
+    }
+}
+
+async fn store_in_one<H: Host>(
+    host: &H,
+    options: &Options,
+    address: &str,
+    mailbox: &MailboxRef,
+    message: Arc<PreparedMessage>,
+    folder: FolderId,
+    received: FileTime,
+) -> Result<(), Undeliverable> {
+    let placement = Placement {
+        received,
+        ..Placement::default()
+    };
+    let work = move |store: &mut Mailbox| place(store, &message, folder, &placement);
+    match host.mailbox_durable(mailbox, Priority::Delivery, work).await {
+        Ok(stored) => {
+            tracing::debug!(recipient = address, uid = stored.uid.0, "delivered");
+            Ok(())
+        }
+        Err(error) => {
+            let reason = Undeliverable::from_call(&error, options.over_quota_is_temporary);
+            log_failure(address, mailbox, &error);
+            Err(reason)
+        }
+    }
+}
+
+fn log_failure(recipient: &str, mailbox: &MailboxRef, error: &CallError) {
+    let path = mailbox.path.display();
+    match error {
+        CallError::Store(StoreError::LimitExceeded(_)) | CallError::Unavailable => {
+            tracing::warn!(recipient, %path, %error, "not delivered");
+        }
+        _ => tracing::error!(recipient, %path, %error, "not delivered"),
+    }
+}
+
+/// Runs futures to their end, at most `limit` at the same time; their results in the order of completion.
+async fn join_bounded<F: Future>(futures: Vec<F>, limit: usize) -> Vec<F::Output> {
+    let mut results = Vec::with_capacity(futures.len());
+    let mut waiting = futures.into_iter();
+    let mut running: Vec<Pin<Box<F>>> = waiting.by_ref().take(limit).map(Box::pin).collect();
+    std::future::poll_fn(move |context| {
+        let mut at = 0;
+        while let Some(future) = running.get_mut(at) {
+            let Poll::Ready(result) = future.as_mut().poll(context) else {
+                at += 1;
+                continue;
+            };
+            results.push(result);
+            match waiting.next() {
+                // The newcomer takes the slot and is polled next.
+                Some(next) => running[at] = Box::pin(next),
+                None => drop(running.swap_remove(at)),
+            }
+        }
+        if running.is_empty() {
+            Poll::Ready(std::mem::take(&mut results))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// What a message's trace fields say of its way so far.
+struct Trace<'a> {
+    hops: usize,
+    delivered_to: Vec<&'a [u8]>,
+}
+
+impl<'a> Trace<'a> {
+    fn of(source: &'a [u8]) -> Self {
+        let mut trace = Self {
+            hops: 0,
+            delivered_to: Vec::new(),
+        };
+        for (name, value) in header::fields(source) {
+            if name.eq_ignore_ascii_case(b"Received") {
+                trace.hops += 1;
+            } else if name.eq_ignore_ascii_case(b"Delivered-To") && trace.delivered_to.len() <= HOPS_MAX {
+                trace.delivered_to.push(value);
+            }
+        }
+        trace
+    }
+
+    fn delivered_to(&self, address: &str) -> usize {
+        self.delivered_to
+            .iter()
+            .filter(|value| {
+                let value = value.strip_prefix(b"<").unwrap_or(value);
+                value
+                    .strip_suffix(b">")
+                    .unwrap_or(value)
+                    .eq_ignore_ascii_case(address.as_bytes())
+            })
+            .count()
+    }
+}
