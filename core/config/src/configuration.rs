@@ -397,11 +397,37 @@ impl Loader<'_> {
     fn read_components(&mut self) {
         for &file in File::ALL {
             let Some(host) = file.host() else { continue };
-            for folder in self.search_path(host) {
-                if self.read_file(file, &folder.join(file.name())) {
-                    break;
-                }
-            }
+            let folders = self.search_path(host);
+            let used = folders
+                .iter()
+                .map(|folder| folder.join(file.name()))
+                .find(|path| self.read_file(file, path));
+            self.tell_ignored_copies(file, used.as_deref());
+        }
+    }
+
+    /// In gromox each service may have its own copy of a component's file. One process reads one.
+    fn tell_ignored_copies(&mut self, file: File, used: Option<&Path>) {
+        let mut told = Vec::new();
+        for &service in File::ALL {
+            let paths = self
+                .search_path(service)
+                .into_iter()
+                .map(|folder| folder.join(file.name()));
+            let first = paths
+                .into_iter()
+                .find(|path| matches!(self.environment.read(path), Ok(Some(_))));
+            let Some(path) = first.filter(|path| Some(path.as_path()) != used && !told.contains(path)) else {
+                continue;
+            };
+            told.push(path.clone());
+            let place = Place { path, line: 0 };
+            self.tell(
+                Some(place),
+                Problem::IgnoredCopy {
+                    used: used.map(Path::to_owned),
+                },
+            );
         }
     }
 

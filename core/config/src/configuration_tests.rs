@@ -129,6 +129,24 @@ fn components_are_searched_in_the_folders_of_their_service() {
 }
 
 #[test]
+fn copies_for_single_services_are_told() {
+    let (_, diagnostics) = load(&[
+        ("/etc/gromox/mysql_adaptor.cfg", ""),
+        ("/etc/gromox/imap/mysql_adaptor.cfg", "mysql_host=other"),
+        ("/etc/gromox/pop3/authmgr.cfg", ""),
+    ]);
+    assert_eq!(
+        texts(&diagnostics),
+        [
+            "/etc/gromox/pop3/authmgr.cfg: warning: is not read: all services share the file that \
+             http.cfg's config_file_path finds",
+            "/etc/gromox/imap/mysql_adaptor.cfg: warning: is not read: all services share \
+             /etc/gromox/mysql_adaptor.cfg",
+        ]
+    );
+}
+
+#[test]
 fn another_folder_replaces_the_default_one_everywhere() {
     let files = Files::new(&[
         ("/srv/etc/imap.cfg", "context_num=7"),

@@ -61,6 +61,11 @@ pub struct Diagnostic {
 pub enum Problem {
     /// The file could not be read, and this is what the system said.
     Unreadable(String),
+    /// Another copy of a component's file, for one service: it is not read.
+    IgnoredCopy {
+        /// The copy that is.
+        used: Option<PathBuf>,
+    },
     /// A line is left out.
     Line(LineError),
     /// No file has a directive of this name.
@@ -111,6 +116,7 @@ impl Diagnostic {
         match self.problem {
             Problem::Unreadable(_) | Problem::Value { .. } => Severity::Error,
             Problem::Line(_)
+            | Problem::IgnoredCopy { .. }
             | Problem::UnknownName { .. }
             | Problem::WrongFile { .. }
             | Problem::OutOfRange { .. }
@@ -133,6 +139,12 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => write!(f, "can't be read: {error}"),
+            Self::IgnoredCopy { used: Some(used) } => {
+                write!(f, "is not read: all services share {}", used.display())
+            }
+            Self::IgnoredCopy { used: None } => {
+                f.write_str("is not read: all services share the file that http.cfg's config_file_path finds")
+            }
             Self::Line(error) => write!(f, "{error}; it is left out"),
             Self::UnknownName { name, nearest: None } => write!(f, "there is no directive {name}"),
             Self::UnknownName {

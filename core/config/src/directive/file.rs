@@ -161,7 +161,7 @@ impl File {
             Self::Ews => Some(Self::Http),
             Self::Autodiscover => Some(Self::Http),
             Self::AutodiscoverIni => Some(Self::Http),
-            Self::MidbAgent => Some(Self::Imap),
+            Self::MidbAgent => Some(Self::Http),
             Self::TimerAgent => Some(Self::Http),
             _ => None,
         }

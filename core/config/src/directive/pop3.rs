@@ -6,7 +6,7 @@ directives! {
     /// How long a user is banned after too many failed logins.
     BLOCK_INTERVAL_AUTHS: duration = "1 minute", restart, Effective;
     /// Where the POP3 service's further configuration files are searched.
-    CONFIG_FILE_PATH: paths = "/etc/gromox/pop3:/etc/gromox", restart, Effective;
+    CONFIG_FILE_PATH: paths = "/etc/gromox/pop3:/etc/gromox", restart, NoEffect("one process reads each further file once, by the search path in http.cfg or delivery.cfg");
     /// Memory set aside for a connection.
     CONTEXT_AVERAGE_MEM: quantity(0..=MAX) = "256K", restart, NoEffect("memory is taken when it is needed");
     /// Number of messages that memory is set aside for.

@@ -6,7 +6,7 @@ directives! {
     /// Which greeting commands of clients are taken: LHLO, EHLO and HELO, or all.
     COMMAND_PROTOCOL: choice("lmtp", "smtp", "both") = "both", restart, Effective;
     /// Where the LMTP service's further configuration files are searched.
-    CONFIG_FILE_PATH: paths = "/etc/gromox/smtp:/etc/gromox", restart, Effective;
+    CONFIG_FILE_PATH: paths = "/etc/gromox/smtp:/etc/gromox", restart, NoEffect("one process reads each further file once, by the search path in http.cfg or delivery.cfg");
     /// Memory set aside for a connection.
     CONTEXT_AVERAGE_MEM: quantity(0..=MAX) = "256K", restart, NoEffect("memory is taken when it is needed");
     /// Most memory for a connection.
