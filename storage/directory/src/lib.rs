@@ -1,11 +1,39 @@
 //! Accounts: organisations, domains, users, aliases, groups, contacts, resources, servers.
 //!
-//! [`Directory`] is what every back end offers to readers: an immutable view of all accounts. The embedded
-//! back end keeps them in one SQLite file; MariaDB with gromox's schema will be the second.
+//! Three interfaces, so that a second back end (MariaDB with gromox's schema) can take the place of the
+//! embedded one:
+//!
+//! - [`Directory`]: what readers see, an immutable view of all accounts. Every core holds one
+//!   ([`Snapshot`]) and asks it without locks, allocations or system calls.
+//! - [`LoginBackend`]: what an authenticator asks while it checks a login, on a helper thread.
+//! - [`Administration`]: what `ringpost admin` does: create, change, list, delete.
+//!
+//! [`EmbeddedDirectory`] implements the latter two over one SQLite file, `directory.sqlite3`, and makes the
+//! snapshots. The file is in WAL mode, so that an administrator's process may write while the server reads;
+//! the server asks [`EmbeddedDirectory::changed_since_snapshot`] now and then and makes a new snapshot in
+//! the background.
+
+mod address;
+mod administration;
+mod embedded;
+mod error;
+mod login;
+pub mod password;
+mod records;
+mod snapshot;
 
 use std::{path::Path, sync::Arc};
 
 use ringpost_mapi::MailboxGuid;
+use serde::Serialize;
+
+pub use address::{Address, DOMAIN_MAX, DomainName, LABEL_MAX, LOCAL_PART_MAX, lower_case};
+pub use administration::Administration;
+pub use embedded::EmbeddedDirectory;
+pub use error::DirectoryError;
+pub use login::{LoginBackend, LoginRecord};
+pub use records::*;
+pub use snapshot::Snapshot;
 
 /// A consistent, immutable view of all accounts. Names and addresses are compared case-insensitively.
 pub trait Directory: Send + Sync {
@@ -24,10 +52,23 @@ pub trait Directory: Send + Sync {
 
     /// All accounts with a mailbox on this server, public stores included.
     fn mailboxes(&self) -> Vec<Arc<Account>>;
+
+    /// The account's storage quota.
+    fn quota(&self, account: &Account) -> Quota {
+        let _ = account;
+        Quota::default()
+    }
+
+    /// The name of the server that has the account's mailbox, where one is given; else it is here.
+    fn home_server(&self, account: &Account) -> Option<Arc<str>> {
+        let _ = account;
+        None
+    }
 }
 
 /// What an account is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AccountKind {
     /// A person.
     User,
@@ -78,7 +119,7 @@ pub struct AccountMailbox {
 }
 
 /// A forward to another address.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Forward {
     /// The other address.
     pub address: String,
@@ -87,7 +128,7 @@ pub struct Forward {
 }
 
 /// Services an account may use (`privilege_bits`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Privileges {
     /// IMAP
     pub imap: bool,
