@@ -5,7 +5,7 @@
 //!
 //! - [`Directory`]: what readers see, an immutable view of all accounts. Every core holds one
 //!   ([`Snapshot`]) and asks it without locks, allocations or system calls.
-//! - [`LoginBackend`]: what an authenticator asks while it checks a login, on a helper thread.
+//! - [`LoginBackend`]: what [`auth::Authenticator`] asks while it checks a login, on a helper thread.
 //! - [`Administration`]: what `ringpost admin` does: create, change, list, delete.
 //!
 //! [`EmbeddedDirectory`] implements the latter two over one SQLite file, `directory.sqlite3`, and makes the
@@ -15,12 +15,14 @@
 
 mod address;
 mod administration;
+pub mod auth;
 mod embedded;
 mod error;
 mod login;
 pub mod password;
 mod records;
 mod snapshot;
+pub mod user_filter;
 
 use std::{path::Path, sync::Arc};
 
