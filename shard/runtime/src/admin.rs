@@ -369,7 +369,7 @@ mod tests {
             assert!(
                 text.lines().any(|other| other == line),
                 "{line} is not in\n{text}"
-            )
+            );
         };
         has("ringpost_x_seconds_bucket{shard=\"0\",le=\"0.000001\"} 1");
         has("ringpost_x_seconds_bucket{shard=\"0\",le=\"0.000004\"} 3");

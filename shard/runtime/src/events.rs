@@ -61,6 +61,7 @@ impl Queue {
         self.waiters.wake_all();
     }
 
+    #[allow(clippy::option_option)] // As `Subscription::try_next` has it.
     fn take(&self) -> Option<Option<Event>> {
         if self.lost.take() {
             return Some(None);

@@ -34,6 +34,11 @@ const MAX_WAITING: usize = 4096;
 /// Of a full table, one in so many is closed at once, so that not every open searches the table.
 const EVICT_SHARE: usize = 16;
 
+/// An operation; what it returns, it leaves with its caller.
+pub(crate) type Work = Box<dyn FnOnce(&mut Mailbox)>;
+/// Called once when the work is done, or won't be.
+pub(crate) type Done = Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>;
+
 /// The table.
 #[derive(Default)]
 pub(crate) struct Mailboxes {
@@ -67,8 +72,8 @@ struct Job {
 enum JobKind {
     /// Runs `work`, then `done` with what became of it.
     Work {
-        work: Box<dyn FnOnce(&mut Mailbox)>,
-        done: Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>,
+        work: Work,
+        done: Done,
     },
     Checkpoint,
     Close,
@@ -99,8 +104,8 @@ impl Shard {
         self: &Rc<Self>,
         mailbox: &MailboxRef,
         priority: Priority,
-        work: Box<dyn FnOnce(&mut Mailbox)>,
-        done: Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>,
+        work: Work,
+        done: Done,
     ) {
         let slot = self.slot(mailbox);
         let refused = self.closing.get() || slot.jobs.borrow().len() >= MAX_WAITING;
@@ -249,12 +254,7 @@ struct Finished {
 }
 
 impl Slot {
-    async fn work(
-        self: &Rc<Self>,
-        shard: &Rc<Shard>,
-        work: Box<dyn FnOnce(&mut Mailbox)>,
-        done: Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>,
-    ) {
+    async fn work(self: &Rc<Self>, shard: &Rc<Shard>, work: Work, done: Done) {
         let wal = Wal {
             slot: Rc::clone(self),
         };

@@ -41,7 +41,7 @@ const BACKLOG: i32 = 1024;
 /// How long the cores have to start.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long the closing of all mailboxes may take.
-const CLOSE_LIMIT: Duration = Duration::from_secs(60);
+const CLOSE_LIMIT: Duration = Duration::from_mins(1);
 /// What a core needs to answer a request of the control side, beyond what it was given.
 const SLACK: Duration = Duration::from_secs(2);
 

@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     fmt,
-    hash::{BuildHasher, Hash, Hasher},
     mem::ManuallyDrop,
     rc::Rc,
     sync::Arc,
@@ -171,9 +170,7 @@ pub fn shard_of(guid: MailboxGuid, count: usize) -> usize {
         0x082e_fa98_ec4e_6c89,
     ];
     let state = ahash::RandomState::with_seeds(SEEDS[0], SEEDS[1], SEEDS[2], SEEDS[3]);
-    let mut hasher = state.build_hasher();
-    guid.hash(&mut hasher);
-    (hasher.finish() % count as u64) as usize
+    (state.hash_one(guid) % count as u64) as usize
 }
 
 /// A core's task queues.

@@ -24,7 +24,7 @@ impl Waiters {
     }
 
     /// Resolves when `ready` gives something; looked at first and after each [`Self::wake_all`].
-    pub(crate) fn wait<'a, T, F>(&'a self, ready: F) -> Wait<'a, F>
+    pub(crate) fn wait<T, F>(&self, ready: F) -> Wait<'_, F>
     where
         F: FnMut() -> Option<T> + Unpin,
     {
@@ -51,13 +51,12 @@ impl<T, F: FnMut() -> Option<T> + Unpin> Future for Wait<'_, F> {
             return Poll::Ready(value);
         }
         let mut wakers = self.waiters.wakers.borrow_mut();
-        match self.key {
-            Some(key) => wakers[key].clone_from(context.waker()),
-            None => {
-                let key = wakers.insert(context.waker().clone());
-                drop(wakers);
-                self.key = Some(key);
-            }
+        if let Some(key) = self.key {
+            wakers[key].clone_from(context.waker());
+        } else {
+            let key = wakers.insert(context.waker().clone());
+            drop(wakers);
+            self.key = Some(key);
         }
         Poll::Pending
     }
