@@ -4,9 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ringpost_convert::{message::MessageContent, structure::Structure};
-use ringpost_mapi::{FileTime, FolderId};
+use ringpost_mapi::{
+    CodecError, FileTime, FolderId, MessageId, PropValue,
+    codec::{encode_bag, encode_bags, get_from_encoded},
+};
+use rusqlite::params;
 
-use crate::{Flags, Mailbox, StoreError};
+use crate::{
+    EventKind, Flags, Mailbox, StoreError,
+    folder::{Delta, Kind, State},
+    imap::{keywords, take_uid},
+    message::{columns::Columns, encoding::encode_attachments, tags},
+};
 
 /// A message ready to be stored in any number of mailboxes. Immutable and shared between cores.
 #[derive(Debug)]
@@ -21,20 +30,58 @@ pub struct PreparedMessage {
     pub compressed: Option<Vec<u8>>,
     /// BLAKE3 of the source: its identity in a store's content table.
     pub hash: [u8; 32],
+    pub(crate) row: Row,
 }
 
 impl PreparedMessage {
     /// Parses and compresses `source`. CPU work only: about 10 µs a kilobyte.
     pub fn new(source: Bytes, compression_level: Option<i32>) -> Arc<Self> {
-        let _ = compression_level;
+        let structure = Structure::of(&source);
+        let content = ringpost_convert::message::from_mime(&source, &structure);
         Arc::new(Self {
-            structure: Structure::default(),
-            content: MessageContent::default(),
-            compressed: None,
-            hash: [0; 32],
+            hash: *blake3::hash(&source).as_bytes(),
+            compressed: compression_level.and_then(|level| crate::content::compress(&source, level)),
+            row: Row::of(&content, &structure),
+            structure,
+            content,
             source,
         })
     }
+}
+
+/// A message's row and encoded values, the same in every mailbox.
+#[derive(Debug)]
+pub(crate) struct Row {
+    columns: Columns,
+    structure: Vec<u8>,
+    properties: Vec<u8>,
+    recipients: Option<Vec<u8>>,
+    /// What is over a limit fails when it is stored, not here.
+    attachments: Result<Option<Vec<u8>>, CodecError>,
+}
+
+impl Row {
+    fn of(content: &MessageContent, structure: &Structure) -> Self {
+        let mut properties = content.properties.clone();
+        // The source has them.
+        properties.remove(tags::TRANSPORT_MESSAGE_HEADERS);
+        let columns = Columns::take(&mut properties, has_attachments(content));
+        let attachments = (!content.attachments.is_empty()).then(|| encode_attachments(&content.attachments));
+        Self {
+            columns,
+            structure: structure.encode(),
+            properties: encode_bag(&properties),
+            recipients: (!content.recipients.is_empty()).then(|| encode_bags(&content.recipients)),
+            attachments: attachments.transpose(),
+        }
+    }
+}
+
+/// Whether the message shows a paper clip: inline images don't count (MS-OXCMSG 2.2.1.2).
+pub(crate) fn has_attachments(content: &MessageContent) -> bool {
+    content.attachments.iter().any(|attachment| {
+        attachment.properties.get(tags::ATTACHMENT_HIDDEN) != Some(&PropValue::Boolean(true))
+    })
 }
 
 /// What becomes of a message as it is stored.
@@ -69,7 +116,87 @@ impl Mailbox {
         message: &PreparedMessage,
         placement: &Placement,
     ) -> Result<Stored, StoreError> {
-        let _ = (message, placement);
-        Err(StoreError::NotFound(folder.to_string()))
+        self.transaction(|store| {
+            let uids = store.uid_state(folder, Kind::Generic)?;
+            let size = message.source.len() as u64;
+            store.check_quota(size)?;
+            let row = &message.row;
+            let attachments = row
+                .attachments
+                .as_ref()
+                .map_err(|error| StoreError::from(*error))?;
+            let mut uid_next = uids.uid_next;
+            let uid = take_uid(&mut uid_next)?;
+            let keywords = store.keyword_ids(&placement.keywords, true)?;
+            let source = store.add_content(&message.hash, &message.source, message.compressed.as_deref())?;
+            let id = MessageId::own(store.next_id());
+            let change = store.next_change();
+            store
+                .connection
+                .prepare_cached(
+                    "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, size,
+                         received, modified, source, class, subject, sender)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                )?
+                .execute(params![
+                    id.to_disk(),
+                    folder.to_disk(),
+                    uid.0,
+                    State::Normal as i64,
+                    row.columns.bits.with_imap(placement.flags).bits(),
+                    keywords::encode(&keywords),
+                    change.0 as i64,
+                    size as i64,
+                    placement.received.0 as i64,
+                    FileTime::now().0 as i64,
+                    source,
+                    row.columns.class,
+                    row.columns.subject,
+                    row.columns.sender
+                ])?;
+            store
+                .connection
+                .prepare_cached(
+                    "INSERT INTO message_data (message, structure, properties, recipients, attachments)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![
+                    id.to_disk(),
+                    row.structure,
+                    row.properties,
+                    row.recipients,
+                    attachments
+                ])?;
+            let delta = Delta::of_message(State::Normal as i64, placement.flags, size as i64);
+            store.count(folder, delta, Some(uid_next), change)?;
+            store.tell(EventKind::MessageCreated, folder, Some(id), change);
+            Ok(Stored {
+                message: id,
+                uid,
+                uid_validity: uids.uid_validity,
+                change,
+            })
+        })
     }
+
+    /// Whether `more` bytes fit (`PidTagProhibitReceiveQuota`, in KiB; none where unset or negative).
+    pub(crate) fn check_quota(&self, more: u64) -> Result<(), StoreError> {
+        let Some(limit_kib) = self.receive_quota_kib else {
+            return Ok(());
+        };
+        if self.counters.size.saturating_add(more) > limit_kib.saturating_mul(1024) {
+            return Err(StoreError::LimitExceeded("mailbox quota"));
+        }
+        Ok(())
+    }
+}
+
+/// The quota in a store's encoded properties.
+pub(crate) fn receive_quota_kib(properties: &[u8]) -> Result<Option<u64>, StoreError> {
+    Ok(
+        match get_from_encoded(properties, tags::PROHIBIT_RECEIVE_QUOTA)? {
+            Some(PropValue::Integer32(kib)) => u64::try_from(kib).ok(),
+            _ => None,
+        },
+    )
 }

@@ -4,14 +4,28 @@
 //! owns the mailbox, on a coroutine which the file layer (`ringpost-vfs`) suspends when a page is cold.
 //!
 //! A change goes: [`Mailbox`] method → one transaction → commit → [`Mailbox::take_events`] (told to
-//! whoever listens) → the runtime's `fdatasync` of the WAL → acknowledgement.
+//! whoever listens) → the runtime's `fdatasync` of the WAL ([`Mailbox::wal_path`]) → acknowledgement.
+//!
+//! - [`mailbox`]: creating, opening, transactions, checkpoints; `schema` has the tables
+//! - [`folder`]: the folder tree and its counters
+//! - [`incoming`]: a message parsed and compressed once, stored in any number of mailboxes
+//! - [`message`]: messages as MAPI objects
+//! - [`imap`]: IMAP's view of the same rows
+//! - `content`: sources and other large values, compressed, shared, inline or in files
 
+mod content;
+mod error;
+mod event;
 pub mod folder;
 pub mod imap;
 pub mod incoming;
-mod mailbox;
+pub mod mailbox;
+pub mod message;
+mod schema;
 
+pub use error::StoreError;
+pub use event::{Event, EventKind};
 pub use folder::{Folder, FolderChange, SpecialUse};
 pub use imap::{Change, Changes, FlagAction, Flags, MessageRow, Status, UidSet};
 pub use incoming::{Placement, PreparedMessage, Stored};
-pub use mailbox::{CreateOptions, Event, EventKind, Mailbox, MailboxKind, OpenOptions, StoreError};
+pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};

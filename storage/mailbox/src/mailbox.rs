@@ -1,8 +1,33 @@
 //! A mailbox: its database and content files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
 
-use ringpost_mapi::{ChangeNumber, FolderId, MailboxGuid, MessageId};
+use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Guid, MailboxGuid, MessageId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{
+    StoreError,
+    content::ContentCache,
+    event::{Event, EventKind},
+    imap::keywords::Keywords,
+    incoming::receive_quota_kib,
+    schema,
+};
+
+/// Where the database is in a mailbox's folder.
+pub(crate) const DATABASE: &str = "exmdb/exchange.sqlite3";
+/// Where a new one is made before it gets its name.
+const NEW_DATABASE: &str = "exmdb/exchange.sqlite3.new";
+/// What a process locks before it touches the database.
+const LOCK: &str = "exmdb/exchange.lock";
+/// The folders of a mailbox.
+const FOLDERS: [&str; 4] = ["exmdb", "cid", "config", "tmp"];
+/// A mailbox is its owner's and the group's.
+const FOLDER_MODE: u32 = 0o770;
 
 /// A private or a public store (MS-OXCSTOR 1.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,99 +60,135 @@ pub struct OpenOptions {
 
 /// An open mailbox. One exists per mailbox and process; the core that owns the mailbox holds it.
 pub struct Mailbox {
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
+    // Before the lock: closed before another process may open it.
+    pub(crate) connection: Connection,
+    _lock: File,
+    pub(crate) options: OpenOptions,
+    kind: MailboxKind,
+    guid: MailboxGuid,
+    pub(crate) counters: Counters,
+    counters_saved: Counters,
+    depth: u32,
+    events: Vec<Event>,
+    committed_events: Vec<Event>,
+    pub(crate) receive_quota_kib: Option<u64>,
+    pub(crate) keyword_cache: Option<Keywords>,
+    pub(crate) content_cache: ContentCache,
+    /// Content files that may have lost their last reference, or whose row may have been rolled back. They
+    /// are looked at, and go, at the next checkpoint: before it, a power failure could bring their rows back.
+    pub(crate) unreferenced: Vec<PathBuf>,
 }
 
-/// Something changed; sent after the commit.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Event {
-    /// The folder that changed, or whose content did.
-    pub folder: FolderId,
-    /// The message, where the event is about one.
-    pub message: Option<MessageId>,
-    /// What happened.
-    pub kind: EventKind,
-    /// The change's number.
-    pub change: ChangeNumber,
-}
-
-/// What an [`Event`] tells.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EventKind {
-    /// A message came into being in the folder: delivered, saved, copied or moved here.
-    MessageCreated,
-    /// A message's properties or flags changed.
-    MessageChanged,
-    /// A message left the folder: deleted or moved away.
-    MessageDeleted,
-    /// The folder was created.
-    FolderCreated,
-    /// The folder's properties changed, its name or place among them.
-    FolderChanged,
-    /// The folder was deleted.
-    FolderDeleted,
-}
-
-/// Why an operation of the store failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The folder, message or other object does not exist (any more).
-    #[error("{0} not found")]
-    NotFound(String),
-    /// A folder of that name exists already.
-    #[error("a folder named {0:?} exists already")]
-    Exists(String),
-    /// The operation is not possible on this object, for example deleting the inbox.
-    #[error("{0}")]
-    NotAllowed(&'static str),
-    /// A quota or a named limit would be passed.
-    #[error("{0} exceeded")]
-    LimitExceeded(&'static str),
-    /// The mailbox is from a newer version of the schema.
-    #[error("mailbox schema {found} is newer than this program's {known}")]
-    NewerSchema {
-        /// The mailbox's.
-        found: u32,
-        /// The newest this program knows.
-        known: u32,
-    },
-    /// The database or a content file is damaged or missing.
-    #[error("{path}: {reason}")]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The disk is full.
-    #[error("no space left on the mailbox's disk")]
-    DiskFull,
-    /// The database said no.
-    #[error("database: {0}")]
-    Database(#[from] rusqlite::Error),
-    /// The file system said no.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+/// The hot part of the `store` row. Memory has it as of the running transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counters {
+    /// The next global counter for folders, messages and content.
+    pub(crate) next_id: u64,
+    /// The latest change.
+    pub(crate) last_change: u64,
+    /// Bytes of all messages, soft-deleted ones not counted.
+    pub(crate) size: u64,
 }
 
 impl Mailbox {
     /// Makes a new mailbox in `directory` (which may exist), with its built-in folders.
     pub fn create(directory: &Path, options: &CreateOptions) -> Result<(), StoreError> {
-        let _ = options;
-        Err(StoreError::NotFound(directory.display().to_string()))
+        for folder in FOLDERS {
+            let path = directory.join(folder);
+            DirBuilder::new()
+                .recursive(true)
+                .mode(FOLDER_MODE)
+                .create(&path)
+                .map_err(|e| StoreError::file(&path, e))?;
+        }
+        let _lock = lock(directory)?;
+        let path = directory.join(DATABASE);
+        if path.exists() {
+            return Err(StoreError::NotAllowed("there is a mailbox already"));
+        }
+        // It gets its name when it is whole: half a mailbox is never seen.
+        let new = directory.join(NEW_DATABASE);
+        for left in [
+            new.clone(),
+            with_suffix(&new, "-wal"),
+            with_suffix(&new, "-journal"),
+        ] {
+            match std::fs::remove_file(&left) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::file(&left, e));
+                }
+                _ => {}
+            }
+        }
+        let mut connection = ringpost_vfs::open_database(&new, true)?;
+        schema::configure(&connection)?;
+        let transaction = connection.transaction()?;
+        schema::create(&transaction)?;
+        insert_store(&transaction, options)?;
+        crate::folder::create_built_in(&transaction, options)?;
+        transaction.commit()?;
+        // Closing writes the WAL back and removes it.
+        connection.close().map_err(|(_, error)| error)?;
+        let file = File::open(&new).map_err(|e| StoreError::file(&new, e))?;
+        ringpost_vfs::sync_file(&file).map_err(|e| StoreError::file(&new, e))?;
+        std::fs::rename(&new, &path).map_err(|e| StoreError::file(&path, e))?;
+        for folder in [directory.join("exmdb"), directory.to_owned()] {
+            ringpost_vfs::sync_directory(&folder).map_err(|e| StoreError::file(&folder, e))?;
+        }
+        Ok(())
     }
 
-    /// Opens the mailbox in `directory`.
+    /// Opens the mailbox in `directory`. Fails when another process has it.
     pub fn open(directory: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
-        let _ = options;
+        let path = directory.join(DATABASE);
+        if !path.exists() {
+            return Err(StoreError::NotFound(path.display().to_string()));
+        }
+        let lock = lock(directory)?;
+        let mut connection = ringpost_vfs::open_database(&path, false)?;
+        schema::configure(&connection)?;
+        schema::check(&mut connection, &path, options.upgrade)?;
+        let (counters, public, guid, properties) = connection
+            .query_row(
+                "SELECT next_id, last_change, size, public, guid, properties FROM store",
+                [],
+                |row| {
+                    let counters = Counters {
+                        next_id: row.get::<_, i64>(0)? as u64,
+                        last_change: row.get::<_, i64>(1)? as u64,
+                        size: row.get::<_, i64>(2)? as u64,
+                    };
+                    Ok((
+                        counters,
+                        row.get::<_, bool>(3)?,
+                        row.get::<_, [u8; 16]>(4)?,
+                        row.get::<_, Vec<u8>>(5)?,
+                    ))
+                },
+            )
+            .optional()?
+            .ok_or_else(|| StoreError::damaged("store row"))?;
         Ok(Self {
             directory: directory.to_owned(),
+            connection,
+            _lock: lock,
+            options: options.clone(),
+            kind: if public {
+                MailboxKind::Public
+            } else {
+                MailboxKind::Private
+            },
+            guid: MailboxGuid(Guid(guid)),
+            counters,
+            counters_saved: counters,
+            depth: 0,
+            events: Vec::new(),
+            committed_events: Vec::new(),
+            receive_quota_kib: receive_quota_kib(&properties)?,
+            keyword_cache: None,
+            content_cache: ContentCache::default(),
+            unreferenced: Vec::new(),
         })
     }
 
@@ -136,31 +197,192 @@ impl Mailbox {
         &self.directory
     }
 
-    /// Runs several operations as one transaction: all or, on an error, none.
+    /// Private or public.
+    pub fn kind(&self) -> MailboxKind {
+        self.kind
+    }
+
+    /// The mailbox's identity.
+    pub fn guid(&self) -> MailboxGuid {
+        self.guid
+    }
+
+    /// Bytes of all messages that are not soft-deleted (`PidTagMessageSizeExtended` of the store).
+    pub fn size(&self) -> u64 {
+        self.counters.size
+    }
+
+    /// Runs several operations as one transaction: all or, on an error, none. Transactions nest: an inner
+    /// one that fails leaves the outer one as it was before.
     pub fn transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        work(self)
+        if self.depth > 0 && self.connection.is_autocommit() {
+            // The database rolled back by itself (a full disk): what follows must not be committed alone.
+            return Err(StoreError::NotAllowed("the transaction was rolled back already"));
+        }
+        let begin = if self.depth == 0 {
+            "BEGIN IMMEDIATE"
+        } else {
+            "SAVEPOINT inner"
+        };
+        self.connection.prepare_cached(begin)?.execute([])?;
+        let before = (self.counters, self.events.len());
+        self.depth += 1;
+        let done = work(self);
+        self.depth -= 1;
+        let done = done.and_then(|value| self.commit().map(|()| value));
+        if done.is_err() {
+            self.counters = before.0;
+            self.events.truncate(before.1);
+            self.keyword_cache = None;
+            self.content_cache.clear();
+            self.roll_back();
+        }
+        done
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if self.depth > 0 {
+            self.connection.prepare_cached("RELEASE inner")?.execute([])?;
+            return Ok(());
+        }
+        if self.counters != self.counters_saved {
+            self.connection
+                .prepare_cached("UPDATE store SET next_id = ?1, last_change = ?2, size = ?3")?
+                .execute(params![
+                    self.counters.next_id as i64,
+                    self.counters.last_change as i64,
+                    self.counters.size as i64
+                ])?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.counters_saved = self.counters;
+        self.committed_events.append(&mut self.events);
+        Ok(())
+    }
+
+    /// SQLite may have rolled back already (disk full): then there is nothing to do.
+    fn roll_back(&mut self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        let statement = if self.depth == 0 {
+            "ROLLBACK"
+        } else {
+            "ROLLBACK TO inner; RELEASE inner"
+        };
+        if let Err(error) = self.connection.execute_batch(statement) {
+            tracing::error!(mailbox = %self.directory.display(), %error, "rollback failed");
+        }
     }
 
     /// The changes committed since the last call, for those who listen.
     pub fn take_events(&mut self) -> Vec<Event> {
-        Vec::new()
+        std::mem::take(&mut self.committed_events)
     }
 
     /// The number of the latest change.
     pub fn last_change(&mut self) -> Result<ChangeNumber, StoreError> {
-        Ok(ChangeNumber(0))
+        Ok(ChangeNumber(self.counters.last_change))
     }
 
-    /// Writes the WAL back into the database and truncates it. Long: run it away from requests.
+    /// Writes the WAL back into the database and truncates it, and removes content files that nothing
+    /// refers to any more. Long: run it away from requests.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        Ok(())
+        if self.depth > 0 {
+            return Err(StoreError::NotAllowed("a checkpoint inside a transaction"));
+        }
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.remove_unreferenced()
     }
 
     /// Bytes in the WAL now; the runtime checkpoints when it has grown.
     pub fn wal_bytes(&self) -> u64 {
-        0
+        std::fs::metadata(self.wal_path()).map_or(0, |file| file.len())
     }
+
+    /// The WAL: what the runtime syncs before it acknowledges a change.
+    pub fn wal_path(&self) -> PathBuf {
+        with_suffix(&self.directory.join(DATABASE), "-wal")
+    }
+
+    /// Gives back memory that only speeds up what comes next: for a mailbox that nobody uses at the moment.
+    pub fn trim(&mut self) -> Result<(), StoreError> {
+        self.content_cache.clear();
+        self.connection.release_memory()?;
+        Ok(())
+    }
+
+    pub(crate) fn next_change(&mut self) -> ChangeNumber {
+        self.counters.last_change += 1;
+        ChangeNumber(self.counters.last_change)
+    }
+
+    pub(crate) fn next_id(&mut self) -> u64 {
+        let id = self.counters.next_id;
+        self.counters.next_id += 1;
+        id
+    }
+
+    pub(crate) fn tell(
+        &mut self,
+        kind: EventKind,
+        folder: FolderId,
+        message: Option<MessageId>,
+        change: ChangeNumber,
+    ) {
+        self.events.push(Event {
+            folder,
+            message,
+            kind,
+            change,
+        });
+    }
+}
+
+fn insert_store(connection: &Connection, options: &CreateOptions) -> Result<(), StoreError> {
+    // The mapping signature names the store's table of named properties: any GUID of its own will do.
+    let mut signature = blake3::hash(&options.guid.0.0).as_bytes()[..16].to_vec();
+    signature[7] = signature[7] & 0x0f | 0x40;
+    connection.execute(
+        "INSERT INTO store (id, next_id, last_change, size, public, guid, mapping_signature, locale, created, properties)
+         VALUES (1, ?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, x'')",
+        params![
+            crate::folder::FIRST_FREE_ID as i64,
+            crate::folder::FIRST_CHANGE as i64,
+            options.kind == MailboxKind::Public,
+            options.guid.0.0,
+            signature,
+            options.locale,
+            FileTime::now().0 as i64
+        ],
+    )?;
+    Ok(())
+}
+
+/// Keeps other processes out: the database itself is not locked (see `ringpost_vfs::open_database`).
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| StoreError::file(&path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::NotAllowed("the mailbox is open in another process"))
+        }
+        Err(TryLockError::Error(e)) => Err(StoreError::file(&path, e)),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

@@ -1,8 +1,25 @@
 //! The folder tree (MS-OXCFOLD).
 
+mod counters;
+mod names;
+mod tree;
+
 use ringpost_mapi::{ChangeNumber, FolderId};
 
-use crate::{Mailbox, StoreError, UidSet};
+pub(crate) use counters::{Delta, Kind, State};
+pub(crate) use names::create_built_in;
+pub(crate) use tree::not_found;
+
+/// The first global counter that is not a built-in folder's.
+pub(crate) const FIRST_FREE_ID: u64 = 0x100;
+/// The change that made the built-in folders.
+pub(crate) const FIRST_CHANGE: u64 = 1;
+/// Folders below folders: more is refused. Outlook stops at 300, IMAP clients far earlier.
+pub const MAX_DEPTH: usize = 128;
+/// Bytes of a folder's name.
+pub const MAX_NAME_BYTES: usize = 1024;
+/// Folders of a mailbox.
+pub const MAX_FOLDERS: usize = 100_000;
 
 /// The folders a private store is born with, at their fixed ids, and what each is for. The global counters
 /// are the ones of the manual's implementation, which tools and clients rely on.
@@ -39,6 +56,17 @@ pub mod built_in {
     pub const LOCAL_FAILURES: FolderId = FolderId::own(0x1b);
     pub const SERVER_FAILURES: FolderId = FolderId::own(0x1c);
     pub const CONVERSATION_ACTION: FolderId = FolderId::own(0x1d);
+}
+
+/// The folders a public store is born with.
+#[allow(missing_docs)] // The names are the specification's (MS-OXCSTOR 2.2.1.1).
+pub mod built_in_public {
+    use ringpost_mapi::FolderId;
+
+    pub const ROOT: FolderId = FolderId::own(0x01);
+    pub const IPM_SUBTREE: FolderId = FolderId::own(0x02);
+    pub const NON_IPM_SUBTREE: FolderId = FolderId::own(0x03);
+    pub const EFORMS_REGISTRY: FolderId = FolderId::own(0x04);
 }
 
 /// What a folder is for, as RFC 6154 names it.
@@ -100,53 +128,4 @@ pub struct FolderChange {
     pub subscribed: Option<bool>,
     /// A new `PidTagContainerClass`.
     pub container_class: Option<String>,
-}
-
-impl Mailbox {
-    /// All folders below (and without) `root`, parents before children, siblings by name.
-    pub fn folders(&mut self, root: FolderId) -> Result<Vec<Folder>, StoreError> {
-        let _ = root;
-        Ok(Vec::new())
-    }
-
-    /// One folder.
-    pub fn folder(&mut self, id: FolderId) -> Result<Folder, StoreError> {
-        Err(StoreError::NotFound(id.to_string()))
-    }
-
-    /// The subfolder of `parent` with this name (compared case-insensitively, as MAPI does).
-    pub fn subfolder(&mut self, parent: FolderId, name: &str) -> Result<Option<Folder>, StoreError> {
-        let _ = (parent, name);
-        Ok(None)
-    }
-
-    /// Makes a folder. Its class is inherited from `parent` where `container_class` is `None`.
-    pub fn create_folder(
-        &mut self,
-        parent: FolderId,
-        name: &str,
-        container_class: Option<&str>,
-    ) -> Result<FolderId, StoreError> {
-        let _ = (parent, container_class);
-        Err(StoreError::Exists(name.to_owned()))
-    }
-
-    /// Renames, moves, subscribes.
-    pub fn change_folder(&mut self, id: FolderId, change: &FolderChange) -> Result<(), StoreError> {
-        let _ = (id, change);
-        Ok(())
-    }
-
-    /// Deletes a folder and its messages (softly where configured); refuses built-in folders and ones
-    /// that have subfolders unless `with_subfolders`.
-    pub fn delete_folder(&mut self, id: FolderId, with_subfolders: bool) -> Result<(), StoreError> {
-        let _ = (id, with_subfolders);
-        Ok(())
-    }
-
-    /// Which normal messages exist, by UID.
-    pub fn uids(&mut self, id: FolderId) -> Result<UidSet, StoreError> {
-        let _ = id;
-        Ok(UidSet::default())
-    }
 }

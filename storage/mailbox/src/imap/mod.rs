@@ -1,10 +1,14 @@
 //! IMAP's view of a folder: UIDs, flags, keywords, mod-sequences (RFC 9051 §2.3, RFC 7162).
 
-use std::ops::{ControlFlow, RangeInclusive};
+pub(crate) mod keywords;
+mod read;
+mod write;
 
-use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
+use std::ops::RangeInclusive;
 
-use crate::{Mailbox, StoreError};
+use ringpost_mapi::{ChangeNumber, FileTime, MessageId, Uid};
+
+pub(crate) use write::take_uid;
 
 bitflags::bitflags! {
     /// System flags of a message (RFC 9051 §2.3.2).
@@ -173,103 +177,4 @@ pub struct Changes {
     pub highest_change: ChangeNumber,
     /// UIDNEXT at that state.
     pub uid_next: u32,
-}
-
-impl Mailbox {
-    /// The folder's counters.
-    pub fn status(&mut self, folder: FolderId) -> Result<Status, StoreError> {
-        Err(StoreError::NotFound(folder.to_string()))
-    }
-
-    /// Takes the folder's recent messages (RFC 3501 §2.3.2): all UIDs from the answer on are `\Recent` to
-    /// the caller and, from now on, to nobody else.
-    pub fn take_recent(&mut self, folder: FolderId) -> Result<Uid, StoreError> {
-        Err(StoreError::NotFound(folder.to_string()))
-    }
-
-    /// Visits the messages of `uids` that exist, by ascending UID, until `visit` breaks. Costs one index
-    /// range a range and one row a message; with `structure` also the encoded structure.
-    pub fn visit_messages(
-        &mut self,
-        folder: FolderId,
-        uids: &UidSet,
-        structure: bool,
-        visit: &mut dyn FnMut(&MessageRow) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        let _ = (uids, structure, visit);
-        Err(StoreError::NotFound(folder.to_string()))
-    }
-
-    /// Appends `range` of the message's RFC 5322 source to `out`; what is beyond the end is left out.
-    /// The source decompressed last is kept, so reading it piece by piece decompresses it once.
-    pub fn read_source(
-        &mut self,
-        message: MessageId,
-        range: std::ops::Range<u64>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), StoreError> {
-        let _ = (range, out);
-        Err(StoreError::NotFound(message.to_string()))
-    }
-
-    /// Changes flags and keywords of the messages of `uids` that exist. Messages changed after
-    /// `unchanged_since` are left alone and returned second (RFC 7162 §3.1.3). Rows that already are as
-    /// asked get no new change number but are returned first all the same.
-    pub fn change_flags(
-        &mut self,
-        folder: FolderId,
-        uids: &UidSet,
-        action: FlagAction,
-        flags: Flags,
-        keywords: &[String],
-        unchanged_since: Option<ChangeNumber>,
-    ) -> Result<(Vec<Change>, UidSet), StoreError> {
-        let _ = (uids, action, flags, keywords, unchanged_since);
-        Err(StoreError::NotFound(folder.to_string()))
-    }
-
-    /// Copies messages into another folder of this mailbox, with flags and dates; pairs of old and new UID.
-    pub fn copy_messages(
-        &mut self,
-        from: FolderId,
-        uids: &UidSet,
-        to: FolderId,
-    ) -> Result<Vec<(Uid, Uid)>, StoreError> {
-        let _ = (uids, to);
-        Err(StoreError::NotFound(from.to_string()))
-    }
-
-    /// Moves messages into another folder of this mailbox; pairs of old and new UID.
-    pub fn move_messages(
-        &mut self,
-        from: FolderId,
-        uids: &UidSet,
-        to: FolderId,
-    ) -> Result<Vec<(Uid, Uid)>, StoreError> {
-        let _ = (uids, to);
-        Err(StoreError::NotFound(from.to_string()))
-    }
-
-    /// Removes the messages of `uids` that are marked `\Deleted` (all of `uids` when `only_deleted` is
-    /// false); the ones that left.
-    pub fn expunge(
-        &mut self,
-        folder: FolderId,
-        uids: &UidSet,
-        only_deleted: bool,
-    ) -> Result<UidSet, StoreError> {
-        let _ = (uids, only_deleted);
-        Err(StoreError::NotFound(folder.to_string()))
-    }
-
-    /// What changed in the folder's normal messages after `since`. Cost grows with the answer.
-    pub fn changes_since(&mut self, folder: FolderId, since: ChangeNumber) -> Result<Changes, StoreError> {
-        let _ = since;
-        Err(StoreError::NotFound(folder.to_string()))
-    }
-
-    /// All keywords in use in the folder's mailbox.
-    pub fn keywords(&mut self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
 }

@@ -1,0 +1,173 @@
+//! Compressed content: zstd in frames that can be read one by one.
+//!
+//! ```text
+//! content  := frame+ index?           each frame holds FRAME_BYTES of the value, the last one the rest
+//! index    := skippable zstd frame    present when there is more than one frame:
+//!             magic 184D2A5E, size    (u32 each, little-endian, as in every skippable frame)
+//!             length of each frame    u32 each
+//!             count, "rpf1"           u32 and 4 bytes: found from the end
+//! ```
+//!
+//! The whole is a valid zstd stream: `zstd -d` makes the value of a content file.
+
+use std::cell::RefCell;
+
+use crate::StoreError;
+
+/// Bytes of the value in a frame: what reading a small range of a large value has to decompress.
+pub(crate) const FRAME_BYTES: usize = 256 * 1024;
+const SKIPPABLE_MAGIC: u32 = 0x184d_2a5e;
+const INDEX_MAGIC: [u8; 4] = *b"rpf1";
+/// Count and magic, at the very end.
+pub(crate) const INDEX_TAIL: usize = 8;
+/// Below this, zstd's own framing eats what it saves.
+const MIN_COMPRESSED: usize = 64;
+
+thread_local! {
+    /// The level and context used last: making a context costs more than compressing a small message.
+    static COMPRESSOR: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+}
+
+/// Compresses `value`; `None` where that saves nothing.
+pub(crate) fn compress(value: &[u8], level: i32) -> Option<Vec<u8>> {
+    if value.len() < MIN_COMPRESSED {
+        return None;
+    }
+    let level = level.clamp(1, 22);
+    COMPRESSOR.with_borrow_mut(|kept| {
+        if kept.as_ref().is_none_or(|(known, _)| *known != level) {
+            *kept = Some((level, zstd::bulk::Compressor::new(level).ok()?));
+        }
+        let (_, compressor) = kept.as_mut()?;
+        let mut out = Vec::new();
+        let mut lengths = Vec::new();
+        for piece in value.chunks(FRAME_BYTES) {
+            let frame = compressor.compress(piece).ok()?;
+            lengths.push(frame.len() as u32);
+            out.extend_from_slice(&frame);
+        }
+        if lengths.len() > 1 {
+            out.extend_from_slice(&SKIPPABLE_MAGIC.to_le_bytes());
+            out.extend_from_slice(&((lengths.len() * 4 + INDEX_TAIL) as u32).to_le_bytes());
+            for length in &lengths {
+                out.extend_from_slice(&length.to_le_bytes());
+            }
+            out.extend_from_slice(&(lengths.len() as u32).to_le_bytes());
+            out.extend_from_slice(&INDEX_MAGIC);
+        }
+        (out.len() < value.len()).then_some(out)
+    })
+}
+
+/// Frames of a value of `size` bytes.
+pub(crate) fn frame_count(size: u64) -> u64 {
+    size.div_ceil(FRAME_BYTES as u64).max(1)
+}
+
+/// Decompresses one frame that holds exactly `length` bytes of the value.
+pub(crate) fn decompress(frame: &[u8], length: usize) -> Result<Vec<u8>, StoreError> {
+    let value =
+        zstd::bulk::decompress(frame, length).map_err(|_| StoreError::damaged("compressed content"))?;
+    if value.len() != length {
+        return Err(StoreError::damaged("compressed content"));
+    }
+    Ok(value)
+}
+
+/// Where each of `count` frames is, from the stored bytes' total length and the end of them. `tail` holds
+/// at least the index ([`index_length`] bytes).
+pub(crate) fn frame_ranges(
+    stored: u64,
+    count: u64,
+    tail: &[u8],
+) -> Result<Vec<std::ops::Range<u64>>, StoreError> {
+    if count == 1 {
+        return Ok(std::iter::once(0..stored).collect());
+    }
+    let damaged = || StoreError::damaged("index of compressed content");
+    let index = index_length(count);
+    let start = tail.len().checked_sub(index).ok_or_else(damaged)?;
+    let (lengths, end) = tail[start + 8..].split_at(index - 8 - INDEX_TAIL);
+    if end[4..] != INDEX_MAGIC || end[..4] != (count as u32).to_le_bytes() {
+        return Err(damaged());
+    }
+    let mut at = 0;
+    let ranges: Vec<_> = lengths
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|length| {
+            let start = at;
+            at += u64::from(u32::from_le_bytes(*length));
+            start..at
+        })
+        .collect();
+    if at + index as u64 != stored {
+        return Err(damaged());
+    }
+    Ok(ranges)
+}
+
+/// Bytes of the index of `count` frames, its own header included.
+pub(crate) fn index_length(count: u64) -> usize {
+    if count == 1 {
+        0
+    } else {
+        8 + count as usize * 4 + INDEX_TAIL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(length: usize) -> Vec<u8> {
+        (0..length).map(|i| ((i / 7) * 31 % 251) as u8).collect()
+    }
+
+    #[test]
+    fn frames_are_found_and_read_one_by_one() {
+        let value = value(3 * FRAME_BYTES + 5);
+        let stored = compress(&value, 3).unwrap();
+        let ranges = frame_ranges(stored.len() as u64, frame_count(value.len() as u64), &stored).unwrap();
+        assert_eq!(ranges.len(), 4);
+        for (piece, range) in value.chunks(FRAME_BYTES).zip(ranges) {
+            let frame = &stored[range.start as usize..range.end as usize];
+            assert_eq!(decompress(frame, piece.len()).unwrap(), piece);
+        }
+        assert_eq!(
+            zstd::stream::decode_all(&stored[..]).unwrap(),
+            value,
+            "zstd reads it whole"
+        );
+    }
+
+    #[test]
+    fn what_does_not_shrink_stays_as_it_is() {
+        assert_eq!(compress(b"short", 3), None);
+        let noise: Vec<u8> = blake3::Hasher::new().finalize_xof().fill_to(1000);
+        assert_eq!(compress(&noise, 3), None);
+    }
+
+    trait Fill {
+        fn fill_to(self, length: usize) -> Vec<u8>;
+    }
+    impl Fill for blake3::OutputReader {
+        fn fill_to(mut self, length: usize) -> Vec<u8> {
+            let mut out = vec![0; length];
+            self.fill(&mut out);
+            out
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let value = value(2 * FRAME_BYTES);
+        let stored = compress(&value, 3).unwrap();
+        let length = stored.len() as u64;
+        assert!(frame_ranges(length, 3, &stored).is_err());
+        assert!(frame_ranges(length + 1, 2, &stored).is_err());
+        assert!(frame_ranges(4, 2, &stored[..4]).is_err());
+        assert!(decompress(&stored[..10], FRAME_BYTES).is_err());
+    }
+}

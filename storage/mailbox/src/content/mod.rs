@@ -1,0 +1,380 @@
+//! Content: messages' sources and other large values. Each is kept once, however many messages refer to it.
+//!
+//! ```text
+//! value ─► hash ─► known? ──yes──► one more reference
+//!                    └no─► small: inline in `contents`
+//!                          large: tmp/ ─► sync ─► rename into cid/ ─► sync cid/ ─► row that names it
+//! ```
+
+mod frames;
+
+use std::{
+    fs::File,
+    io::Write,
+    ops::Range,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{OptionalExtension, params};
+
+pub(crate) use frames::compress;
+use frames::{FRAME_BYTES, decompress, frame_count, frame_ranges, index_length};
+
+use crate::{Mailbox, StoreError};
+
+/// Stored values up to this size live in the database: a file costs two more syncs at delivery.
+pub(crate) const INLINE_MAX_BYTES: usize = 64 * 1024;
+/// Values below this size are not looked for by their hash: an index entry on a random page, for each
+/// message, costs more than the few duplicates it would find. Copies of messages share them all the same.
+pub(crate) const DEDUPLICATE_MIN_BYTES: u64 = 4 * 1024;
+
+/// How a value is stored (`contents.encoding`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Encoding {
+    Plain = 0,
+    Zstd = 1,
+    PlainFile = 2,
+    ZstdFile = 3,
+}
+
+impl Encoding {
+    pub(crate) fn from_column(value: i64) -> Result<Self, StoreError> {
+        Ok(match value {
+            0 => Self::Plain,
+            1 => Self::Zstd,
+            2 => Self::PlainFile,
+            3 => Self::ZstdFile,
+            _ => return Err(StoreError::damaged("content encoding")),
+        })
+    }
+
+    fn is_compressed(self) -> bool {
+        matches!(self, Self::Zstd | Self::ZstdFile)
+    }
+
+    pub(crate) fn is_file(self) -> bool {
+        matches!(self, Self::PlainFile | Self::ZstdFile)
+    }
+}
+
+/// What was read last, for the next piece of the same value.
+#[derive(Default)]
+pub(crate) struct ContentCache {
+    open: Option<OpenContent>,
+}
+
+struct OpenContent {
+    id: i64,
+    size: u64,
+    encoding: Encoding,
+    file: Option<(File, PathBuf)>,
+    frames: Vec<Range<u64>>,
+    /// A decompressed frame and its number.
+    frame: Option<(usize, Vec<u8>)>,
+}
+
+impl ContentCache {
+    pub(crate) fn clear(&mut self) {
+        self.open = None;
+    }
+}
+
+/// The key that the index of hashes has.
+pub(crate) fn hash_key(hash: &[u8; 32]) -> i64 {
+    i64::from_le_bytes(*hash.first_chunk().unwrap_or(&[0; 8]))
+}
+
+/// Name of a content file.
+pub(crate) fn file_name(hash: &[u8; 32], encoding: Encoding) -> String {
+    let hex = blake3::Hash::from_bytes(*hash).to_hex();
+    if encoding.is_compressed() {
+        format!("{hex}.zst")
+    } else {
+        hex.to_string()
+    }
+}
+
+impl Mailbox {
+    /// Stores a value, or finds it stored already, and counts one more reference. Inside a transaction.
+    pub(crate) fn add_content(
+        &mut self,
+        hash: &[u8; 32],
+        value: &[u8],
+        compressed: Option<&[u8]>,
+    ) -> Result<i64, StoreError> {
+        let deduplicate = value.len() as u64 >= DEDUPLICATE_MIN_BYTES;
+        if deduplicate && let Some(known) = self.find_content(hash, value.len() as u64)? {
+            self.share_content(known)?;
+            return Ok(known);
+        }
+        let id = self.next_id() as i64;
+        let stored = compressed.unwrap_or(value);
+        let encoding = match (compressed.is_some(), stored.len() > INLINE_MAX_BYTES) {
+            (false, false) => Encoding::Plain,
+            (true, false) => Encoding::Zstd,
+            (false, true) => Encoding::PlainFile,
+            (true, true) => Encoding::ZstdFile,
+        };
+        if encoding.is_file() {
+            self.write_content_file(&file_name(hash, encoding), stored)?;
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT INTO contents (id, size, encoding, hash_key, hash, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                id,
+                value.len() as i64,
+                encoding as i64,
+                deduplicate.then(|| hash_key(hash)),
+                hash,
+                (!encoding.is_file()).then_some(stored)
+            ])?;
+        Ok(id)
+    }
+
+    fn find_content(&self, hash: &[u8; 32], size: u64) -> Result<Option<i64>, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT id FROM contents WHERE hash_key = ?1 AND hash = ?2 AND size = ?3")?
+            .query_row(params![hash_key(hash), hash, size as i64], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// One more reference to a value.
+    pub(crate) fn share_content(&mut self, id: i64) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO content_shares (content, extra) VALUES (?1, 1)
+                 ON CONFLICT (content) DO UPDATE SET extra = extra + 1",
+            )?
+            .execute([id])?;
+        Ok(())
+    }
+
+    /// One reference less; the value goes with the last one.
+    pub(crate) fn release_content(&mut self, id: i64) -> Result<(), StoreError> {
+        let extra: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT extra FROM content_shares WHERE content = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        match extra {
+            Some(2..) => {
+                self.connection
+                    .prepare_cached("UPDATE content_shares SET extra = extra - 1 WHERE content = ?1")?
+                    .execute([id])?;
+            }
+            Some(_) => {
+                self.connection
+                    .prepare_cached("DELETE FROM content_shares WHERE content = ?1")?
+                    .execute([id])?;
+            }
+            None => self.delete_content(id)?,
+        }
+        Ok(())
+    }
+
+    fn delete_content(&mut self, id: i64) -> Result<(), StoreError> {
+        let row = self
+            .connection
+            .prepare_cached("DELETE FROM contents WHERE id = ?1 RETURNING encoding, hash")?
+            .query_row([id], |row| Ok((row.get(0)?, row.get::<_, [u8; 32]>(1)?)))
+            .optional()?;
+        if let Some((encoding, hash)) = row {
+            let encoding = Encoding::from_column(encoding)?;
+            if encoding.is_file() {
+                let path = self.content_path(&file_name(&hash, encoding));
+                self.unreferenced.push(path);
+            }
+        }
+        self.content_cache.clear();
+        Ok(())
+    }
+
+    pub(crate) fn content_path(&self, name: &str) -> PathBuf {
+        self.directory.join("cid").join(name)
+    }
+
+    /// Durable when it returns, name included: the row that names the file is committed after it.
+    fn write_content_file(&mut self, name: &str, stored: &[u8]) -> Result<(), StoreError> {
+        let temporary = self.directory.join("tmp").join(name);
+        let path = self.content_path(name);
+        // Should the transaction fail, the file is one that nothing refers to.
+        self.unreferenced.push(path.clone());
+        let write = || {
+            let mut file = File::options()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o660)
+                .open(&temporary)?;
+            file.write_all(stored)?;
+            ringpost_vfs::sync_file(&file)
+        };
+        if let Err(error) = write() {
+            // What is left of it is found by maintenance should this fail too.
+            let _ = std::fs::remove_file(&temporary);
+            return Err(StoreError::file(&temporary, error));
+        }
+        std::fs::rename(&temporary, &path).map_err(|e| StoreError::file(&path, e))?;
+        let folder = self.directory.join("cid");
+        ringpost_vfs::sync_directory(&folder).map_err(|e| StoreError::file(&folder, e))
+    }
+
+    /// Removes the files noted in `unreferenced` that no row names.
+    pub(crate) fn remove_unreferenced(&mut self) -> Result<(), StoreError> {
+        for path in std::mem::take(&mut self.unreferenced) {
+            if self.is_named(&path)? {
+                continue;
+            }
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::file(&path, e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a row names this content file.
+    pub(crate) fn is_named(&self, path: &Path) -> Result<bool, StoreError> {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let (hex, encoding) = match name.strip_suffix(".zst") {
+            Some(hex) => (hex, Encoding::ZstdFile),
+            None => (name, Encoding::PlainFile),
+        };
+        let Ok(hash) = blake3::Hash::from_hex(hex) else {
+            return Ok(false);
+        };
+        Ok(self
+            .connection
+            .prepare_cached("SELECT 1 FROM contents WHERE hash_key = ?1 AND hash = ?2 AND encoding = ?3")?
+            .exists(params![
+                hash_key(hash.as_bytes()),
+                hash.as_bytes(),
+                encoding as i64
+            ])?)
+    }
+
+    /// Appends `range` of the value to `out`; what is beyond the end is left out.
+    pub(crate) fn read_content(
+        &mut self,
+        id: i64,
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        if self.content_cache.open.as_ref().is_none_or(|open| open.id != id) {
+            self.content_cache.open = None;
+            self.content_cache.open = Some(self.open_content(id)?);
+        }
+        // Taken out while it is used: an error leaves no half-read state behind.
+        let Some(mut open) = self.content_cache.open.take() else {
+            return Ok(());
+        };
+        let end = range.end.min(open.size);
+        let mut at = range.start;
+        out.reserve(end.saturating_sub(at) as usize);
+        while at < end {
+            let number = (at / FRAME_BYTES as u64) as usize;
+            let start = number as u64 * FRAME_BYTES as u64;
+            let frame = self.frame(&mut open, number)?;
+            let upto = (end - start).min(frame.len() as u64) as usize;
+            let piece = frame
+                .get((at - start) as usize..upto)
+                .filter(|piece| !piece.is_empty())
+                .ok_or_else(|| StoreError::damaged("content length"))?;
+            out.extend_from_slice(piece);
+            at += piece.len() as u64;
+        }
+        self.content_cache.open = Some(open);
+        Ok(())
+    }
+
+    fn open_content(&self, id: i64) -> Result<OpenContent, StoreError> {
+        let (size, encoding, hash, stored) = self
+            .connection
+            .prepare_cached("SELECT size, encoding, hash, length(data) FROM contents WHERE id = ?1")?
+            .query_row([id], |row| {
+                Ok((
+                    row.get::<_, i64>(0)? as u64,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, [u8; 32]>(2)?,
+                    row.get::<_, Option<i64>>(3)?,
+                ))
+            })
+            .optional()?
+            .ok_or_else(|| StoreError::damaged(&format!("reference to content {id}")))?;
+        let encoding = Encoding::from_column(encoding)?;
+        let mut open = OpenContent {
+            id,
+            size,
+            encoding,
+            file: None,
+            frames: Vec::new(),
+            frame: None,
+        };
+        let mut stored = stored.unwrap_or(0) as u64;
+        if encoding.is_file() {
+            let path = self.content_path(&file_name(&hash, encoding));
+            let missing = |e: std::io::Error| StoreError::Corrupt {
+                path: path.clone(),
+                reason: e.to_string(),
+            };
+            let file = File::open(&path).map_err(missing)?;
+            stored = file.metadata().map_err(missing)?.len();
+            open.file = Some((file, path));
+        }
+        if encoding.is_compressed() {
+            let count = frame_count(size);
+            let index = index_length(count) as u64;
+            let tail = self.stored_range(&open, stored.saturating_sub(index)..stored)?;
+            open.frames = frame_ranges(stored, count, &tail)?;
+        }
+        Ok(open)
+    }
+
+    fn frame<'a>(&self, open: &'a mut OpenContent, number: usize) -> Result<&'a [u8], StoreError> {
+        if open.frame.as_ref().is_none_or(|(known, _)| *known != number) {
+            let start = (number * FRAME_BYTES) as u64;
+            let length = (open.size - start).min(FRAME_BYTES as u64);
+            let data = if open.encoding.is_compressed() {
+                let range = open
+                    .frames
+                    .get(number)
+                    .cloned()
+                    .ok_or_else(|| StoreError::damaged("content length"))?;
+                decompress(&self.stored_range(open, range)?, length as usize)?
+            } else {
+                self.stored_range(open, start..start + length)?
+            };
+            open.frame = Some((number, data));
+        }
+        Ok(open.frame.as_ref().map_or(&[], |(_, data)| data))
+    }
+
+    /// Bytes as they are stored.
+    fn stored_range(&self, open: &OpenContent, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        if let Some((file, path)) = &open.file {
+            let mut filled = 0;
+            while filled < bytes.len() {
+                let read = ringpost_vfs::read_at(file, &mut bytes[filled..], range.start + filled as u64)
+                    .map_err(|e| StoreError::file(path, e))?;
+                if read == 0 {
+                    return Err(StoreError::Corrupt {
+                        path: path.clone(),
+                        reason: "shorter than its row says".to_owned(),
+                    });
+                }
+                filled += read;
+            }
+        } else if !bytes.is_empty() {
+            let blob = self
+                .connection
+                .blob_open("main", "contents", "data", open.id, true)?;
+            blob.read_at_exact(&mut bytes, range.start as usize)?;
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,176 @@
+//! Reading a folder as IMAP does.
+
+use std::ops::{ControlFlow, Range};
+
+use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
+use rusqlite::{OptionalExtension, params};
+
+use super::{Change, Changes, MessageRow, Status, UidSet};
+use crate::{
+    Mailbox, StoreError,
+    folder::{Kind, not_found},
+    message::columns::MessageBits,
+};
+
+impl Mailbox {
+    /// The folder's counters.
+    pub fn status(&mut self, folder: FolderId) -> Result<Status, StoreError> {
+        let (mut status, recent_uid) = self
+            .connection
+            .prepare_cached(
+                "SELECT messages, unread, deleted, uid_next, uid_validity, size, content_change, recent_uid
+                 FROM folders WHERE id = ?1 AND state = 0",
+            )?
+            .query_row([folder.to_disk()], |row| {
+                let status = Status {
+                    messages: row.get(0)?,
+                    unseen: row.get(1)?,
+                    deleted: row.get(2)?,
+                    recent: 0,
+                    uid_next: row.get(3)?,
+                    uid_validity: row.get(4)?,
+                    size: row.get::<_, i64>(5)? as u64,
+                    highest_change: ChangeNumber(row.get::<_, i64>(6)? as u64),
+                };
+                Ok((status, row.get::<_, u32>(7)?))
+            })
+            .optional()?
+            .ok_or_else(|| not_found(folder))?;
+        if recent_uid < status.uid_next {
+            status.recent = self
+                .connection
+                .prepare_cached(
+                    "SELECT count(*) FROM messages WHERE folder = ?1 AND uid >= ?2 AND state = 0",
+                )?
+                .query_row(params![folder.to_disk(), recent_uid], |row| row.get(0))?;
+        }
+        Ok(status)
+    }
+
+    /// Takes the folder's recent messages (RFC 3501 §2.3.2): all UIDs from the answer on are `\Recent` to
+    /// the caller and, from now on, to nobody else.
+    pub fn take_recent(&mut self, folder: FolderId) -> Result<Uid, StoreError> {
+        let uid_next = self.uid_state(folder, Kind::Any)?.uid_next;
+        let recent: u32 = self
+            .connection
+            .prepare_cached("SELECT recent_uid FROM folders WHERE id = ?1")?
+            .query_row([folder.to_disk()], |row| row.get(0))?;
+        if recent != uid_next {
+            self.transaction(|store| {
+                store
+                    .connection
+                    .prepare_cached("UPDATE folders SET recent_uid = ?2 WHERE id = ?1")?
+                    .execute(params![folder.to_disk(), uid_next])?;
+                Ok(())
+            })?;
+        }
+        Ok(Uid(recent))
+    }
+
+    /// Visits the messages of `uids` that exist, by ascending UID, until `visit` breaks. Costs one index
+    /// range a range and one row a message; with `structure` also the encoded structure.
+    pub fn visit_messages(
+        &mut self,
+        folder: FolderId,
+        uids: &UidSet,
+        structure: bool,
+        visit: &mut dyn FnMut(&MessageRow) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.uid_state(folder, Kind::Any)?;
+        self.keyword_table()?;
+        let Some(keywords) = &self.keyword_cache else {
+            return Ok(());
+        };
+        let mut statement = self.connection.prepare_cached(if structure {
+            "SELECT m.uid, m.id, m.flags, m.keywords, m.change, m.size, m.received, d.structure
+             FROM messages m LEFT JOIN message_data d ON d.message = m.id
+             WHERE m.folder = ?1 AND m.uid BETWEEN ?2 AND ?3 AND m.state = 0 ORDER BY m.uid"
+        } else {
+            "SELECT uid, id, flags, keywords, change, size, received, NULL
+             FROM messages WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0 ORDER BY uid"
+        })?;
+        for range in uids.ranges() {
+            let mut rows = statement.query(params![folder.to_disk(), range.start(), range.end()])?;
+            while let Some(row) = rows.next()? {
+                let message = MessageRow {
+                    uid: Uid(row.get(0)?),
+                    message: MessageId::from_disk(row.get(1)?),
+                    flags: MessageBits::from_bits_retain(row.get(2)?).imap(),
+                    keywords: keywords.names_of(row.get_ref(3)?.as_blob_or_null()?)?,
+                    change: ChangeNumber(row.get::<_, i64>(4)? as u64),
+                    size: row.get::<_, i64>(5)? as u64,
+                    received: FileTime(row.get::<_, i64>(6)? as u64),
+                    structure: row.get(7)?,
+                };
+                if visit(&message).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends `range` of the message's RFC 5322 source to `out`; what is beyond the end is left out.
+    /// The source decompressed last is kept, so reading it piece by piece decompresses it once.
+    pub fn read_source(
+        &mut self,
+        message: MessageId,
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let source: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT source FROM messages WHERE id = ?1")?
+            .query_row([message.to_disk()], |row| row.get(0))
+            .optional()?
+            .ok_or_else(|| StoreError::NotFound(format!("message {message}")))?;
+        match source {
+            Some(content) => self.read_content(content, range, out),
+            None => Err(StoreError::NotAllowed(
+                "the message did not come as Internet mail",
+            )),
+        }
+    }
+
+    /// What changed in the folder's normal messages after `since`. Cost grows with the answer.
+    pub fn changes_since(&mut self, folder: FolderId, since: ChangeNumber) -> Result<Changes, StoreError> {
+        let status = self.status(folder)?;
+        self.keyword_table()?;
+        let mut changes = Changes {
+            highest_change: status.highest_change,
+            uid_next: status.uid_next,
+            ..Changes::default()
+        };
+        if since >= status.highest_change {
+            return Ok(changes);
+        }
+        let keywords = self.keyword_cache.as_ref();
+        // Named: without statistics the planner may take the index by UID and read every row.
+        let mut statement = self.connection.prepare_cached(
+            "SELECT uid, flags, keywords, change FROM messages INDEXED BY messages_by_change
+             WHERE folder = ?1 AND change > ?2 AND +state = 0",
+        )?;
+        let mut rows = statement.query(params![folder.to_disk(), since.0 as i64])?;
+        while let Some(row) = rows.next()? {
+            let names = match keywords {
+                Some(keywords) => keywords.names_of(row.get_ref(2)?.as_blob_or_null()?)?,
+                None => Vec::new(),
+            };
+            changes.changed.push(Change {
+                uid: Uid(row.get(0)?),
+                flags: MessageBits::from_bits_retain(row.get(1)?).imap(),
+                keywords: names,
+                change: ChangeNumber(row.get::<_, i64>(3)? as u64),
+            });
+        }
+        changes.changed.sort_unstable_by_key(|change| change.uid);
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT uid FROM removed WHERE folder = ?1 AND change > ?2 AND uid > 0")?;
+        let mut rows = statement.query(params![folder.to_disk(), since.0 as i64])?;
+        while let Some(row) = rows.next()? {
+            changes.vanished.insert(Uid(row.get(0)?));
+        }
+        Ok(changes)
+    }
+}

@@ -1,0 +1,178 @@
+//! Messages leaving a folder for good, and what is remembered of them for those who synchronise.
+
+use ringpost_mapi::{ChangeNumber, FolderId, MessageId, Reader};
+use rusqlite::{OptionalExtension, params};
+
+use super::columns::MessageBits;
+use crate::{EventKind, Flags, Mailbox, StoreError, folder::Delta};
+
+/// Why a message left (`removed.kind`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Removal {
+    /// Deleted for good.
+    Deleted = 0,
+    /// Soft-deleted: it can be restored.
+    SoftDeleted = 1,
+    /// Moved to another folder.
+    Moved = 2,
+    /// Deleted together with its folder: nobody can ask for it any more, so nothing is remembered.
+    WithFolder = 3,
+}
+
+impl Delta {
+    pub(crate) fn negated(self) -> Self {
+        Self {
+            messages: -self.messages,
+            unread: -self.unread,
+            deleted: -self.deleted,
+            associated: -self.associated,
+            size: -self.size,
+            associated_size: -self.associated_size,
+            soft_messages: -self.soft_messages,
+            soft_size: -self.soft_size,
+        }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            unread: self.unread + other.unread,
+            deleted: self.deleted + other.deleted,
+            associated: self.associated + other.associated,
+            size: self.size + other.size,
+            associated_size: self.associated_size + other.associated_size,
+            soft_messages: self.soft_messages + other.soft_messages,
+            soft_size: self.soft_size + other.soft_size,
+        }
+    }
+
+    /// What one message adds to its folder.
+    pub(crate) fn of_message(state: i64, flags: Flags, size: i64) -> Self {
+        match state {
+            0 => Self {
+                messages: 1,
+                unread: i64::from(!flags.contains(Flags::SEEN)),
+                deleted: i64::from(flags.contains(Flags::DELETED)),
+                size,
+                ..Self::default()
+            },
+            1 => Self {
+                associated: 1,
+                associated_size: size,
+                ..Self::default()
+            },
+            _ => Self {
+                soft_messages: 1,
+                soft_size: size,
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl Mailbox {
+    /// Removes messages of a folder for good, in any state. Inside a transaction. Their removal is one change.
+    pub(crate) fn remove_messages(
+        &mut self,
+        folder: FolderId,
+        ids: &[i64],
+        why: Removal,
+    ) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let change = self.next_change();
+        let mut delta = Delta::default();
+        for &id in ids {
+            let source = self
+                .connection
+                .prepare_cached("SELECT source FROM messages WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
+                .optional()?
+                .ok_or_else(|| StoreError::NotFound(format!("message {}", MessageId::from_disk(id))))?;
+            for content in self.contents_of(id, source)? {
+                self.release_content(content)?;
+            }
+            let (state, uid, bits, size) = self
+                .connection
+                .prepare_cached("DELETE FROM messages WHERE id = ?1 RETURNING state, uid, flags, size")?
+                .query_row([id], |row| {
+                    Ok((
+                        row.get::<_, i64>(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get::<_, i64>(3)?,
+                    ))
+                })?;
+            self.connection
+                .prepare_cached("DELETE FROM message_data WHERE message = ?1")?
+                .execute([id])?;
+            self.forget_views(id)?;
+            let one = Delta::of_message(state, MessageBits::from_bits_retain(bits).imap(), size);
+            delta = delta.plus(one.negated());
+            self.note_removed(folder, change, id, uid, why)?;
+            self.tell(
+                EventKind::MessageDeleted,
+                folder,
+                Some(MessageId::from_disk(id)),
+                change,
+            );
+            ringpost_vfs::breathe();
+        }
+        self.count(folder, delta, None, change)
+    }
+
+    /// Remembers that a message left a folder.
+    pub(crate) fn note_removed(
+        &mut self,
+        folder: FolderId,
+        change: ChangeNumber,
+        message: i64,
+        uid: u32,
+        why: Removal,
+    ) -> Result<(), StoreError> {
+        if why == Removal::WithFolder {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT INTO removed (folder, change, object, uid, kind) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                folder.to_disk(),
+                change.0 as i64,
+                message,
+                uid,
+                why as i64
+            ])?;
+        Ok(())
+    }
+
+    /// Removes what other tables know of a message that goes, or gets another id.
+    pub(crate) fn forget_views(&mut self, message: i64) -> Result<(), StoreError> {
+        for statement in [
+            "DELETE FROM search_links WHERE message = ?1",
+            "DELETE FROM read_states WHERE message = ?1",
+        ] {
+            self.connection.prepare_cached(statement)?.execute([message])?;
+        }
+        Ok(())
+    }
+
+    /// All content that a message refers to.
+    pub(crate) fn contents_of(&self, message: i64, source: Option<i64>) -> Result<Vec<i64>, StoreError> {
+        let encoded: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT contents FROM message_data WHERE message = ?1")?
+            .query_row([message], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let mut contents: Vec<i64> = source.into_iter().collect();
+        let encoded = encoded.unwrap_or_default();
+        let mut reader = Reader::new(&encoded);
+        while !reader.is_empty() {
+            contents.push(reader.varint("references to content")? as i64);
+        }
+        Ok(contents)
+    }
+}

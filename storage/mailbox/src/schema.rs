@@ -1,0 +1,77 @@
+//! The database's schema and its versions. `schema.sql` is the newest; what each table is for stands in
+//! `../FORMAT.md`.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::StoreError;
+
+/// The version this program writes (`PRAGMA user_version`).
+pub(crate) const VERSION: u32 = 1;
+
+/// `PRAGMA application_id`: tells file(1) and the tools whose database it is ("ring").
+const APPLICATION_ID: i32 = 0x7269_6e67;
+
+/// Page cache of an open mailbox in KiB, allocated as needed. The system's page cache is behind it, so this
+/// only has to hold the upper levels of the trees and one operation's pages.
+const PAGE_CACHE_KIB: i64 = 1024;
+
+/// Statements kept prepared for an open mailbox.
+const STATEMENT_CACHE: usize = 96;
+
+/// What is run to bring a database from the version of its index to the next one.
+const UPGRADES: &[&str] = &[];
+
+/// Settings that every connection needs.
+pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // The runtime checkpoints, away from requests.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    Ok(())
+}
+
+/// Lays out an empty database.
+pub(crate) fn create(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch(include_str!("schema.sql"))?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)?;
+    Ok(())
+}
+
+/// Refuses a newer schema, and upgrades an older one when asked to.
+pub(crate) fn check(connection: &mut Connection, path: &Path, upgrade: bool) -> Result<(), StoreError> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if application != APPLICATION_ID || found == 0 {
+        return Err(StoreError::Corrupt {
+            path: path.to_owned(),
+            reason: "not a mailbox".to_owned(),
+        });
+    }
+    if found > VERSION {
+        return Err(StoreError::NewerSchema {
+            found,
+            known: VERSION,
+        });
+    }
+    if found == VERSION {
+        return Ok(());
+    }
+    if !upgrade {
+        return Err(StoreError::NotAllowed(
+            "the mailbox needs a schema upgrade (exmdb_schema_upgrades)",
+        ));
+    }
+    let transaction = connection.transaction()?;
+    for step in &UPGRADES[found as usize - 1..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
