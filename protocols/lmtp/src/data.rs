@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn dots_are_unstuffed() {
         let input = b"a\r\n..b\r\n.c\r\n.\r\nQUIT\r\n";
-        assert_eq!(decode(input), (b"a\r\n.b\r\nc\r\n".to_vec(), Some(16)));
+        assert_eq!(decode(input), (b"a\r\n.b\r\nc\r\n".to_vec(), Some(15)));
         assert_eq!(decode(b".\r\n"), (vec![], Some(3)));
         assert_eq!(decode(b"...\r\n.\r\n"), (b"..\r\n".to_vec(), Some(8)));
     }

@@ -1,0 +1,428 @@
+//! The TRANSACTION and UPDATE states (RFC 1939 §5, §6): at the mailbox's core.
+
+use std::{io, net::SocketAddr, ops::ControlFlow, time::Instant};
+
+use ringpost_host::{CallError, Connection, Host, MailboxRef, Priority};
+use ringpost_mapi::{MessageId, Uid};
+use ringpost_store::{Mailbox, StoreError, UidSet, folder::built_in};
+
+use crate::{
+    Command, DELETIONS_PER_CALL, FAILURES_MAX, Options, REPLIES_BUFFERED_MAX, ROWS_PER_CALL, SLICE_BYTES,
+    State, Stuffer, maildrop::Maildrop, parse, reply, transport::Transport,
+};
+
+/// Serves an authenticated client to the end.
+pub(crate) async fn run<C: Connection, H: Host>(
+    options: &Options,
+    connection: &mut C,
+    host: &H,
+    state: State,
+) {
+    let peer = connection.peer();
+    let mut stage = Stage {
+        transport: Transport::new(options, connection, host, state.input),
+        mailbox: state.login.mailbox,
+        maildrop: Maildrop::default(),
+        size: 0,
+        deleted_size: 0,
+        spare: Vec::new(),
+    };
+    if let Err(error) = stage.serve().await {
+        tracing::debug!(%peer, user = state.login.username, %error, "session ended");
+    }
+}
+
+/// `pop3_cmd_debug`: logs a command in a minimal fashion.
+pub(crate) fn log_command(options: &Options, peer: SocketAddr, command: &'static str, failed: bool) {
+    if options.command_debug >= 2 || (failed && options.command_debug == 1) {
+        let result = if failed { "ERR" } else { "OK" };
+        tracing::info!(%peer, command, result, "pop3 command");
+    }
+}
+
+struct Stage<'a, C, H> {
+    transport: Transport<'a, C, H>,
+    mailbox: MailboxRef,
+    maildrop: Maildrop,
+    /// Bytes of all messages of the maildrop.
+    size: u64,
+    /// Bytes of those marked as deleted.
+    deleted_size: u64,
+    /// Working memory of the stuffer.
+    spare: Vec<u8>,
+}
+
+impl<C: Connection, H: Host> Stage<'_, C, H> {
+    async fn serve(&mut self) -> io::Result<()> {
+        if let Err(error) = self.open().await {
+            self.log_failure(&error);
+            self.transport.put(reply::call_failure(&error));
+            return self.transport.flush().await;
+        }
+        let mut failures = 0;
+        while let Some(line) = self.transport.line().await? {
+            let started = Instant::now();
+            let name = match parse(&line) {
+                Ok(Command::Quit) => return self.quit(started).await,
+                Ok(command) => {
+                    let name = command.name();
+                    self.execute(command)
+                        .await?
+                        .map(|()| name)
+                        .map_err(|refusal| (name, refusal))
+                }
+                Err(error) => Err(("?", format!("-ERR {error}"))),
+            };
+            let peer = self.transport.connection.peer();
+            match name {
+                Ok(name) => {
+                    failures = 0;
+                    log_command(self.transport.options, peer, name, false);
+                }
+                Err((name, refusal)) => {
+                    self.transport.put(&refusal);
+                    failures += 1;
+                    log_command(self.transport.options, peer, name, true);
+                }
+            }
+            self.transport.host.command_done("pop3", started.elapsed());
+            if failures >= FAILURES_MAX {
+                self.transport.put("-ERR too many errors");
+                return self.transport.flush().await;
+            }
+            if self.transport.out.len() >= REPLIES_BUFFERED_MAX {
+                self.transport.flush().await?;
+            }
+        }
+        // Without QUIT nothing is deleted (RFC 1939 §6).
+        Ok(())
+    }
+
+    /// Takes the snapshot and answers the login with it.
+    async fn open(&mut self) -> Result<(), CallError> {
+        let (status, uids) = self
+            .call(|mailbox| Ok((mailbox.status(built_in::INBOX)?, mailbox.uids(built_in::INBOX)?)))
+            .await?;
+        self.maildrop = Maildrop::new(status.uid_validity, uids);
+        self.size = status.size;
+        let answer = format!("+OK {} messages, {} octets", self.maildrop.count(), self.size);
+        self.transport.put(&answer);
+        Ok(())
+    }
+
+    /// Executes a command but for QUIT: `Err` is the refusal to send.
+    async fn execute(&mut self, command: Command) -> io::Result<Result<(), String>> {
+        match command {
+            Command::Stat => {
+                let size = self.size.saturating_sub(self.deleted_size);
+                self.transport
+                    .put(&format!("+OK {} {size}", self.maildrop.remaining()));
+            }
+            Command::List(None) => return self.list().await,
+            Command::List(Some(number)) => {
+                return Ok(self.size_of(number).await.map(|(_, size)| {
+                    self.transport.put(&format!("+OK {number} {size}"));
+                }));
+            }
+            Command::Uidl(None) => self.unique_ids().await?,
+            Command::Uidl(Some(number)) => match self.maildrop.uid(number) {
+                Some(uid) => self
+                    .transport
+                    .put(&format!("+OK {number} {}", self.maildrop.unique_id(uid))),
+                None => return Ok(Err(no_such_message())),
+            },
+            Command::Retr(number) => return self.retrieve(number, None).await,
+            Command::Top(number, lines) => return self.retrieve(number, Some(lines)).await,
+            Command::Dele(number) => {
+                return Ok(self.size_of(number).await.map(|(uid, size)| {
+                    self.maildrop.delete(uid);
+                    self.deleted_size += size;
+                    self.transport.put(&format!("+OK message {number} deleted"));
+                }));
+            }
+            Command::Rset => {
+                self.maildrop.reset();
+                self.deleted_size = 0;
+                self.transport.put("+OK");
+            }
+            Command::Noop => self.transport.put("+OK"),
+            Command::Capa => {
+                reply::capabilities(self.transport.options, false, true, &mut self.transport.out)
+            }
+            Command::Stls
+            | Command::Utf8
+            | Command::User(_)
+            | Command::Pass(_)
+            | Command::Auth(_)
+            | Command::Apop
+            | Command::Quit => return Ok(Err("-ERR not after the login".to_owned())),
+        }
+        Ok(Ok(()))
+    }
+
+    async fn list(&mut self) -> io::Result<Result<(), String>> {
+        let mut number = 1;
+        let mut started = false;
+        while number <= self.maildrop.count() {
+            let (uids, next) = self.maildrop.batch(number, ROWS_PER_CALL);
+            number = next;
+            let rows = match self.call(move |mailbox| sizes(mailbox, &uids)).await {
+                Ok(rows) => rows,
+                Err(error) if !started => {
+                    self.log_failure(&error);
+                    return Ok(Err(reply::call_failure(&error).to_owned()));
+                }
+                // The response can't be taken back: only closing tells the client that it is not whole.
+                Err(error) => return Err(self.cut_off(&error)),
+            };
+            if !std::mem::replace(&mut started, true) {
+                self.transport.put("+OK");
+            }
+            for (uid, size) in rows {
+                if let Some(number) = self
+                    .maildrop
+                    .number(uid)
+                    .filter(|&number| self.maildrop.uid(number).is_some())
+                {
+                    self.transport.put(&format!("{number} {size}"));
+                }
+            }
+            if self.transport.out.len() >= REPLIES_BUFFERED_MAX {
+                self.transport.flush().await?;
+            }
+        }
+        self.transport.put(if started { "." } else { "+OK\r\n." });
+        Ok(Ok(()))
+    }
+
+    async fn unique_ids(&mut self) -> io::Result<()> {
+        self.transport.put("+OK");
+        for number in 1..=self.maildrop.count() {
+            let Some(uid) = self.maildrop.uid(number) else {
+                continue;
+            };
+            self.transport
+                .put(&format!("{number} {}", self.maildrop.unique_id(uid)));
+            if self.transport.out.len() >= REPLIES_BUFFERED_MAX {
+                self.transport.flush().await?;
+            }
+        }
+        self.transport.put(".");
+        Ok(())
+    }
+
+    /// A message's UID and size.
+    async fn size_of(&mut self, number: u32) -> Result<(Uid, u64), String> {
+        let uid = self.maildrop.uid(number).ok_or_else(no_such_message)?;
+        match self.call(move |mailbox| row(mailbox, uid)).await {
+            Ok((_, size)) => Ok((uid, size)),
+            Err(error) => {
+                self.log_failure(&error);
+                Err(reply::call_failure(&error).to_owned())
+            }
+        }
+    }
+
+    /// RETR and TOP. The first slice comes with the call that finds the message; each slice is read into the
+    /// output buffer, which goes to the mailbox and comes back with it.
+    async fn retrieve(&mut self, number: u32, body_lines: Option<u32>) -> io::Result<Result<(), String>> {
+        let Some(uid) = self.maildrop.uid(number) else {
+            return Ok(Err(no_such_message()));
+        };
+        let mut out = std::mem::take(&mut self.transport.out);
+        let kept = out.len();
+        let first = self
+            .call(move |mailbox| {
+                let found = row(mailbox, uid).and_then(|(message, size)| {
+                    out.extend_from_slice(format!("+OK {size} octets\r\n").as_bytes());
+                    let from = out.len();
+                    mailbox.read_source(message, 0..size.min(SLICE_BYTES), &mut out)?;
+                    Ok((message, size, from))
+                });
+                Ok((out, found))
+            })
+            .await;
+        let found = match first {
+            Ok((out, found)) => {
+                self.transport.out = out;
+                found.map_err(CallError::Store)
+            }
+            // Earlier replies went with the buffer: the client can't be told where it stands.
+            Err(error) if kept > 0 => return Err(self.cut_off(&error)),
+            Err(error) => Err(error),
+        };
+        let (message, size, mut from) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.transport.out.truncate(kept);
+                self.log_failure(&error);
+                return Ok(Err(reply::call_failure(&error).to_owned()));
+            }
+        };
+        let mut stuffer = Stuffer::new(body_lines);
+        let mut position = size.min(SLICE_BYTES);
+        loop {
+            stuffer.encode(&mut self.transport.out, from, &mut self.spare);
+            if position >= size || stuffer.is_done() {
+                break;
+            }
+            self.transport.flush().await?;
+            from = 0;
+            if let Err(error) = self.read_slice(message, position).await {
+                return Err(self.cut_off(&error));
+            }
+            position = size.min(position + SLICE_BYTES);
+        }
+        stuffer.finish(&mut self.transport.out);
+        if size > SLICE_BYTES {
+            self.transport.flush().await?;
+            self.transport.out = Vec::new();
+            self.spare = Vec::new();
+        }
+        Ok(Ok(()))
+    }
+
+    /// Fills the empty output buffer with the slice at `position`.
+    async fn read_slice(&mut self, message: MessageId, position: u64) -> Result<(), CallError> {
+        let mut out = std::mem::take(&mut self.transport.out);
+        self.transport.out = self
+            .call(move |mailbox| {
+                mailbox.read_source(message, position..position + SLICE_BYTES, &mut out)?;
+                Ok(out)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// UPDATE: removes what is marked, durably, before the answer.
+    async fn quit(&mut self, started: Instant) -> io::Result<()> {
+        let answer = match self.remove_deleted().await {
+            Ok(()) => "+OK bye",
+            Err(error) => {
+                self.log_failure(&error);
+                "-ERR [SYS/TEMP] some deleted messages were not removed"
+            }
+        };
+        self.transport.put(answer);
+        let peer = self.transport.connection.peer();
+        log_command(self.transport.options, peer, "QUIT", answer.starts_with('-'));
+        self.transport.host.command_done("pop3", started.elapsed());
+        self.transport.flush().await
+    }
+
+    /// In bounded transactions, then one wait for the disk.
+    async fn remove_deleted(&mut self) -> Result<(), CallError> {
+        let mut pieces = pieces(self.maildrop.deleted(), DELETIONS_PER_CALL)
+            .into_iter()
+            .peekable();
+        while let Some(uids) = pieces.next() {
+            let work = move |mailbox: &mut Mailbox| mailbox.expunge(built_in::INBOX, &uids, false);
+            let host = self.transport.host;
+            if pieces.peek().is_some() {
+                host.mailbox(&self.mailbox, Priority::Interactive, work).await?;
+            } else {
+                host.mailbox_durable(&self.mailbox, Priority::Interactive, work)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn call<R, W>(&self, work: W) -> Result<R, CallError>
+    where
+        R: Send + 'static,
+        W: FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
+    {
+        self.transport
+            .host
+            .mailbox(&self.mailbox, Priority::Interactive, work)
+            .await
+    }
+
+    fn log_failure(&self, error: &CallError) {
+        match error {
+            CallError::Store(StoreError::NotFound(_)) => {}
+            _ => tracing::error!(mailbox = %self.mailbox.path.display(), %error, "POP3 request failed"),
+        }
+    }
+
+    /// For a response that has begun and can't be ended.
+    fn cut_off(&self, error: &CallError) -> io::Error {
+        self.log_failure(error);
+        io::Error::other(error.to_string())
+    }
+}
+
+fn no_such_message() -> String {
+    "-ERR no such message".to_owned()
+}
+
+/// A message's id and size.
+fn row(mailbox: &mut Mailbox, uid: Uid) -> Result<(MessageId, u64), StoreError> {
+    let mut uids = UidSet::default();
+    uids.insert(uid);
+    let mut found = None;
+    mailbox.visit_messages(built_in::INBOX, &uids, false, &mut |row| {
+        found = Some((row.message, row.size));
+        ControlFlow::Break(())
+    })?;
+    found.ok_or_else(|| StoreError::NotFound(format!("message {uid}")))
+}
+
+fn sizes(mailbox: &mut Mailbox, uids: &UidSet) -> Result<Vec<(Uid, u64)>, StoreError> {
+    let mut sizes = Vec::with_capacity(uids.len());
+    mailbox.visit_messages(built_in::INBOX, uids, false, &mut |row| {
+        sizes.push((row.uid, row.size));
+        ControlFlow::Continue(())
+    })?;
+    Ok(sizes)
+}
+
+/// Cuts a set into sets of at most `limit` UIDs.
+fn pieces(uids: &UidSet, limit: usize) -> Vec<UidSet> {
+    let mut pieces = Vec::new();
+    let (mut piece, mut room) = (UidSet::default(), limit as u32);
+    for range in uids.ranges() {
+        let (mut start, end) = (*range.start(), *range.end());
+        loop {
+            let last = end.min(start.saturating_add(room - 1));
+            piece.insert_range(start..=last);
+            room -= last - start + 1;
+            if room == 0 {
+                pieces.push(std::mem::take(&mut piece));
+                room = limit as u32;
+            }
+            if last == end {
+                break;
+            }
+            start = last + 1;
+        }
+    }
+    if !piece.is_empty() {
+        pieces.push(piece);
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_a_set() {
+        let mut uids = UidSet::default();
+        uids.insert_range(1..=5);
+        uids.insert_range(8..=8);
+        uids.insert_range(10..=16);
+        for limit in 1..=14 {
+            let pieces = pieces(&uids, limit);
+            assert!(
+                pieces.iter().all(|piece| (1..=limit).contains(&piece.len())),
+                "{limit}"
+            );
+            let all: Vec<_> = pieces.iter().flat_map(UidSet::iter).collect();
+            assert_eq!(all, uids.iter().collect::<Vec<_>>());
+        }
+        assert!(pieces(&UidSet::default(), 3).is_empty());
+    }
+}
