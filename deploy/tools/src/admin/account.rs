@@ -186,7 +186,8 @@ fn change(settings: Settings) -> anyhow::Result<AccountChange> {
     })
 }
 
-/// "none" takes a value away.
+/// "none" takes a value away; not given leaves it.
+#[allow(clippy::option_option)] // The form of the directory's changes.
 pub(super) fn optional(value: Option<String>) -> Option<Option<String>> {
     value.map(|text| (text != "none").then_some(text))
 }

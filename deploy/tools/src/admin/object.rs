@@ -135,24 +135,27 @@ pub(super) fn alias(context: &Context, verb: PairVerb) -> Result {
 }
 
 pub(super) fn member(context: &Context, verb: PairVerb) -> Result {
-    Ok(match verb {
+    match verb {
         PairVerb::Add { address, other } => context.directory.add_member(&address, &other)?,
         PairVerb::Remove { address, other } => context.directory.remove_member(&address, &other)?,
-    })
+    }
+    Ok(())
 }
 
 pub(super) fn sender(context: &Context, verb: PairVerb) -> Result {
-    Ok(match verb {
+    match verb {
         PairVerb::Add { address, other } => context.directory.add_sender(&address, &other)?,
         PairVerb::Remove { address, other } => context.directory.remove_sender(&address, &other)?,
-    })
+    }
+    Ok(())
 }
 
 pub(super) fn owner(context: &Context, verb: PairVerb) -> Result {
-    Ok(match verb {
+    match verb {
         PairVerb::Add { address, other } => context.directory.add_store_owner(&address, &other)?,
         PairVerb::Remove { address, other } => context.directory.remove_store_owner(&address, &other)?,
-    })
+    }
+    Ok(())
 }
 
 pub(super) fn property(context: &Context, output: &Output, verb: PropertyVerb) -> Result {
