@@ -36,7 +36,7 @@ struct DomainEntry {
 
 /// A mailing list; its addresses are sorted.
 pub(crate) struct List {
-    pub(crate) list_type: ListType,
+    pub(crate) reach: ListType,
     pub(crate) policy: SendPolicy,
     pub(crate) members: Vec<Box<str>>,
     pub(crate) senders: Vec<Box<str>>,
@@ -110,8 +110,8 @@ impl Directory for Snapshot {
         let Some(entry) = self.list(list) else {
             return Vec::new();
         };
-        match entry.list_type {
-            ListType::Normal => entry.members.iter().map(|member| member.to_string()).collect(),
+        match entry.reach {
+            ListType::Normal => entry.members.iter().map(ToString::to_string).collect(),
             ListType::Domain => self
                 .domain_users
                 .get(list.domain.as_str())
@@ -133,7 +133,7 @@ impl Directory for Snapshot {
                 .binary_search_by(|address| address.as_ref().cmp(&sender))
                 .is_ok()
         };
-        match (entry.policy, entry.list_type) {
+        match (entry.policy, entry.reach) {
             (SendPolicy::All, _) => true,
             (SendPolicy::Internal, _) => self.is_internal(list, sender),
             (SendPolicy::Members, ListType::Normal) => is_among(&entry.members),
@@ -274,7 +274,7 @@ impl Builder {
     pub(crate) fn build(mut self) -> Snapshot {
         let snapshot = &mut self.snapshot;
         for (place, list) in &snapshot.lists {
-            if list.list_type == ListType::Domain {
+            if list.reach == ListType::Domain {
                 let domain = &snapshot.accounts[*place as usize].domain;
                 snapshot.domain_users.entry(domain.as_str().into()).or_default();
             }

@@ -217,7 +217,7 @@ pub(super) fn change(transaction: &Transaction<'_>, address: &str, change: &Acco
     if let Some(quota) = change.quota {
         let limits = [quota.warn_kib, quota.send_kib, quota.receive_kib];
         for (tag, limit) in quota_tags().into_iter().zip(limits) {
-            put_property(transaction, entry.id, tag, &limit)?;
+            put_property(transaction, entry.id, tag, limit)?;
         }
     }
     if let Some(home) = &change.home_server {
@@ -371,7 +371,7 @@ pub(super) fn set_property(
             "quotas are changed by their own settings",
         ));
     }
-    put_property(transaction, entry.id, tag, &value)
+    put_property(transaction, entry.id, tag, value)
 }
 
 pub(super) fn properties(transaction: &Transaction<'_>, address: &str) -> Result<Vec<(u32, String)>> {
@@ -388,7 +388,7 @@ fn put_property<V: rusqlite::ToSql>(
     transaction: &Transaction<'_>,
     id: i64,
     tag: u32,
-    value: &Option<V>,
+    value: Option<V>,
 ) -> Result<()> {
     match value {
         Some(value) => transaction.execute(
@@ -515,5 +515,7 @@ fn readable(id: Vec<u8>) -> String {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -138,7 +138,7 @@ fn lists(transaction: &Transaction<'_>, builder: &mut Builder) -> Result<()> {
         "SELECT id, user_id, list_type, list_privilege FROM mlists",
         |row| {
             let list = List {
-                list_type: ListType::from_code(row.get(2)?),
+                reach: ListType::from_code(row.get(2)?),
                 policy: SendPolicy::from_code(row.get(3)?),
                 members: Vec::new(),
                 senders: Vec::new(),
