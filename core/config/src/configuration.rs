@@ -114,6 +114,7 @@ impl Configuration {
         let mut loader = Loader {
             configuration: Self::defaults(&environment.host_name()),
             diagnostics: Vec::new(),
+            unknown_names: 0,
             environment,
         };
         match source {
@@ -129,6 +130,7 @@ impl Configuration {
                 let known = loader.diagnostics.len();
                 loader.read_single_file(path);
                 loader.diagnostics.truncate(known);
+                loader.unknown_names = 0;
                 loader.read_components();
                 loader.read_single_file(path);
             }
@@ -279,6 +281,7 @@ pub struct Changes {
 struct Loader<'environment> {
     configuration: Configuration,
     diagnostics: Vec<Diagnostic>,
+    unknown_names: usize,
     environment: &'environment dyn Environment,
 }
 
@@ -503,12 +506,14 @@ impl Loader<'_> {
             .map(|directive| directive.file)
             .collect();
         let problem = if elsewhere.is_empty() {
-            let nearest = file
-                .and_then(|file| nearest_name(name, file.table().iter().copied()))
-                .or_else(|| nearest_name(name, directive::all()));
+            self.unknown_names += 1;
+            let nearest = (self.unknown_names <= SUGGESTIONS_MAX).then(|| {
+                file.and_then(|file| nearest_name(name, file.table().iter().copied()))
+                    .or_else(|| nearest_name(name, directive::all()))
+            });
             Problem::UnknownName {
                 name: name.to_owned(),
-                nearest,
+                nearest: nearest.flatten(),
             }
         } else {
             Problem::WrongFile {
@@ -531,6 +536,10 @@ impl Loader<'_> {
         }
     }
 }
+
+/// For how many unknown names the nearest known one is looked up: a file of another kind, read by mistake,
+/// would otherwise take seconds.
+const SUGGESTIONS_MAX: usize = 200;
 
 /// The directive that names a service's search path.
 const CONFIG_FILE_PATH: &str = "config_file_path";

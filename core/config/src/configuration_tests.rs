@@ -264,6 +264,16 @@ fn changes_are_split_by_what_applies_them() {
 }
 
 #[test]
+fn suggestions_have_a_limit() {
+    let (_, diagnostics) = Configuration::from_text(&"shard=1\n".repeat(SUGGESTIONS_MAX + 1));
+    let suggestions = diagnostics
+        .iter()
+        .filter(|diagnostic| matches!(diagnostic.problem, Problem::UnknownName { nearest: Some(_), .. }));
+    assert_eq!(diagnostics.len(), SUGGESTIONS_MAX + 1);
+    assert_eq!(suggestions.count(), SUGGESTIONS_MAX);
+}
+
+#[test]
 fn any_bytes_are_survived() {
     let garbage: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     struct Garbage(Vec<u8>);

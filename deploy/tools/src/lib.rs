@@ -1,4 +1,48 @@
 //! What administrators and the service manager touch: the `gromox-*` tools and messages to systemd.
+//!
+//! The tools are part of the `ringpost` program, which looks at the name that it was called by: see
+//! [`by_name`]. They work on a mailbox's files, like gromox's own: while the server has a mailbox open, its
+//! lock keeps them out.
 
 pub mod admin;
+mod command;
+mod integrity;
+mod mkmidb;
+mod mkstore;
 pub mod notify;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+/// A tool's main function: takes the command line, its own name first.
+pub type Tool = fn(Vec<OsString>) -> ExitCode;
+
+/// All tools, by the names of their links.
+pub const TOOLS: &[(&str, Tool)] = &[
+    ("gromox-mkmidb", mkmidb::run),
+    ("gromox-mkprivate", mkstore::run_private),
+    ("gromox-mkpublic", mkstore::run_public),
+];
+
+/// The tool that is meant by `argv[0]`, with or without a folder in front.
+pub fn by_name(name: impl AsRef<Path>) -> Option<Tool> {
+    let name = name.as_ref().file_name()?;
+    TOOLS
+        .iter()
+        .find(|(known, _)| name == *known)
+        .map(|(_, tool)| *tool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_found_by_the_name_of_their_link() {
+        for (name, tool) in TOOLS {
+            assert!(by_name(name).is_some_and(|found| std::ptr::fn_addr_eq(found, *tool)));
+            assert!(by_name(format!("/usr/sbin/{name}")).is_some());
+        }
+        assert!(by_name("ringpost").is_none());
+        assert!(by_name("").is_none());
+    }
+}
