@@ -57,17 +57,30 @@ struct World {
 }
 
 fn options() -> OpenOptions {
-    OpenOptions { compression_level: Some(3), upgrade: true }
+    OpenOptions {
+        compression_level: Some(3),
+        upgrade: true,
+    }
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let guid = MailboxGuid(Guid([7; 16]));
-        let create = CreateOptions { kind: MailboxKind::Private, guid, locale: "en".to_owned() };
+        let create = CreateOptions {
+            kind: MailboxKind::Private,
+            guid,
+            locale: "en".to_owned(),
+        };
         Mailbox::create(directory.path(), &create).unwrap();
         let mailbox = Some(Mailbox::open(directory.path(), &options()).unwrap());
-        let mut world = Self { directory, mailbox, folders: BTreeMap::new(), dice: Dice(seed | 1), made: 0 };
+        let mut world = Self {
+            directory,
+            mailbox,
+            folders: BTreeMap::new(),
+            dice: Dice(seed | 1),
+            made: 0,
+        };
         for folder in [built_in::INBOX, built_in::DRAFTS] {
             world.learn(folder);
         }
@@ -80,7 +93,13 @@ impl World {
 
     fn learn(&mut self, folder: FolderId) {
         let uid_next = self.mailbox().status(folder).unwrap().uid_next;
-        self.folders.insert(folder, ModelFolder { uid_next, ..ModelFolder::default() });
+        self.folders.insert(
+            folder,
+            ModelFolder {
+                uid_next,
+                ..ModelFolder::default()
+            },
+        );
     }
 
     fn any_folder(&mut self) -> FolderId {
@@ -94,25 +113,44 @@ impl World {
         // Also UIDs that do not exist: they must be passed over in silence.
         set.insert(Uid(self.folders[&folder].uid_next + 7));
         let share = 1 + self.dice.below(6);
-        let chosen: Vec<u32> = known.into_iter().filter(|_| self.dice.below(share) == 0).collect();
+        let chosen: Vec<u32> = known
+            .into_iter()
+            .filter(|_| self.dice.below(share) == 0)
+            .collect();
         chosen.iter().for_each(|&uid| set.insert(Uid(uid)));
         (set, chosen)
     }
 
     fn any_flags(&mut self) -> (Flags, Vec<String>) {
         let flags = Flags::from_bits_truncate(self.dice.below(64) as u8);
-        let keywords = KEYWORDS.iter().filter(|_| self.dice.below(4) == 0).map(|&k| k.to_owned()).collect();
+        let keywords = KEYWORDS
+            .iter()
+            .filter(|_| self.dice.below(4) == 0)
+            .map(|&k| k.to_owned())
+            .collect();
         (flags, keywords)
     }
 
     fn new_source(&mut self) -> Bytes {
         self.made += 1;
         // Every fourth source is one that was stored before: content is shared, messages are not.
-        let number = if self.dice.below(4) == 0 { self.dice.below(self.made as usize) as u64 } else { self.made };
-        let long = if number.is_multiple_of(29) { 200_000 } else { number as usize % 900 };
+        let number = if self.dice.below(4) == 0 {
+            self.dice.below(self.made as usize) as u64
+        } else {
+            self.made
+        };
+        let long = if number.is_multiple_of(29) {
+            200_000
+        } else {
+            number as usize % 900
+        };
         let mut filler = Dice(number | 1);
-        let body: String = (0..long).map(|_| char::from(b' ' + filler.below(95) as u8)).collect();
-        Bytes::from(format!("From: a@example.org\r\nSubject: number {number}\r\n\r\n{body}\r\n"))
+        let body: String = (0..long)
+            .map(|_| char::from(b' ' + filler.below(95) as u8))
+            .collect();
+        Bytes::from(format!(
+            "From: a@example.org\r\nSubject: number {number}\r\n\r\n{body}\r\n"
+        ))
     }
 
     fn step(&mut self) {
@@ -135,12 +173,24 @@ impl World {
         let (flags, keywords) = self.any_flags();
         let received = FileTime::from_unix_seconds(1_700_000_000 + self.dice.below(1_000_000) as i64);
         let prepared = PreparedMessage::new(source.clone(), Some(3));
-        let placement = Placement { flags, keywords: keywords.clone(), received };
-        let stored = self.mailbox().store_message(folder, &prepared, &placement).unwrap();
+        let placement = Placement {
+            flags,
+            keywords: keywords.clone(),
+            received,
+        };
+        let stored = self
+            .mailbox()
+            .store_message(folder, &prepared, &placement)
+            .unwrap();
         let model = self.folders.get_mut(&folder).unwrap();
         assert_eq!(stored.uid.0, model.uid_next);
         model.uid_next += 1;
-        let message = ModelMessage { source, flags, keywords: keywords.into_iter().collect(), received };
+        let message = ModelMessage {
+            source,
+            flags,
+            keywords: keywords.into_iter().collect(),
+            received,
+        };
         model.messages.insert(stored.uid.0, message);
     }
 
@@ -148,8 +198,10 @@ impl World {
         let (set, chosen) = self.any_uids(folder);
         let (flags, keywords) = self.any_flags();
         let action = [FlagAction::Replace, FlagAction::Add, FlagAction::Remove][self.dice.below(3)];
-        let (changed, refused) =
-            self.mailbox().change_flags(folder, &set, action, flags, &keywords, None).unwrap();
+        let (changed, refused) = self
+            .mailbox()
+            .change_flags(folder, &set, action, flags, &keywords, None)
+            .unwrap();
         assert!(refused.is_empty());
         assert_eq!(changed.iter().map(|c| c.uid.0).collect::<Vec<_>>(), chosen);
         let model = self.folders.get_mut(&folder).unwrap();
@@ -167,7 +219,10 @@ impl World {
                     message.keywords.retain(|keyword| !named.contains(keyword));
                 }
             }
-            assert_eq!((change.flags, change.keywords.into_iter().collect()), (message.flags, message.keywords.clone()));
+            assert_eq!(
+                (change.flags, change.keywords.into_iter().collect()),
+                (message.flags, message.keywords.clone())
+            );
         }
     }
 
@@ -218,7 +273,14 @@ impl World {
         let name = format!("folder {}", self.made);
         self.made += 1;
         let folder = self.mailbox().create_folder(parent, &name, None).unwrap();
-        assert_eq!(self.mailbox().subfolder(parent, &name.to_uppercase()).unwrap().unwrap().id, folder);
+        assert_eq!(
+            self.mailbox()
+                .subfolder(parent, &name.to_uppercase())
+                .unwrap()
+                .unwrap()
+                .id,
+            folder
+        );
         self.learn(folder);
     }
 
@@ -291,11 +353,28 @@ impl World {
 
         let status = mailbox.status(folder).unwrap();
         assert_eq!(status.messages as usize, seen.len());
-        assert_eq!(status.unseen as usize, seen.values().filter(|m| !m.flags.contains(Flags::SEEN)).count());
-        assert_eq!(status.deleted as usize, seen.values().filter(|m| m.flags.contains(Flags::DELETED)).count());
-        assert_eq!(status.size, seen.values().map(|m| m.source.len() as u64).sum::<u64>());
+        assert_eq!(
+            status.unseen as usize,
+            seen.values().filter(|m| !m.flags.contains(Flags::SEEN)).count()
+        );
+        assert_eq!(
+            status.deleted as usize,
+            seen.values().filter(|m| m.flags.contains(Flags::DELETED)).count()
+        );
+        assert_eq!(
+            status.size,
+            seen.values().map(|m| m.source.len() as u64).sum::<u64>()
+        );
         assert_eq!(status.uid_next, model.uid_next);
-        assert_eq!(mailbox.uids(folder).unwrap().iter().map(|u| u.0).collect::<Vec<_>>(), seen.keys().copied().collect::<Vec<_>>());
+        assert_eq!(
+            mailbox
+                .uids(folder)
+                .unwrap()
+                .iter()
+                .map(|u| u.0)
+                .collect::<Vec<_>>(),
+            seen.keys().copied().collect::<Vec<_>>()
+        );
 
         for (since, past) in &model.past {
             let changes = mailbox.changes_since(folder, *since).unwrap();
@@ -316,7 +395,11 @@ impl World {
             assert!(changed.keys().all(|uid| seen.contains_key(uid)));
             // Also messages that came and went meanwhile may be named; those the past knew must be.
             let vanished: BTreeSet<u32> = changes.vanished.iter().map(|u| u.0).collect();
-            assert!(past.keys().filter(|uid| !seen.contains_key(uid)).all(|uid| vanished.contains(uid)));
+            assert!(
+                past.keys()
+                    .filter(|uid| !seen.contains_key(uid))
+                    .all(|uid| vanished.contains(uid))
+            );
             assert!(vanished.iter().all(|uid| !seen.contains_key(uid)));
         }
         model.past.push((status.highest_change, seen));
@@ -328,12 +411,17 @@ impl World {
 }
 
 fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 #[test]
 fn store_and_model_agree() {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     let seed = from_environment("RINGPOST_SEED", now.subsec_nanos().into());
     println!("RINGPOST_SEED={seed}");
     let mut world = World::new(seed);

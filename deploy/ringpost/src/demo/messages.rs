@@ -49,7 +49,8 @@ const SENTENCES: [&str; 12] = [
 ];
 
 /// A 1×1 PNG.
-const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const PIXEL: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 /// The `number`-th message of `reader`'s mailbox; `base` is the time of the newest, in seconds since 1970.
 pub(super) fn message(reader: &str, number: u32, base: i64) -> DemoMessage {
@@ -78,7 +79,9 @@ pub(super) fn message(reader: &str, number: u32, base: i64) -> DemoMessage {
         "Subject: {prefix}{subject}\r\nMessage-ID: <{reader}.{thread}.{reply}@example.test>\r\n"
     );
     if reply > 0 {
-        let parents: Vec<String> = (0..reply).map(|r| format!("<{reader}.{thread}.{r}@example.test>")).collect();
+        let parents: Vec<String> = (0..reply)
+            .map(|r| format!("<{reader}.{thread}.{r}@example.test>"))
+            .collect();
         let _ = write!(header, "In-Reply-To: {}\r\n", parents[parents.len() - 1]);
         let _ = write!(header, "References: {}\r\n", parents.join("\r\n "));
     }
@@ -100,30 +103,53 @@ pub(super) fn message(reader: &str, number: u32, base: i64) -> DemoMessage {
         _ => plain(&mut dice),
     };
     let source = [header.as_bytes(), body.as_slice()].concat();
-    DemoMessage { source, received, seen: number + 25 < MESSAGES_PER_USER, flagged: dice.below(15) == 0 }
+    DemoMessage {
+        source,
+        received,
+        seen: number + 25 < MESSAGES_PER_USER,
+        flagged: dice.below(15) == 0,
+    }
 }
 
 fn plain(dice: &mut Dice) -> Vec<u8> {
-    format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{}", paragraphs(dice, 3)).into_bytes()
+    format!(
+        "Content-Type: text/plain; charset=utf-8\r\n\r\n{}",
+        paragraphs(dice, 3)
+    )
+    .into_bytes()
 }
 
 fn long(dice: &mut Dice) -> Vec<u8> {
-    format!("Content-Type: text/plain; charset=utf-8; format=flowed\r\n\r\n{}", paragraphs(dice, 160)).into_bytes()
+    format!(
+        "Content-Type: text/plain; charset=utf-8; format=flowed\r\n\r\n{}",
+        paragraphs(dice, 160)
+    )
+    .into_bytes()
 }
 
 fn latin1() -> Vec<u8> {
-    let mut body = b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n".to_vec();
-    body.extend_from_slice(b"Gr\xfc\xdfe aus K\xf6ln! Der Caf\xe9 war gut, die Br\xfccke ist noch gesperrt.\r\n");
+    let mut body =
+        b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n".to_vec();
+    body.extend_from_slice(
+        b"Gr\xfc\xdfe aus K\xf6ln! Der Caf\xe9 war gut, die Br\xfccke ist noch gesperrt.\r\n",
+    );
     body
 }
 
 fn alternative(dice: &mut Dice, boundary: &str) -> Vec<u8> {
     let text = paragraphs(dice, 4);
-    let html = format!("<html><body><p>{}</p></body></html>", text.trim_end().replace("\r\n\r\n", "</p>\r\n<p>"));
-    multipart("alternative", boundary, &[
-        format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{text}"),
-        format!("Content-Type: text/html; charset=utf-8\r\n\r\n{html}\r\n"),
-    ])
+    let html = format!(
+        "<html><body><p>{}</p></body></html>",
+        text.trim_end().replace("\r\n\r\n", "</p>\r\n<p>")
+    );
+    multipart(
+        "alternative",
+        boundary,
+        &[
+            format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{text}"),
+            format!("Content-Type: text/html; charset=utf-8\r\n\r\n{html}\r\n"),
+        ],
+    )
 }
 
 fn attachment(dice: &mut Dice, boundary: &str) -> Vec<u8> {
@@ -131,37 +157,52 @@ fn attachment(dice: &mut Dice, boundary: &str) -> Vec<u8> {
         let _ = write!(csv, "{},{},{}\r\n", row / 20, row % 20, 180 + dice.below(240));
         csv
     });
-    multipart("mixed", boundary, &[
-        format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{}", paragraphs(dice, 2)),
-        format!(
-            "Content-Type: text/csv; name=\"power.csv\"\r\nContent-Disposition: attachment; filename=\"power.csv\"\r\n\r\n{rows}"
-        ),
-    ])
+    multipart(
+        "mixed",
+        boundary,
+        &[
+            format!(
+                "Content-Type: text/plain; charset=utf-8\r\n\r\n{}",
+                paragraphs(dice, 2)
+            ),
+            format!(
+                "Content-Type: text/csv; name=\"power.csv\"\r\nContent-Disposition: attachment; filename=\"power.csv\"\r\n\r\n{rows}"
+            ),
+        ],
+    )
 }
 
 fn inline_image(dice: &mut Dice, boundary: &str) -> Vec<u8> {
-    multipart("related", boundary, &[
-        format!(
-            "Content-Type: text/html; charset=utf-8\r\n\r\n<html><body><p>{}</p><img src=\"cid:pixel@example.test\"></body></html>\r\n",
-            SENTENCES[dice.below(SENTENCES.len())]
-        ),
-        format!(
-            "Content-Type: image/png; name=\"pixel.png\"\r\nContent-ID: <pixel@example.test>\r\n\
+    multipart(
+        "related",
+        boundary,
+        &[
+            format!(
+                "Content-Type: text/html; charset=utf-8\r\n\r\n<html><body><p>{}</p><img src=\"cid:pixel@example.test\"></body></html>\r\n",
+                SENTENCES[dice.below(SENTENCES.len())]
+            ),
+            format!(
+                "Content-Type: image/png; name=\"pixel.png\"\r\nContent-ID: <pixel@example.test>\r\n\
              Content-Disposition: inline; filename=\"pixel.png\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{PIXEL}\r\n"
-        ),
-    ])
+            ),
+        ],
+    )
 }
 
 fn attached_message(dice: &mut Dice, boundary: &str, received: i64) -> Vec<u8> {
-    multipart("mixed", boundary, &[
-        "Content-Type: text/plain; charset=utf-8\r\n\r\nFor your information.\r\n".to_owned(),
-        format!(
-            "Content-Type: message/rfc822\r\n\r\nDate: {}\r\nFrom: Dana <dana@example.org>\r\nTo: alice@example.test\r\n\
+    multipart(
+        "mixed",
+        boundary,
+        &[
+            "Content-Type: text/plain; charset=utf-8\r\n\r\nFor your information.\r\n".to_owned(),
+            format!(
+                "Content-Type: message/rfc822\r\n\r\nDate: {}\r\nFrom: Dana <dana@example.org>\r\nTo: alice@example.test\r\n\
              Subject: The original\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n{}",
-            rfc5322_date(received - 86_400),
-            paragraphs(dice, 2)
-        ),
-    ])
+                rfc5322_date(received - 86_400),
+                paragraphs(dice, 2)
+            ),
+        ],
+    )
 }
 
 fn newsletter(dice: &mut Dice, header: &mut String) -> Vec<u8> {
@@ -178,18 +219,22 @@ fn newsletter(dice: &mut Dice, header: &mut String) -> Vec<u8> {
 
 fn invitation(boundary: &str, received: i64, subject: &str) -> Vec<u8> {
     let start = received + 7 * 86_400;
-    multipart("alternative", boundary, &[
-        "Content-Type: text/plain; charset=utf-8\r\n\r\nYou are invited.\r\n".to_owned(),
-        format!(
-            "Content-Type: text/calendar; method=REQUEST; charset=utf-8\r\n\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\n\
+    multipart(
+        "alternative",
+        boundary,
+        &[
+            "Content-Type: text/plain; charset=utf-8\r\n\r\nYou are invited.\r\n".to_owned(),
+            format!(
+                "Content-Type: text/calendar; method=REQUEST; charset=utf-8\r\n\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\n\
              PRODID:-//ringpost//demo//EN\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nUID:{boundary}@example.test\r\n\
              DTSTAMP:{}\r\nDTSTART:{}\r\nDTEND:{}\r\nSUMMARY:{subject}\r\nORGANIZER:mailto:bob@example.test\r\n\
              ATTENDEE:mailto:alice@example.test\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
-            ical_time(received),
-            ical_time(start),
-            ical_time(start + 3_600)
-        ),
-    ])
+                ical_time(received),
+                ical_time(start),
+                ical_time(start + 3_600)
+            ),
+        ],
+    )
 }
 
 fn multipart(subtype: &str, boundary: &str, parts: &[String]) -> Vec<u8> {
@@ -227,7 +272,9 @@ fn ical_time(seconds: i64) -> String {
 
 fn utc(seconds: i64, format: &str) -> String {
     let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
-    time.to_zoned(jiff::tz::TimeZone::UTC).strftime(format).to_string()
+    time.to_zoned(jiff::tz::TimeZone::UTC)
+        .strftime(format)
+        .to_string()
 }
 
 /// A small generator (splitmix64) seeded by the message's identity.
@@ -235,7 +282,9 @@ struct Dice(u64);
 
 impl Dice {
     fn new(reader: &str, number: u32) -> Self {
-        Self(reader.bytes().fold(u64::from(number), |seed, byte| seed.wrapping_mul(131) + u64::from(byte)))
+        Self(reader.bytes().fold(u64::from(number), |seed, byte| {
+            seed.wrapping_mul(131) + u64::from(byte)
+        }))
     }
 
     fn below(&mut self, limit: usize) -> usize {

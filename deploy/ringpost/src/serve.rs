@@ -1,0 +1,119 @@
+//! Running the server: start, signals, stop.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use ringpost_config::{Configuration, Diagnostic, Severity, Source};
+use ringpost_shard::{
+    Runtime,
+    signals::{Request, Requests},
+};
+use ringpost_tools::notify::Notifier;
+
+use crate::{accounts::DirectoryAccounts, settings};
+
+/// How often signals are looked for where a watchdog is fed, too.
+const SIGNAL_POLL: Duration = Duration::from_millis(100);
+
+/// Serves with the configuration of `source` until SIGTERM.
+pub(crate) fn serve(source: &Source) -> Result<()> {
+    let (configuration, diagnostics) = Configuration::load(source);
+    report(&diagnostics);
+    if diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity() == Severity::Error)
+    {
+        bail!("the configuration has errors; `ringpost check-config` shows them");
+    }
+    let data = settings::data_path(&configuration)?;
+    run(&configuration, &data, Some(source), |_| Ok(()))
+}
+
+/// Starts the server on the accounts in `data`, calls `started` once it serves, and returns after SIGTERM or
+/// SIGINT, when everything is closed. SIGHUP reads `source` again, SIGUSR1 logs what the server is doing.
+pub(crate) fn run(
+    configuration: &Configuration,
+    data: &Path,
+    source: Option<&Source>,
+    started: impl FnOnce(&Runtime) -> Result<()>,
+) -> Result<()> {
+    let notifier = Notifier::from_environment().context("NOTIFY_SOCKET")?;
+    // Before any thread starts, so that every signal comes here.
+    let mut requests = Requests::listen()?;
+    let accounts = Arc::new(DirectoryAccounts::open(data, configuration)?);
+    let runtime = Runtime::start(settings::runtime(configuration)?, accounts)?;
+    started(&runtime)?;
+    tell(notifier.ready(&format!("serving on {} cores", runtime.shards())));
+
+    let interval = notifier.watchdog_interval().map(|interval| interval / 2);
+    let mut told = Instant::now();
+    'serving: loop {
+        // The watchdog's service manager wants to hear from time to time; without one, only signals matter.
+        let wanted = match interval {
+            None => vec![requests.wait()],
+            Some(interval) => {
+                if told.elapsed() >= interval {
+                    told = Instant::now();
+                    if runtime.is_alive(interval) {
+                        tell(notifier.watchdog());
+                    } else {
+                        tracing::error!("a core did not answer for {interval:?}");
+                    }
+                }
+                thread::sleep(SIGNAL_POLL);
+                requests.pending()
+            }
+        };
+        for request in wanted {
+            match request {
+                Request::Reload => {
+                    tell(notifier.reloading());
+                    reload(&runtime, source);
+                    tell(notifier.ready("reloaded"));
+                }
+                Request::DumpState => runtime.dump_state(),
+                Request::Stop => break 'serving,
+            }
+        }
+    }
+    tracing::info!("stopping");
+    tell(notifier.stopping());
+    runtime.stop();
+    Ok(())
+}
+
+/// Certificates and what else may change while sessions go on.
+fn reload(runtime: &Runtime, source: Option<&Source>) {
+    let Some(source) = source else { return };
+    let (configuration, diagnostics) = Configuration::load(source);
+    report(&diagnostics);
+    crate::logging::reload(&configuration);
+    let reloaded = settings::tls(&configuration)
+        .and_then(|tls| tls.map_or(Ok(()), |tls| runtime.reload_tls(&tls).context("TLS")));
+    match reloaded {
+        Ok(()) => tracing::info!("configuration reloaded"),
+        Err(error) => tracing::error!("not reloaded: {error:#}"),
+    }
+}
+
+fn report(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        match diagnostic.severity() {
+            Severity::Note => tracing::info!("{diagnostic}"),
+            Severity::Warning => tracing::warn!("{diagnostic}"),
+            Severity::Error => tracing::error!("{diagnostic}"),
+        }
+    }
+}
+
+/// The service manager's absence or deafness is not the server's business.
+fn tell(sent: std::io::Result<()>) {
+    if let Err(error) = sent {
+        tracing::debug!("the service manager was not told: {error}");
+    }
+}
