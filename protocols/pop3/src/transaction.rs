@@ -100,14 +100,30 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
 
     /// Takes the snapshot and answers the login with it.
     async fn open(&mut self) -> Result<(), CallError> {
-        let (status, uids) = self
-            .call(|mailbox| Ok((mailbox.status(built_in::INBOX)?, mailbox.uids(built_in::INBOX)?)))
+        let (folder, uids) = self
+            .call(|mailbox| Ok((mailbox.folder(built_in::INBOX)?, mailbox.uids(built_in::INBOX)?)))
             .await?;
-        self.maildrop = Maildrop::new(status.uid_validity, uids);
-        self.size = status.size;
+        self.maildrop = Maildrop::new(folder.uid_validity, uids);
+        self.size = if folder.associated == 0 {
+            folder.size
+        } else {
+            self.sum_of_sizes().await?
+        };
         let answer = format!("+OK {} messages, {} octets", self.maildrop.count(), self.size);
         self.transport.put(&answer);
         Ok(())
+    }
+
+    /// The folder's own counter includes associated messages, such as stored rules, which are no mail.
+    async fn sum_of_sizes(&self) -> Result<u64, CallError> {
+        let (mut number, mut sum) = (1, 0);
+        while number <= self.maildrop.count() {
+            let (uids, next) = self.maildrop.batch(number, ROWS_PER_CALL);
+            number = next;
+            let rows = self.call(move |mailbox| sizes(mailbox, &uids)).await?;
+            sum += rows.iter().map(|(_, size)| size).sum::<u64>();
+        }
+        Ok(sum)
     }
 
     /// Executes a command but for QUIT: `Err` is the refusal to send.

@@ -1,0 +1,379 @@
+//! Sessions against real mailboxes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringpost_host::{Host, MailboxRef, Outcome, Service};
+use ringpost_mapi::Uid;
+use ringpost_pop3::{FAILURES_MAX, LINE_MAX, Options, Pop3, SLICE_BYTES};
+use ringpost_store::{Placement, PreparedMessage, UidSet, folder::built_in};
+use ringpost_testhost::{Client, TestDirectory, TestHost};
+
+const ONE: &str = "Subject: one\r\n\r\nfirst\r\n.second\r\n";
+const TWO: &str = "Subject: two\n\nbare\n..\nend";
+
+struct Session {
+    host: TestHost,
+    client: Client,
+    mailbox: MailboxRef,
+}
+
+impl Session {
+    /// A session on alice's inbox with these messages.
+    fn start(options: Options, messages: &[&str]) -> Self {
+        let directory = TestDirectory::new().user("alice@example.test", "secret");
+        let mailbox = directory.mailbox("alice@example.test");
+        let host = TestHost::new(directory);
+        for message in messages {
+            let prepared = PreparedMessage::new(Bytes::from((*message).to_owned()), Some(3));
+            let store = |store: &mut ringpost_store::Mailbox| {
+                store.store_message(built_in::INBOX, &prepared, &Placement::default())
+            };
+            host.with_mailbox(&mailbox, store).unwrap();
+        }
+        Self::on(host, mailbox, options)
+    }
+
+    fn on(host: TestHost, mailbox: MailboxRef, options: Options) -> Self {
+        let service = Pop3::new(options);
+        let client = host.connect(|mut connection, host| async move {
+            if let Outcome::HandOver { state, .. } = service.accept(&mut connection, &host).await {
+                service.serve(&mut connection, &host, state).await;
+            }
+        });
+        let mut session = Self {
+            host,
+            client,
+            mailbox,
+        };
+        assert_eq!(session.line(), "+OK localhost POP3 ready");
+        session
+    }
+
+    fn again(&self) -> Self {
+        Self::on(self.host.clone(), self.mailbox.clone(), Options::default())
+    }
+
+    fn line(&mut self) -> String {
+        self.host
+            .run(self.client.line())
+            .unwrap_or_else(|| "(closed)".into())
+    }
+
+    /// Sends lines and expects exactly these.
+    fn say(&mut self, lines: &str, replies: &[&str]) {
+        self.client.send(lines);
+        for reply in replies {
+            assert_eq!(self.line(), *reply, "to {lines:?}");
+        }
+    }
+
+    fn log_in(&mut self) -> String {
+        self.say("USER alice@example.test\r\n", &["+OK send the password"]);
+        self.client.send("PASS secret\r\n");
+        self.line()
+    }
+
+    fn messages(&self) -> u32 {
+        self.host
+            .with_mailbox(&self.mailbox, |store| store.status(built_in::INBOX))
+            .unwrap()
+            .messages
+    }
+}
+
+/// RFC 1939 §10 with our messages.
+#[test]
+fn the_example_session() {
+    let mut session = Session::start(Options::default(), &[ONE, TWO]);
+    let (one, two) = (ONE.len(), TWO.len());
+    assert_eq!(session.log_in(), format!("+OK 2 messages, {} octets", one + two));
+    session.say("STAT\r\n", &[&format!("+OK 2 {}", one + two)]);
+    session.say(
+        "LIST\r\n",
+        &["+OK", &format!("1 {one}"), &format!("2 {two}"), "."],
+    );
+    session.say("LIST 2\r\n", &[&format!("+OK 2 {two}")]);
+    session.say(
+        "RETR 1\r\n",
+        &[
+            &format!("+OK {one} octets"),
+            "Subject: one",
+            "",
+            "first",
+            "..second",
+            ".",
+        ],
+    );
+    session.say("DELE 1\r\n", &["+OK message 1 deleted"]);
+    session.say(
+        "RETR 2\r\n",
+        &[
+            &format!("+OK {two} octets"),
+            "Subject: two",
+            "",
+            "bare",
+            "...",
+            "end",
+            ".",
+        ],
+    );
+    session.say("DELE 2\r\n", &["+OK message 2 deleted"]);
+    assert_eq!(session.messages(), 2);
+    session.say("QUIT\r\n", &["+OK bye", "(closed)"]);
+    assert_eq!((session.messages(), session.host.durable_calls()), (0, 1));
+}
+
+#[test]
+fn deleted_messages_are_hidden_until_reset_and_kept_without_quit() {
+    let mut session = Session::start(Options::default(), &[ONE, TWO]);
+    session.log_in();
+    session.say(
+        "DELE 1\r\nDELE 1\r\nRETR 1\r\nLIST 1\r\nUIDL 1\r\nTOP 1 0\r\n",
+        &["+OK message 1 deleted"],
+    );
+    for _ in 0..5 {
+        assert_eq!(session.line(), "-ERR no such message");
+    }
+    let two = TWO.len();
+    session.say(
+        "STAT\r\nLIST\r\n",
+        &[&format!("+OK 1 {two}"), "+OK", &format!("2 {two}"), "."],
+    );
+    session.say(
+        "RSET\r\nSTAT\r\n",
+        &["+OK", &format!("+OK 2 {}", ONE.len() + two)],
+    );
+    session.say("DELE 1\r\n", &["+OK message 1 deleted"]);
+    let mut other = session.again();
+    drop(session);
+    assert!(other.log_in().starts_with("+OK 2 messages"));
+}
+
+#[test]
+fn unique_ids_stay() {
+    let mut session = Session::start(Options::default(), &[ONE, TWO]);
+    session.log_in();
+    session.client.send("UIDL\r\n");
+    let first = session.host.run(session.client.lines_until("."));
+    assert_eq!(first.len(), 4);
+    let two = first[2].strip_prefix("2 ").unwrap().to_owned();
+    session.say(
+        "UIDL 2\r\nDELE 1\r\nUIDL\r\nQUIT\r\n",
+        &[
+            &format!("+OK 2 {two}"),
+            "+OK message 1 deleted",
+            "+OK",
+            &format!("2 {two}"),
+            ".",
+            "+OK bye",
+        ],
+    );
+    let mut session = session.again();
+    session.log_in();
+    session.say("UIDL\r\n", &["+OK", &format!("1 {two}"), "."]);
+}
+
+#[test]
+fn top_sends_header_and_lines() {
+    let mut session = Session::start(Options::default(), &[ONE]);
+    session.log_in();
+    let status = format!("+OK {} octets", ONE.len());
+    session.say("TOP 1 0\r\n", &[&status, "Subject: one", "", "."]);
+    session.say("TOP 1 1\r\n", &[&status, "Subject: one", "", "first", "."]);
+    session.say(
+        "TOP 1 99\r\nNOOP\r\n",
+        &[&status, "Subject: one", "", "first", "..second", ".", "+OK"],
+    );
+}
+
+#[test]
+fn the_snapshot_does_not_move() {
+    let mut session = Session::start(Options::default(), &[ONE, TWO]);
+    session.log_in();
+    session
+        .host
+        .with_mailbox(&session.mailbox, |store| {
+            let mut gone = UidSet::default();
+            gone.insert(store.uids(built_in::INBOX)?.iter().next().unwrap_or(Uid(1)));
+            store.expunge(built_in::INBOX, &gone, false)?;
+            let new = PreparedMessage::new(Bytes::from_static(b"Subject: new\r\n\r\n"), None);
+            store.store_message(built_in::INBOX, &new, &Placement::default())
+        })
+        .unwrap();
+    session.say("LIST\r\n", &["+OK", &format!("2 {}", TWO.len()), "."]);
+    session.say(
+        "RETR 1\r\nRETR 3\r\nSTAT\r\n",
+        &[
+            "-ERR no such message (any more)",
+            "-ERR no such message",
+            &format!("+OK 2 {}", ONE.len() + TWO.len()),
+        ],
+    );
+    session.say(
+        "TOP 2 0\r\n",
+        &[&format!("+OK {} octets", TWO.len()), "Subject: two", "", "."],
+    );
+}
+
+#[test]
+fn a_large_message_streams_and_comes_back_whole() {
+    let lines: String = (0..40_000)
+        .map(|n| format!(".line {n} {}\r\n", "x".repeat(n % 60)))
+        .collect();
+    let source = format!("Subject: large\r\n\r\n{lines}");
+    assert!(source.len() as u64 > 4 * SLICE_BYTES);
+    let mut session = Session::start(Options::default(), &[&source]);
+    session.log_in();
+    session.client.send("RETR 1\r\nNOOP\r\n");
+    session.host.run(futures_lite::future::yield_now());
+    let received = session.host.run(session.client.lines_until("."));
+    assert_eq!(received[0], format!("+OK {} octets", source.len()));
+    let text: String = received[1..4].iter().map(|line| format!("{line}\r\n")).collect();
+    assert_eq!(text, "Subject: large\r\n\r\n..line 0 \r\n");
+}
+
+#[test]
+fn pipelined_commands_are_answered_in_order() {
+    let mut session = Session::start(Options::default(), &[ONE]);
+    let status = format!("+OK {} octets", ONE.len());
+    session.say(
+        "USER alice@example.test\r\nPASS secret\r\nSTAT\r\nRETR 1\r\nNOOP\r\nQUIT\r\n",
+        &[
+            "+OK send the password",
+            &format!("+OK 1 messages, {} octets", ONE.len()),
+            &format!("+OK 1 {}", ONE.len()),
+            &status,
+            "Subject: one",
+            "",
+            "first",
+            "..second",
+            ".",
+            "+OK",
+            "+OK bye",
+            "(closed)",
+        ],
+    );
+}
+
+#[test]
+fn sasl_plain() {
+    // "\0alice@example.test\0secret"
+    let response = "AGFsaWNlQGV4YW1wbGUudGVzdABzZWNyZXQ=";
+    let mut session = Session::start(Options::default(), &[]);
+    session.say(
+        &format!("AUTH PLAIN {response}\r\n"),
+        &["+OK 0 messages, 0 octets"],
+    );
+    session.say("LIST\r\nUIDL\r\n", &["+OK", ".", "+OK", "."]);
+    let mut session = Session::start(Options::default(), &[]);
+    session.say("AUTH\r\n", &["+OK mechanisms follow", "PLAIN", "."]);
+    session.say("AUTH PLAIN\r\n*\r\n", &["+ ", "-ERR cancelled"]);
+    session.say(
+        "AUTH PLAIN =\r\nAUTH CRAM-MD5\r\n",
+        &["-ERR bad SASL response", "-ERR no such mechanism"],
+    );
+    session.say(
+        &format!("AUTH plain\r\n{response}\r\n"),
+        &["+ ", "+OK 0 messages, 0 octets"],
+    );
+}
+
+#[test]
+fn failed_logins_close_the_connection() {
+    let mut session = Session::start(Options::default(), &[]);
+    session.say(
+        "PASS x\r\nSTAT\r\n",
+        &["-ERR USER comes first", "-ERR not before the login"],
+    );
+    for _ in 0..3 {
+        session.say(
+            "USER alice@example.test\r\nPASS wrong\r\n",
+            &["+OK send the password", "-ERR [AUTH] login rejected"],
+        );
+    }
+    assert_eq!(session.line(), "(closed)");
+}
+
+#[test]
+fn capabilities_change_with_tls() {
+    let options = Options {
+        offer_stls: true,
+        force_tls: true,
+        announce_implementation: true,
+        ..Options::default()
+    };
+    let mut session = Session::start(options, &[]);
+    session.client.send("CAPA\r\n");
+    let lines = session.host.run(session.client.lines_until("."));
+    assert!(
+        lines.contains(&"STLS".into()) && !lines.contains(&"USER".into()),
+        "{lines:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("IMPLEMENTATION ringpost-"))
+    );
+    session.say("USER alice@example.test\r\n", &["-ERR issue STLS first"]);
+    session.say("STLS\r\nUSER injected\r\n", &["+OK begin TLS"]);
+    session.client.send("CAPA\r\n");
+    let lines = session.host.run(session.client.lines_until("."));
+    for capability in [
+        "USER",
+        "SASL PLAIN",
+        "TOP",
+        "UIDL",
+        "PIPELINING",
+        "RESP-CODES",
+        "AUTH-RESP-CODE",
+        "UTF8 USER",
+    ] {
+        assert!(lines.contains(&capability.into()), "{capability}");
+    }
+    assert!(!lines.contains(&"STLS".into()));
+    session.say(
+        "STLS\r\nUTF8\r\n",
+        &["-ERR TLS is not available", "+OK UTF8 mode"],
+    );
+    assert!(session.log_in().starts_with("+OK 0"));
+    session.say("STLS\r\n", &["-ERR not after the login"]);
+}
+
+#[test]
+fn lines_failures_and_silence_have_limits() {
+    let mut session = Session::start(Options::default(), &[]);
+    session.say(&"x".repeat(LINE_MAX), &["-ERR line too long", "(closed)"]);
+    let mut session = Session::start(Options::default(), &[]);
+    session.say(
+        &"BAD\r\n".repeat(FAILURES_MAX),
+        &vec!["-ERR unknown command"; FAILURES_MAX],
+    );
+    session.say("", &["-ERR too many errors", "(closed)"]);
+    let mut session = Session::start(Options::default(), &[]);
+    session.log_in();
+    session.host.run(futures_lite::future::yield_now());
+    session.host.advance(Duration::from_secs(181));
+    session.say("", &["-ERR [SYS/TEMP] you were silent for too long", "(closed)"]);
+    let mut session = Session::start(Options::default(), &[]);
+    session.host.run(futures_lite::future::yield_now());
+    session.host.stop();
+    session.say("", &["-ERR [SYS/TEMP] the server is stopping", "(closed)"]);
+}
+
+#[test]
+fn many_deletions_are_bounded_transactions_and_one_wait_for_the_disk() {
+    let messages: Vec<String> = (0..450).map(|n| format!("Subject: {n}\r\n\r\n")).collect();
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let mut session = Session::start(Options::default(), &messages);
+    session.log_in();
+    for number in (1..=450).filter(|n| n % 3 != 0) {
+        session.say(
+            &format!("DELE {number}\r\n"),
+            &[&format!("+OK message {number} deleted")],
+        );
+    }
+    session.say("QUIT\r\n", &["+OK bye"]);
+    assert_eq!((session.messages(), session.host.durable_calls()), (150, 1));
+    assert!(session.host.directory().account("alice@example.test").is_some());
+}

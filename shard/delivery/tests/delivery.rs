@@ -1,0 +1,261 @@
+//! Resolution and delivery against real mailboxes.
+
+use bytes::Bytes;
+use ringpost_delivery::{HOPS_MAX, JunkRules, Message, Options, Recipient, Undeliverable, deliver, resolve};
+use ringpost_directory::{AccountKind, Directory};
+use ringpost_mapi::{FileTime, FolderId};
+use ringpost_store::folder::built_in;
+use ringpost_testhost::{TestDirectory, TestHost};
+
+const SENDER: &str = "sender@example.org";
+
+fn options() -> Options {
+    Options {
+        recipient_delimiter: "+-".into(),
+        postmaster: Some("alice@example.test".into()),
+        junk_rules: JunkRules::parse("X-Spam-Flag=YES"),
+        ..Options::default()
+    }
+}
+
+fn directory() -> TestDirectory {
+    TestDirectory::new()
+        .user("alice@example.test", "a")
+        .user("bob@example.test", "b")
+        .user("carol@example.test", "c")
+        .user("gone@example.test", "d")
+        .change("gone@example.test", |account| account.enabled = false)
+        .user("room@example.test", "r")
+        .change("room@example.test", |account| account.kind = AccountKind::Room)
+        .alias("al@example.test", "alice@example.test")
+        .contact("elsewhere@example.test", "x@example.net")
+        .contact("local-contact@example.test", "bob@example.test")
+        .list(
+            "team@example.test",
+            &[
+                "alice@example.test",
+                "al@example.test",
+                "nested@example.test",
+                "gone@example.test",
+            ],
+        )
+        .list(
+            "nested@example.test",
+            &["team@example.test", "bob@example.test", "nobody@example.test"],
+        )
+        .list("outward@example.test", &["alice@example.test", "x@example.net"])
+        .list("empty@example.test", &["gone@example.test"])
+        .closed_list(
+            "board@example.test",
+            &["carol@example.test"],
+            &["alice@example.test"],
+        )
+        .list("open@example.test", &["board@example.test", "bob@example.test"])
+}
+
+fn names(recipient: Result<Recipient, Undeliverable>) -> Result<Vec<String>, Undeliverable> {
+    let mut names: Vec<String> = recipient?.mailboxes.into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    Ok(names)
+}
+
+#[test]
+fn addresses_lead_to_mailboxes() {
+    let directory = directory();
+    let find = |sender: &str, address: &str| names(resolve(&directory, &options(), sender, address));
+    let alice = Ok(vec!["alice@example.test".to_owned()]);
+    for address in [
+        "alice@example.test",
+        "ALICE@Example.Test",
+        "al@example.test",
+        "alice+x@example.test",
+        "al-y+z@example.test",
+        "Postmaster",
+    ] {
+        assert_eq!(find(SENDER, address), alice, "{address}");
+    }
+    assert_eq!(
+        find(SENDER, "room@example.test"),
+        Ok(vec!["room@example.test".into()])
+    );
+    assert_eq!(
+        find("", "local-contact@example.test"),
+        Ok(vec!["bob@example.test".into()])
+    );
+    for (address, reason) in [
+        ("nobody@example.test", Undeliverable::UnknownRecipient),
+        ("+x@example.test", Undeliverable::UnknownRecipient),
+        ("alice", Undeliverable::UnknownRecipient),
+        ("x@example.net", Undeliverable::NotLocal),
+        ("gone@example.test", Undeliverable::Disabled),
+        ("elsewhere@example.test", Undeliverable::Outgoing),
+        ("outward@example.test", Undeliverable::Outgoing),
+        ("empty@example.test", Undeliverable::EmptyGroup),
+        ("board@example.test", Undeliverable::SenderNotAllowed),
+    ] {
+        assert_eq!(find(SENDER, address), Err(reason), "{address}");
+    }
+    let strict = Options::default();
+    assert!(resolve(&directory, &strict, SENDER, "alice+x@example.test").is_err());
+}
+
+#[test]
+fn groups_expand_once_and_cycles_end() {
+    let directory = directory();
+    let find = |sender: &str, address: &str| names(resolve(&directory, &options(), sender, address));
+    let both = Ok(vec![
+        "alice@example.test".to_owned(),
+        "bob@example.test".to_owned(),
+    ]);
+    assert_eq!(find(SENDER, "team@example.test"), both);
+    assert_eq!(find(SENDER, "nested@example.test"), both);
+    // A nested group asks for the sender's right too.
+    assert_eq!(
+        find(SENDER, "open@example.test"),
+        Ok(vec!["bob@example.test".into()])
+    );
+    let all = Ok(vec![
+        "bob@example.test".to_owned(),
+        "carol@example.test".to_owned(),
+    ]);
+    assert_eq!(find("alice@example.test", "open@example.test"), all);
+}
+
+#[test]
+fn expansion_has_a_limit() {
+    let members: Vec<String> = (0..=ringpost_delivery::EXPANSION_MAX)
+        .map(|n| format!("m{n}@example.test"))
+        .collect();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    let directory = TestDirectory::new().list("huge@example.test", &members);
+    assert_eq!(
+        resolve(&directory, &options(), SENDER, "huge@example.test"),
+        Err(Undeliverable::TooManyMembers)
+    );
+}
+
+fn message(source: &str) -> Message {
+    Message {
+        source: Bytes::from(source.to_owned()),
+        trace_length: 0,
+        received: FileTime::from_unix_seconds(1_700_000_000),
+    }
+}
+
+fn run(host: &TestHost, recipients: &[&str], source: &str) -> Vec<Result<(), Undeliverable>> {
+    use ringpost_host::Host;
+    let directory = host.directory();
+    let recipients: Vec<Recipient> = recipients
+        .iter()
+        .map(|address| resolve(&*directory, &options(), SENDER, address).unwrap())
+        .collect();
+    host.run(deliver(host, &options(), &recipients, message(source)))
+}
+
+fn count(host: &TestHost, address: &str, folder: FolderId) -> u32 {
+    use ringpost_host::Host;
+    let account = host.directory().account(address).unwrap();
+    let mailbox = account.mailbox.as_ref().unwrap();
+    let mailbox = ringpost_host::MailboxRef {
+        guid: mailbox.guid,
+        path: mailbox.path.clone(),
+    };
+    host.with_mailbox(&mailbox, |store| Ok(store.status(folder)?.messages))
+        .unwrap()
+}
+
+#[test]
+fn a_mailbox_reached_twice_gets_one_copy() {
+    let host = TestHost::new(directory());
+    let outcomes = run(
+        &host,
+        &["alice@example.test", "team@example.test", "al+x@example.test"],
+        "Subject: a\r\n\r\nb\r\n",
+    );
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(
+        (
+            count(&host, "alice@example.test", built_in::INBOX),
+            count(&host, "bob@example.test", built_in::INBOX)
+        ),
+        (1, 1)
+    );
+    assert_eq!(host.durable_calls(), 2);
+}
+
+#[test]
+fn many_mailboxes_get_the_same_source() {
+    let mut directory = TestDirectory::new();
+    let addresses: Vec<String> = (0..150).map(|n| format!("u{n}@example.test")).collect();
+    for address in &addresses {
+        directory = directory.user(address, "p");
+    }
+    let host = TestHost::new(directory);
+    let recipients: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let outcomes = run(&host, &recipients, "Subject: to all\r\n\r\nhello\r\n");
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(host.durable_calls(), 150);
+    assert!(
+        addresses
+            .iter()
+            .all(|address| count(&host, address, built_in::INBOX) == 1)
+    );
+}
+
+#[test]
+fn junk_rules_choose_the_folder() {
+    let host = TestHost::new(directory());
+    assert_eq!(
+        run(&host, &["bob@example.test"], "X-Spam-Flag: yes\r\n\r\n"),
+        [Ok(())]
+    );
+    assert_eq!(count(&host, "bob@example.test", built_in::JUNK), 1);
+    assert_eq!(count(&host, "bob@example.test", built_in::INBOX), 0);
+}
+
+#[test]
+fn loops_are_cut() {
+    let host = TestHost::new(directory());
+    let hops = "Received: x\r\n".repeat(HOPS_MAX);
+    assert_eq!(
+        run(&host, &["bob@example.test"], &format!("{hops}\r\n")),
+        [Ok(())]
+    );
+    assert_eq!(
+        run(
+            &host,
+            &["bob@example.test", "alice@example.test"],
+            &format!("{hops}received: y\r\n\r\n")
+        ),
+        [Err(Undeliverable::Loop), Err(Undeliverable::Loop)]
+    );
+    let twice = "Delivered-To: Bob@example.test\r\nDelivered-To: <bob@example.test>\r\n";
+    assert_eq!(
+        run(&host, &["bob@example.test"], &format!("{twice}\r\n")),
+        [Ok(())]
+    );
+    let thrice = format!("{twice}Delivered-To: bob@example.test\r\n\r\n");
+    assert_eq!(
+        run(&host, &["bob@example.test", "alice@example.test"], &thrice),
+        [Err(Undeliverable::Loop), Ok(())]
+    );
+}
+
+#[test]
+fn a_damaged_mailbox_fails_alone_and_for_now() {
+    let directory = directory();
+    let bob = directory.mailbox("bob@example.test");
+    let host = TestHost::new(directory);
+    std::fs::remove_dir_all(&bob.path).unwrap();
+    std::fs::write(&bob.path, "not a mailbox").unwrap();
+    let outcomes = run(
+        &host,
+        &["alice@example.test", "bob@example.test"],
+        "Subject: a\r\n\r\n",
+    );
+    assert_eq!(outcomes, [Ok(()), Err(Undeliverable::MailboxFailed)]);
+    assert_eq!(
+        run(&host, &["team@example.test"], "Subject: b\r\n\r\n"),
+        [Err(Undeliverable::MailboxFailed)]
+    );
+}
