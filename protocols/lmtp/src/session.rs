@@ -82,7 +82,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     self.input.drain(..used);
                     continue;
                 }
-                Line::Complete(line, used) => (used, parse(line).map_err(|error| error.reply())),
+                Line::Complete(line, used) => (used, parse(line).map_err(crate::SyntaxError::reply)),
                 Line::Malformed(used) => (used, Err(Reply::new(500, "5.5.2", "lines must end with CRLF"))),
                 Line::TooLong(used, complete) => {
                     let answered = std::mem::replace(&mut self.line_dropped, !complete);

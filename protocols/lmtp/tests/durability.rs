@@ -28,14 +28,23 @@ impl Host for SlowDisk {
         self.host.mailbox(mailbox, priority, work).await
     }
 
-    async fn mailbox_durable<R, W>(&self, mailbox: &MailboxRef, priority: Priority, work: W) -> Result<R, CallError>
+    async fn mailbox_durable<R, W>(
+        &self,
+        mailbox: &MailboxRef,
+        priority: Priority,
+        work: W,
+    ) -> Result<R, CallError>
     where
         R: Send + 'static,
         W: FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
     {
         let done = self.host.mailbox(mailbox, priority, work).await?;
         self.host.sleep(SYNC_TAKES).await;
-        if self.fails { Err(CallError::NotDurable(Arc::new(io::Error::other("sync failed")))) } else { Ok(done) }
+        if self.fails {
+            Err(CallError::NotDurable(Arc::new(io::Error::other("sync failed"))))
+        } else {
+            Ok(done)
+        }
     }
 
     async fn subscribe(&self, mailbox: &MailboxRef) -> Result<TestSubscription, CallError> {
@@ -88,7 +97,9 @@ fn deliver(fails: bool) -> Vec<String> {
         assert_eq!(client.pending(), 0, "acknowledged before the disk confirmed");
     });
     // Committed in the meantime, but that is not what an acknowledgement promises.
-    let status = host.with_mailbox(&alice, |store| store.status(built_in::INBOX)).unwrap();
+    let status = host
+        .with_mailbox(&alice, |store| store.status(built_in::INBOX))
+        .unwrap();
     assert_eq!(status.messages, 1);
     host.advance(SYNC_TAKES);
     host.run(async { vec![client.line().await.unwrap(), client.line().await.unwrap()] })

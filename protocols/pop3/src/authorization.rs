@@ -167,14 +167,13 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
             self.transport.put("-ERR no such mechanism");
             return Ok(Next::Go);
         }
-        let response = match initial {
-            Some(initial) => initial,
-            None => {
-                self.transport.put("+ ");
-                match self.transport.line().await? {
-                    Some(line) => String::from_utf8_lossy(&line).into_owned(),
-                    None => return Ok(Next::Close),
-                }
+        let response = if let Some(initial) = initial {
+            initial
+        } else {
+            self.transport.put("+ ");
+            match self.transport.line().await? {
+                Some(line) => String::from_utf8_lossy(&line).into_owned(),
+                None => return Ok(Next::Close),
             }
         };
         if response == "*" {

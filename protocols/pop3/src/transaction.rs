@@ -163,7 +163,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
             }
             Command::Noop => self.transport.put("+OK"),
             Command::Capa => {
-                reply::capabilities(self.transport.options, false, true, &mut self.transport.out)
+                reply::capabilities(self.transport.options, false, true, &mut self.transport.out);
             }
             Command::Stls
             | Command::Utf8
@@ -356,9 +356,9 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
     }
 
     fn log_failure(&self, error: &CallError) {
-        match error {
-            CallError::Store(StoreError::NotFound(_)) => {}
-            _ => tracing::error!(mailbox = %self.mailbox.path.display(), %error, "POP3 request failed"),
+        // A message that has gone meanwhile is no fault.
+        if !matches!(error, CallError::Store(StoreError::NotFound(_))) {
+            tracing::error!(mailbox = %self.mailbox.path.display(), %error, "POP3 request failed");
         }
     }
 
