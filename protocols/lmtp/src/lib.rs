@@ -28,6 +28,7 @@ mod session;
 
 use std::{convert::Infallible, time::Duration};
 
+use ringpost_config::{Configuration, directive::smtp};
 use ringpost_host::{Connection, Host, Outcome, Service};
 
 pub use command::{Command, Greeting, MailParameters, SyntaxError, parse};
@@ -94,6 +95,26 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The options in effect.
+    pub fn of(configuration: &Configuration) -> Self {
+        Self {
+            dialects: match configuration.text(smtp::COMMAND_PROTOCOL) {
+                "lmtp" => Dialects::Lmtp,
+                "smtp" => Dialects::Smtp,
+                _ => Dialects::Both,
+            },
+            host_id: configuration.text(smtp::HOST_ID).to_owned(),
+            mail_max_length: configuration.size(smtp::MAIL_MAX_LENGTH) as u64,
+            timeout: configuration.duration(smtp::SMTP_CONN_TIMEOUT),
+            force_tls: configuration.boolean(smtp::SMTP_FORCE_STARTTLS),
+            offer_pipelining: configuration.boolean(smtp::SMTP_SUPPORT_PIPELINE),
+            offer_starttls: configuration.boolean(smtp::SMTP_SUPPORT_STARTTLS),
+            delivery: ringpost_delivery::Options::of(configuration),
+        }
+    }
+}
+
 /// LMTP and SMTP in, for `lda_listen` and `lda_listen_tls`.
 #[derive(Clone, Debug)]
 pub struct Lmtp {
@@ -125,5 +146,39 @@ impl Service for Lmtp {
 
     fn busy(&self) -> &'static [u8] {
         b"421 4.3.2 too many connections, try again later\r\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_from_the_configuration() {
+        let (configuration, _) = Configuration::from_text(
+            "command_protocol=lmtp\nmail_max_length=1M\nsmtp_conn_timeout=5s\nsmtp_support_pipeline=no",
+        );
+        let options = Options::of(&configuration);
+        assert_eq!(
+            (options.dialects, options.mail_max_length),
+            (Dialects::Lmtp, 1 << 20)
+        );
+        assert_eq!(
+            (options.timeout, options.offer_pipelining),
+            (Duration::from_secs(5), false)
+        );
+        let (options, manual) = (Options::of(&Configuration::defaults("h")), Options::default());
+        assert_eq!(
+            (options.dialects, options.mail_max_length),
+            (manual.dialects, manual.mail_max_length)
+        );
+        assert_eq!(
+            (options.timeout, options.offer_starttls),
+            (manual.timeout, manual.offer_starttls)
+        );
+        assert_eq!(
+            (options.force_tls, options.offer_pipelining),
+            (manual.force_tls, manual.offer_pipelining)
+        );
     }
 }

@@ -28,6 +28,7 @@ mod transport;
 
 use std::time::Duration;
 
+use ringpost_config::{Configuration, directive::pop3};
 use ringpost_host::{Connection, Host, Login, Outcome, Service};
 
 pub use command::{Command, SyntaxError, parse, parse_plain};
@@ -82,6 +83,21 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The options in effect.
+    pub fn of(configuration: &Configuration) -> Self {
+        Self {
+            host_id: configuration.text(pop3::HOST_ID).to_owned(),
+            announce_implementation: configuration.boolean(pop3::ENABLE_CAPA_IMPLEMENTATION),
+            auth_times: configuration.size(pop3::POP3_AUTH_TIMES) as u32,
+            command_debug: configuration.size(pop3::POP3_CMD_DEBUG) as u8,
+            timeout: configuration.duration(pop3::POP3_CONN_TIMEOUT),
+            force_tls: configuration.boolean(pop3::POP3_FORCE_TLS),
+            offer_stls: configuration.boolean(pop3::POP3_SUPPORT_TLS),
+        }
+    }
+}
+
 /// POP3, for `pop3_listen` and `pop3_listen_tls`.
 #[derive(Clone, Debug)]
 pub struct Pop3 {
@@ -123,5 +139,33 @@ impl Service for Pop3 {
 
     fn busy(&self) -> &'static [u8] {
         b"-ERR [SYS/TEMP] too many connections, try again later\r\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_from_the_configuration() {
+        let (configuration, _) = Configuration::from_text(
+            "pop3_auth_times=7\npop3_force_tls=on\npop3_cmd_debug=2\npop3_conn_timeout=9s",
+        );
+        let options = Options::of(&configuration);
+        assert_eq!(
+            (options.auth_times, options.force_tls, options.command_debug),
+            (7, true, 2)
+        );
+        assert_eq!(options.timeout, Duration::from_secs(9));
+        let (options, manual) = (Options::of(&Configuration::defaults("h")), Options::default());
+        assert_eq!(
+            (options.auth_times, options.timeout),
+            (manual.auth_times, manual.timeout)
+        );
+        assert_eq!(
+            (options.offer_stls, options.announce_implementation),
+            (manual.offer_stls, false)
+        );
+        assert_eq!(options.host_id, "h");
     }
 }

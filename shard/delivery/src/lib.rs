@@ -14,6 +14,11 @@
 //! Cost of a message to *n* mailboxes: one parse and compression, *n* router calls of one transaction each,
 //! and the syncs of those mailboxes, which the runtime shares and overlaps.
 
+use ringpost_config::{
+    Configuration,
+    directive::{exmdb_provider, gromox, smtp},
+};
+
 mod deliver;
 mod header;
 mod junk;
@@ -66,5 +71,51 @@ impl Default for Options {
             postmaster: None,
             over_quota_is_temporary: false,
         }
+    }
+}
+
+impl Options {
+    /// The options in effect.
+    pub fn of(configuration: &Configuration) -> Self {
+        let postmaster = configuration.text(gromox::BOUNCE_POSTMASTER);
+        let postmaster = match postmaster.strip_suffix('@') {
+            Some(local) => format!("{local}@{}", configuration.text(smtp::HOST_ID)),
+            None => postmaster.to_owned(),
+        };
+        Self {
+            recipient_delimiter: configuration.text(gromox::LDA_RECIPIENT_DELIMITER).to_owned(),
+            junk_rules: JunkRules::parse(configuration.text(gromox::LDA_JUNK_RULES)),
+            compression_level: configuration.compression(exmdb_provider::EXMDB_FILE_COMPRESSION),
+            postmaster: (!postmaster.is_empty()).then_some(postmaster),
+            over_quota_is_temporary: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_from_the_configuration() {
+        let options = Options::of(&Configuration::defaults("mx.example.test"));
+        assert_eq!(options.postmaster.as_deref(), Some("postmaster@mx.example.test"));
+        assert_eq!(
+            (options.recipient_delimiter.as_str(), options.compression_level),
+            ("", Some(6))
+        );
+        assert_eq!(options.junk_rules, JunkRules::default());
+        let (configuration, _) = Configuration::from_text(
+            "lda_recipient_delimiter=+\nlda_junk_rules=X-S=1\nbounce_postmaster=p@q",
+        );
+        let options = Options::of(&configuration);
+        assert_eq!(
+            (
+                options.recipient_delimiter.as_str(),
+                options.postmaster.as_deref()
+            ),
+            ("+", Some("p@q"))
+        );
+        assert_eq!(options.junk_rules, JunkRules::parse("X-S=1"));
     }
 }
