@@ -8,10 +8,10 @@ directives! {
     /// Stores the transport headers of submitted messages as a property.
     BACKFILL_TRANSPORT_HEADERS: boolean = "off", restart, NotYet("outgoing mail");
     /// Sender of bounce messages; a trailing @ is completed by the host's domain.
-    BOUNCE_POSTMASTER: text = "postmaster@", hup, NotYet("outgoing mail");
+    BOUNCE_POSTMASTER: text = "postmaster@", hup, Effective;
     /// Header=value pairs, separated by semicolons; a message that matches one is delivered into the junk
     /// folder.
-    LDA_JUNK_RULES: text = "(empty)", hup, NotYet("rules");
+    LDA_JUNK_RULES: text = "(empty)", hup, Effective;
     /// Longest time a call to another server's store may take; 0 waits forever, else at least 4 seconds.
     EXMDB_CLIENT_RPC_TIMEOUT: duration = "0", restart, NotYet("clusters");
     /// Where outgoing messages are handed over: sendmail:, smtp:, smtp+tls:, smtp+unverifiedtls: or smtps:.
