@@ -126,9 +126,7 @@ pub fn quoted_printable(text: &[u8]) -> Vec<u8> {
 
 /// Decodes uuencoded text from its `begin` line on; `None` without one.
 pub fn uuencoded(text: &[u8]) -> Option<Vec<u8>> {
-    let mut lines = text
-        .split(|&byte| byte == b'\n')
-        .map(|line| line.trim_ascii_end());
+    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end);
     lines.find(|line| line.starts_with(b"begin "))?;
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     for line in lines {

@@ -172,7 +172,7 @@ mod tests {
     fn limits_hold() {
         let many = b"A: 1\r\n".repeat(MAX_FIELDS + 1);
         assert_eq!(fields(&many).count(), MAX_FIELDS);
-        let long = [b"A: ", &[b'x'; MAX_VALUE_BYTES + 9][..]].concat();
+        let long = [b"A: ", &vec![b'x'; MAX_VALUE_BYTES + 9][..]].concat();
         assert!(field(&long, "a").unwrap().unfolded().len() <= MAX_VALUE_BYTES);
     }
 }

@@ -83,6 +83,7 @@ pub struct Part {
     /// `Content-MD5:`
     pub md5: Option<Vec<u8>>,
     /// `Content-Disposition:` and its parameters.
+    #[allow(clippy::type_complexity)] // The same shape as `parameters`.
     pub disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
     /// `Content-Language:`
     pub language: Vec<Vec<u8>>,
@@ -131,11 +132,9 @@ impl Structure {
         let mut at_message = true;
         for &number in numbers {
             let index = (number as usize).checked_sub(1)?;
-            if !at_message {
-                if let Children::Message(inner) = &part.children {
-                    structure = inner;
-                    at_message = true;
-                }
+            if !at_message && let Children::Message(inner) = &part.children {
+                structure = inner;
+                at_message = true;
             }
             let within = if at_message { &structure.root } else { part };
             part = match &within.children {

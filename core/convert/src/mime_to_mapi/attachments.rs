@@ -65,14 +65,14 @@ fn attachment(
             &String::from_utf8_lossy(location),
         );
     }
-    if part.media_type == b"text" {
-        if let Some(charset) = part.parameter("charset") {
-            set_string(
-                &mut bag,
-                tags::TEXT_ATTACHMENT_CHARSET,
-                &String::from_utf8_lossy(charset),
-            );
-        }
+    if part.media_type == b"text"
+        && let Some(charset) = part.parameter("charset")
+    {
+        set_string(
+            &mut bag,
+            tags::TEXT_ATTACHMENT_CHARSET,
+            &String::from_utf8_lossy(charset),
+        );
     }
     let inline = related && (part.id.is_some() || part.location.is_some());
     bag.set(
@@ -80,25 +80,25 @@ fn attachment(
         PropValue::Integer32(if inline { RENDERED_IN_BODY } else { 0 }),
     );
     bag.set(tags::ATTACHMENT_HIDDEN, PropValue::Boolean(inline));
-    if let Children::Message(inner) = &part.children {
-        if depth < MAX_EMBEDDED {
-            path.push(0);
-            let embedded = message(source, inner, path, depth + 1);
-            path.pop();
-            let name = embedded
-                .properties
-                .string(tags::SUBJECT)
-                .unwrap_or_default()
-                .to_owned();
-            set_string(&mut bag, tags::DISPLAY_NAME, &name);
-            set_string(&mut bag, tags::ATTACH_LONG_FILENAME, &format!("{name}.eml"));
-            bag.set(tags::ATTACH_METHOD, PropValue::Integer32(EMBEDDED_MESSAGE));
-            bag.set(tags::ATTACH_SIZE, size(part.body.end - part.body.start));
-            return AttachmentContent {
-                properties: bag,
-                data: AttachmentData::Embedded(Box::new(embedded)),
-            };
-        }
+    if let Children::Message(inner) = &part.children
+        && depth < MAX_EMBEDDED
+    {
+        path.push(0);
+        let embedded = message(source, inner, path, depth + 1);
+        path.pop();
+        let name = embedded
+            .properties
+            .string(tags::SUBJECT)
+            .unwrap_or_default()
+            .to_owned();
+        set_string(&mut bag, tags::DISPLAY_NAME, &name);
+        set_string(&mut bag, tags::ATTACH_LONG_FILENAME, &format!("{name}.eml"));
+        bag.set(tags::ATTACH_METHOD, PropValue::Integer32(EMBEDDED_MESSAGE));
+        bag.set(tags::ATTACH_SIZE, size(part.body.end - part.body.start));
+        return AttachmentContent {
+            properties: bag,
+            data: AttachmentData::Embedded(Box::new(embedded)),
+        };
     }
     let name = if opaque {
         "smime.p7m".to_owned()

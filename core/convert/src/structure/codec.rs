@@ -205,7 +205,9 @@ impl Writer {
             Children::Multipart(parts) => {
                 self.number(parts.len() as u64);
                 self.at = part.body.start;
-                parts.iter().for_each(|part| self.part(part));
+                for part in parts {
+                    self.part(part);
+                }
             }
             Children::Message(inner) => {
                 self.at = part.body.start;
@@ -236,12 +238,11 @@ impl Writer {
         } else {
             None
         };
-        match known {
-            Some(index) => self.number(index as u64),
-            None => {
-                self.number((token.len() + DICTIONARY.len()) as u64);
-                self.out.extend_from_slice(token);
-            }
+        if let Some(index) = known {
+            self.number(index as u64);
+        } else {
+            self.number((token.len() + DICTIONARY.len()) as u64);
+            self.out.extend_from_slice(token);
         }
     }
 
@@ -314,6 +315,7 @@ impl Reader<'_> {
             .collect()
     }
 
+    #[allow(clippy::option_option)] // Damaged, absent, present.
     fn optional(&mut self) -> Option<Option<Vec<u8>>> {
         match self.number()? {
             0 => Some(None),

@@ -152,10 +152,10 @@ impl Parser<'_> {
         if self.boundaries.is_empty() {
             return None;
         }
-        if self.source[from..].starts_with(b"--") {
-            if let Some(found) = self.delimiter(from) {
-                return Some(found);
-            }
+        if self.source[from..].starts_with(b"--")
+            && let Some(found) = self.delimiter(from)
+        {
+            return Some(found);
         }
         memmem::find_iter(&self.source[from..], b"\n--").find_map(|at| self.delimiter(from + at + 1))
     }

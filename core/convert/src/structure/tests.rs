@@ -130,10 +130,10 @@ fn envelopes() {
 
 #[test]
 fn depth_and_parts_are_limited() {
-    let mut deep = String::new();
-    for level in 0..MAX_DEPTH * 2 {
-        deep += &format!("Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n");
-    }
+    let levels = 0..MAX_DEPTH * 2;
+    let header = |level| format!("Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n");
+    let deep: Vec<String> = levels.map(header).collect();
+    let deep = deep.concat();
     let structure = Structure::of(deep.as_bytes());
     let mut part = &structure.root;
     let mut depth = 0;
