@@ -2,6 +2,15 @@
 //!
 //! - [`structure`]: where the parts of a message are and what its header says; all that IMAP's ENVELOPE,
 //!   BODYSTRUCTURE and `BODY[…]` need. Computed once at delivery, kept encoded beside the message.
+//! - [`header`] and [`body`]: what header fields and bodies mean, without their encodings.
+//! - [`message`]: a message as MAPI objects; [`mime_to_mapi`]: how one comes from Internet mail. Bodies and
+//!   attachments aren't copied: they name parts of the source.
+//!
+//! Everything here is a pure function of bytes from outside: nothing fails, nothing panics, work and memory
+//! are linear to the input, and every count and depth has a named limit.
 
+pub mod body;
+pub mod header;
 pub mod message;
+pub mod mime_to_mapi;
 pub mod structure;

@@ -1,14 +1,16 @@
 //! A message as MAPI objects, before a store gave it identifiers.
 
-use ringpost_mapi::PropertyBag;
+use ringpost_mapi::{PropValue, PropertyBag, named::PropertyName};
 
-use crate::structure::Structure;
+pub use crate::mime_to_mapi::from_mime;
 
 /// A message object (MS-OXCMSG) built from, or to be turned into, Internet mail.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MessageContent {
     /// The message's own properties; bodies are absent where they are derived from a source.
     pub properties: PropertyBag,
+    /// Named properties, which get their ids from the store.
+    pub named: Vec<(PropertyName, PropValue)>,
     /// Recipient table rows, in order.
     pub recipients: Vec<PropertyBag>,
     /// Attachments, in order; their number is their index.
@@ -30,15 +32,9 @@ pub enum AttachmentData {
     /// There are none, or they are in the properties.
     #[default]
     None,
-    /// The decoded body of this MIME part of the message's source: indexes from the root, as in
-    /// `BODY[2.1]` but counted from 0.
+    /// The decoded body of this MIME part of the message's source, as [`crate::mime_to_mapi::part_data`] gives
+    /// it: indexes from the root, counted from 0; an empty path is the root.
     Part(Vec<u16>),
     /// An embedded message; it may itself refer to parts of the outer source.
     Embedded(Box<MessageContent>),
-}
-
-/// Converts a message's source to MAPI objects (MS-OXCMAIL 2.2).
-pub fn from_mime(source: &[u8], structure: &Structure) -> MessageContent {
-    let _ = (source, structure);
-    MessageContent::default()
 }

@@ -2,6 +2,16 @@
 
 use std::ops::Range;
 
+mod codec;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+/// Parts inside parts that are looked into; what is deeper is a leaf of unknown type.
+pub const MAX_DEPTH: usize = 48;
+/// Parts of one message; what comes after them belongs to the last one.
+pub const MAX_PARTS: usize = 10_000;
+
 /// What is known of a message's source without reading it again.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Structure {
@@ -73,6 +83,7 @@ pub struct Part {
     /// `Content-MD5:`
     pub md5: Option<Vec<u8>>,
     /// `Content-Disposition:` and its parameters.
+    #[allow(clippy::type_complexity)] // The same shape as `parameters`.
     pub disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
     /// `Content-Language:`
     pub language: Vec<Vec<u8>>,
@@ -96,19 +107,104 @@ pub enum Children {
 
 impl Structure {
     /// Finds the structure of `source`. Never fails: what can't be understood is a `text/plain` leaf.
+    ///
+    /// One pass over the source, in time linear to its size.
     pub fn of(source: &[u8]) -> Self {
-        let _ = source;
-        Self::default()
+        parse::structure(source)
     }
 
     /// The compact form that the store keeps.
     pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
+        codec::encode(self)
     }
 
     /// Reads [`Self::encode`]'s form; `None` when it is damaged.
     pub fn decode(encoded: &[u8]) -> Option<Self> {
-        let _ = encoded;
-        None
+        codec::decode(encoded)
+    }
+
+    /// The part with these numbers, as in `BODY[1.2]` (RFC 9051 §6.4.5.1). A message that isn't a multipart
+    /// has itself as part 1. An empty path is the root.
+    pub fn part_by_number(&self, numbers: &[u32]) -> Option<&Part> {
+        let mut structure = self;
+        let mut part = &self.root;
+        // At the top, and below a message part, numbers count the parts of that message's body.
+        let mut at_message = true;
+        for &number in numbers {
+            let index = (number as usize).checked_sub(1)?;
+            if !at_message && let Children::Message(inner) = &part.children {
+                structure = inner;
+                at_message = true;
+            }
+            let within = if at_message { &structure.root } else { part };
+            part = match &within.children {
+                Children::Multipart(parts) => parts.get(index)?,
+                _ if at_message && index == 0 => within,
+                _ => return None,
+            };
+            at_message = false;
+        }
+        Some(part)
+    }
+
+    /// The part with these indexes from the root, counted from 0: below a multipart its parts, below a
+    /// message its root as the only one.
+    pub fn part_by_path(&self, path: &[u16]) -> Option<&Part> {
+        path.iter()
+            .try_fold(&self.root, |part, &index| part.child(index.into()))
+    }
+
+    /// The bytes of a section of `BODY[…]`; `None` where the message has no such section.
+    pub fn section(&self, numbers: &[u32], section: Section) -> Option<Range<u64>> {
+        if numbers.is_empty() {
+            return match section {
+                Section::Whole => Some(self.root.header.start..self.root.body.end),
+                Section::Header => Some(self.root.header.clone()),
+                Section::Text => Some(self.root.body.clone()),
+                Section::Mime => None,
+            };
+        }
+        let part = self.part_by_number(numbers)?;
+        match (section, &part.children) {
+            (Section::Whole, _) => Some(part.body.clone()),
+            (Section::Mime, _) => Some(part.header.clone()),
+            (Section::Header, Children::Message(inner)) => Some(inner.root.header.clone()),
+            (Section::Text, Children::Message(inner)) => Some(inner.root.body.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// What of a part `BODY[…]` asks for (RFC 9051 §6.4.5.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Section {
+    /// All of the message, or the body of a part.
+    Whole,
+    /// `HEADER`: the header of the message, or of the message in a part.
+    Header,
+    /// `TEXT`: the body of the message, or of the message in a part.
+    Text,
+    /// `MIME`: a part's own header.
+    Mime,
+}
+
+impl Part {
+    /// Whether it has this media type, both in lower case.
+    pub fn is(&self, media_type: &str, media_subtype: &str) -> bool {
+        self.media_type == media_type.as_bytes() && self.media_subtype == media_subtype.as_bytes()
+    }
+
+    /// A parameter of its content type, by its lower-case name.
+    pub fn parameter(&self, name: &str) -> Option<&[u8]> {
+        crate::header::parameter::parameter(&self.parameters, name)
+    }
+
+    /// The child with this index, as [`Structure::part_by_path`] counts.
+    pub fn child(&self, index: usize) -> Option<&Part> {
+        match &self.children {
+            Children::Multipart(parts) => parts.get(index),
+            Children::Message(inner) if index == 0 => Some(&inner.root),
+            _ => None,
+        }
     }
 }

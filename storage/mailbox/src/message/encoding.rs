@@ -111,6 +111,7 @@ fn read_attachments(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Attachm
                     properties: decode_bag(inner.prefixed("embedded message")?)?,
                     recipients: decode_bags(inner.prefixed("embedded message")?)?,
                     attachments: read_attachments(&mut inner, depth + 1)?,
+                    ..MessageContent::default()
                 };
                 inner.finish("embedded message")?;
                 AttachmentData::Embedded(Box::new(message))

@@ -1,0 +1,104 @@
+//! Internet mail to MAPI objects (MS-OXCMAIL 2.2).
+//!
+//! Nothing of a body or an attachment is copied: [`plain_body`], [`html_body`] and [`part_data`] derive them
+//! from the source when they are asked for, and [`transport_headers`] the header.
+
+use std::borrow::Cow;
+
+use ringpost_mapi::{PropValue, PropertyBag, tags};
+
+use crate::{
+    body,
+    message::MessageContent,
+    structure::{Children, Part, Structure},
+};
+
+mod attachments;
+mod bodies;
+mod class;
+mod fields;
+mod people;
+#[cfg(test)]
+mod tests;
+
+use bodies::Layout;
+
+/// Messages in messages that become embedded message objects; deeper ones are attached as files.
+pub const MAX_EMBEDDED: usize = 16;
+/// `X-` header fields that become named properties.
+pub const MAX_NAMED: usize = 200;
+
+/// Converts a message's source to MAPI objects (MS-OXCMAIL 2.2).
+pub fn from_mime(source: &[u8], structure: &Structure) -> MessageContent {
+    message(source, structure, &mut Vec::new(), 0)
+}
+
+/// The message's plain text (`PidTagBody`), where it has any.
+pub fn plain_body(source: &[u8], structure: &Structure) -> Option<String> {
+    body_text(source, bodies::layout(&structure.root).plain)
+}
+
+/// The message's HTML (`PidTagHtml`, as text), where it has any.
+pub fn html_body(source: &[u8], structure: &Structure) -> Option<String> {
+    body_text(source, bodies::layout(&structure.root).html)
+}
+
+/// The decoded content of the part at `path`, as [`Structure::part_by_path`] counts. A multipart, kept where
+/// its bytes are signed, comes with its header, undecoded (MS-OXOSMIME 2.1.3).
+pub fn part_data<'a>(source: &'a [u8], structure: &Structure, path: &[u16]) -> Option<Cow<'a, [u8]>> {
+    let part = structure.part_by_path(path)?;
+    if part.media_type == b"multipart" {
+        let at = |position: u64| usize::try_from(position).ok();
+        return source
+            .get(at(part.header.start)?..at(part.body.end)?)
+            .map(Cow::Borrowed);
+    }
+    Some(body::data(source, part))
+}
+
+/// `PidTagTransportMessageHeaders`: the header as text. It isn't stored, for the source has it.
+pub fn transport_headers(source: &[u8], structure: &Structure) -> String {
+    body::charset::decode(header_of(source, &structure.root), b"").into_owned()
+}
+
+/// Converts the message `structure`; `path` leads to its root, `depth` counts the messages around it.
+fn message(source: &[u8], structure: &Structure, path: &mut Vec<u16>, depth: usize) -> MessageContent {
+    let mut content = MessageContent::default();
+    let root = &structure.root;
+    let header = header_of(source, root);
+    people::convert(&structure.envelope, header, &mut content);
+    fields::convert(&structure.envelope, header, &mut content);
+    let class = class::of(root);
+    set_string(&mut content.properties, tags::MESSAGE_CLASS, &class);
+    let layout = if class::is_opaque(root) {
+        Layout::attachment(root)
+    } else {
+        bodies::layout(root)
+    };
+    bodies::convert(&layout, &mut content.properties);
+    attachments::convert(source, &layout, path, depth, &mut content);
+    content
+}
+
+fn body_text(source: &[u8], part: Option<&Part>) -> Option<String> {
+    part.map(|part| body::text(source, part))
+}
+
+fn header_of<'a>(source: &'a [u8], part: &Part) -> &'a [u8] {
+    let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
+    source
+        .get(at(part.header.start)..at(part.header.end))
+        .unwrap_or_default()
+}
+
+fn set_string(bag: &mut PropertyBag, tag: ringpost_mapi::PropTag, text: &str) {
+    bag.set(tag, PropValue::String(text.to_owned()));
+}
+
+/// The parts of a multipart, or none.
+fn parts(part: &Part) -> &[Part] {
+    match &part.children {
+        Children::Multipart(parts) => parts,
+        _ => &[],
+    }
+}
