@@ -11,6 +11,7 @@
 //! - [`incoming`]: a message parsed and compressed once, stored in any number of mailboxes
 //! - [`message`]: messages as MAPI objects
 //! - [`imap`]: IMAP's view of the same rows
+//! - [`permission`]: who may do what in a folder
 //! - `content`: sources and other large values, compressed, shared, inline or in files
 
 mod content;
@@ -21,6 +22,8 @@ pub mod imap;
 pub mod incoming;
 pub mod mailbox;
 pub mod message;
+mod named;
+pub mod permission;
 mod schema;
 
 pub use error::StoreError;
@@ -29,3 +32,5 @@ pub use folder::{Folder, FolderChange, SpecialUse};
 pub use imap::{Change, Changes, FlagAction, Flags, MessageRow, Status, UidSet};
 pub use incoming::{Placement, PreparedMessage, Stored};
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
+pub use message::{AttachmentBytes, Message, MessageDraft};
+pub use permission::{Member, Permission};
