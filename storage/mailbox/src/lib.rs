@@ -12,8 +12,10 @@
 //! - [`message`]: messages as MAPI objects
 //! - [`imap`]: IMAP's view of the same rows
 //! - [`permission`]: who may do what in a folder
+//! - [`check`]: the integrity walk
 //! - `content`: sources and other large values, compressed, shared, inline or in files
 
+pub mod check;
 mod content;
 mod error;
 mod event;
@@ -26,6 +28,7 @@ mod named;
 pub mod permission;
 mod schema;
 
+pub use check::{Problem, Report, Sizes};
 pub use error::StoreError;
 pub use event::{Event, EventKind};
 pub use folder::{Folder, FolderChange, SpecialUse};
