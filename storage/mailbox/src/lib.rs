@@ -11,8 +11,11 @@
 //! - [`incoming`]: a message parsed and compressed once, stored in any number of mailboxes
 //! - [`message`]: messages as MAPI objects
 //! - [`imap`]: IMAP's view of the same rows
+//! - [`permission`]: who may do what in a folder
+//! - [`check`]: the integrity walk
 //! - `content`: sources and other large values, compressed, shared, inline or in files
 
+pub mod check;
 mod content;
 mod error;
 mod event;
@@ -21,11 +24,16 @@ pub mod imap;
 pub mod incoming;
 pub mod mailbox;
 pub mod message;
+mod named;
+pub mod permission;
 mod schema;
 
+pub use check::{Problem, Report, Sizes};
 pub use error::StoreError;
 pub use event::{Event, EventKind};
 pub use folder::{Folder, FolderChange, SpecialUse};
 pub use imap::{Change, Changes, FlagAction, Flags, MessageRow, Status, UidSet};
 pub use incoming::{Placement, PreparedMessage, Stored};
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
+pub use message::{AttachmentBytes, Message, MessageDraft};
+pub use permission::{Member, Permission};

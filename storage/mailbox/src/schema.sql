@@ -72,7 +72,8 @@ CREATE TABLE message_data (
     properties BLOB NOT NULL,
     recipients BLOB,
     attachments BLOB,
-    contents BLOB,
+    large_properties INTEGER,
+    large_attachments INTEGER,
     lineage BLOB
 );
 CREATE TABLE contents (

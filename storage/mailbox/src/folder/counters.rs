@@ -5,13 +5,11 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::{Mailbox, StoreError};
 
-/// The `state` column of folders and messages.
+/// The `state` column of messages; 2 more where the message is soft-deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
     Normal = 0,
     Associated = 1,
-    SoftDeleted = 2,
-    SoftDeletedAssociated = 3,
 }
 
 /// What kind of folder an operation needs.

@@ -8,7 +8,7 @@ use ringpost_mapi::{ChangeNumber, FolderId};
 
 pub(crate) use counters::{Delta, Kind, State};
 pub(crate) use names::create_built_in;
-pub(crate) use tree::not_found;
+pub(crate) use tree::{name_key, not_found};
 
 /// The first global counter that is not a built-in folder's.
 pub(crate) const FIRST_FREE_ID: u64 = 0x100;

@@ -299,7 +299,7 @@ impl Mailbox {
 }
 
 /// What names are compared by.
-pub(super) fn name_key(name: &str) -> String {
+pub(crate) fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 

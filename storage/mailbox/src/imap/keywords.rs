@@ -8,9 +8,9 @@ use rusqlite::{Connection, params};
 use crate::{Mailbox, StoreError};
 
 /// Keywords of a mailbox. Clients make them up; this keeps one from filling the memory.
-pub const MAX_KEYWORDS: usize = 4096;
+pub(crate) const MAX_KEYWORDS: usize = 4096;
 /// Bytes of a keyword.
-pub const MAX_KEYWORD_BYTES: usize = 255;
+pub(crate) const MAX_KEYWORD_BYTES: usize = 255;
 
 /// All keywords of a mailbox.
 #[derive(Clone, Default, Debug)]

@@ -163,8 +163,9 @@ impl Mailbox {
                 store
                     .connection
                     .prepare_cached(
-                        "INSERT INTO message_data (message, structure, properties, recipients, attachments, contents)
-                         SELECT ?2, structure, properties, recipients, attachments, contents
+                        "INSERT INTO message_data (message, structure, properties, recipients, attachments,
+                             large_properties, large_attachments)
+                         SELECT ?2, structure, properties, recipients, attachments, large_properties, large_attachments
                          FROM message_data WHERE message = ?1",
                     )?
                     .execute([row.id, id])?;

@@ -25,7 +25,7 @@ impl MessageBits {
     }
 
     pub(crate) fn with_imap(self, flags: Flags) -> Self {
-        self - Self::IMAP | Self::from_bits_retain(i64::from(flags.bits()))
+        (self - Self::IMAP) | Self::from_bits_retain(i64::from(flags.bits()))
     }
 }
 

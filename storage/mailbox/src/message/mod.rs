@@ -2,5 +2,10 @@
 
 pub(crate) mod columns;
 pub(crate) mod encoding;
+mod object;
 pub(crate) mod removal;
-pub(crate) mod tags;
+mod soft;
+
+pub(crate) use ringpost_mapi::tags;
+
+pub use object::{AttachmentBytes, Message, MessageDraft};

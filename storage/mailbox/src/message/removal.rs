@@ -1,6 +1,6 @@
 //! Messages leaving a folder for good, and what is remembered of them for those who synchronise.
 
-use ringpost_mapi::{ChangeNumber, FolderId, MessageId, Reader};
+use ringpost_mapi::{ChangeNumber, FolderId, MessageId};
 use rusqlite::{OptionalExtension, params};
 
 use super::columns::MessageBits;
@@ -15,6 +15,8 @@ pub(crate) enum Removal {
     SoftDeleted = 1,
     /// Moved to another folder.
     Moved = 2,
+    /// Still there with other content under a new UID: to IMAP, a message's content never changes.
+    Rewritten = 4,
     /// Deleted together with its folder: nobody can ask for it any more, so nothing is remembered.
     WithFolder = 3,
 }
@@ -161,18 +163,14 @@ impl Mailbox {
 
     /// All content that a message refers to.
     pub(crate) fn contents_of(&self, message: i64, source: Option<i64>) -> Result<Vec<i64>, StoreError> {
-        let encoded: Option<Vec<u8>> = self
+        let large: [Option<i64>; 2] = self
             .connection
-            .prepare_cached("SELECT contents FROM message_data WHERE message = ?1")?
-            .query_row([message], |row| row.get(0))
+            .prepare_cached(
+                "SELECT large_properties, large_attachments FROM message_data WHERE message = ?1",
+            )?
+            .query_row([message], |row| Ok([row.get(0)?, row.get(1)?]))
             .optional()?
-            .flatten();
-        let mut contents: Vec<i64> = source.into_iter().collect();
-        let encoded = encoded.unwrap_or_default();
-        let mut reader = Reader::new(&encoded);
-        while !reader.is_empty() {
-            contents.push(reader.varint("references to content")? as i64);
-        }
-        Ok(contents)
+            .unwrap_or_default();
+        Ok(source.into_iter().chain(large.into_iter().flatten()).collect())
     }
 }

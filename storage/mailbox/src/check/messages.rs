@@ -1,0 +1,162 @@
+//! I5, I6, I7, I8: messages, their numbers and encoded values.
+
+use ringpost_convert::structure::Structure;
+use ringpost_mapi::codec::{decode_bag, decode_bags};
+use rusqlite::params;
+
+use super::{Report, Rule, rule};
+use crate::{
+    Mailbox, MailboxKind, StoreError,
+    folder::{built_in, built_in_public},
+    message::encoding::decode_attachments,
+};
+
+const RULES: &[Rule] = &[
+    rule(
+        "I5",
+        "SELECT 'message ' || id || ' without message_data' FROM messages
+         WHERE id NOT IN (SELECT message FROM message_data)",
+        "INSERT INTO message_data (message, properties)
+         SELECT id, x'' FROM messages WHERE id NOT IN (SELECT message FROM message_data)",
+    ),
+    rule(
+        "I5",
+        "SELECT 'message_data of no message: ' || message FROM message_data
+         WHERE message NOT IN (SELECT id FROM messages)",
+        "DELETE FROM message_data WHERE message NOT IN (SELECT id FROM messages)",
+    ),
+    rule(
+        "I6",
+        "SELECT 'associated message ' || id || ' has a UID' FROM messages WHERE state & 1 = 1 AND uid <> 0",
+        "UPDATE messages SET uid = 0 WHERE state & 1 = 1 AND uid <> 0",
+    ),
+    rule(
+        "I6",
+        "SELECT 'uid_next of folder ' || f.id FROM folders f
+         WHERE uid_next <= (SELECT max(uid) FROM messages m WHERE m.folder = f.id)",
+        "UPDATE folders SET uid_next = 1 + (SELECT max(uid) FROM messages m WHERE m.folder = folders.id)
+         WHERE uid_next <= (SELECT max(uid) FROM messages m WHERE m.folder = folders.id)",
+    ),
+    rule(
+        "I7",
+        "SELECT 'changes of message ' || id FROM messages WHERE version > change OR read_change > change",
+        "UPDATE messages SET change = max(version, coalesce(read_change, 0), change)
+         WHERE version > change OR read_change > change",
+    ),
+    rule(
+        "I7",
+        "SELECT 'content_change of folder ' || f.id FROM folders f
+         WHERE content_change < (SELECT max(change) FROM messages m WHERE m.folder = f.id)",
+        "UPDATE folders SET content_change = (SELECT max(change) FROM messages m WHERE m.folder = folders.id)
+         WHERE content_change < (SELECT max(change) FROM messages m WHERE m.folder = folders.id)",
+    ),
+];
+
+impl Mailbox {
+    pub(super) fn check_messages(&mut self, report: &mut Report, repair: bool) -> Result<(), StoreError> {
+        self.check_homes(report, repair)?;
+        for rule in RULES {
+            self.apply(rule, report, repair)?;
+        }
+        self.check_values(report)
+    }
+
+    /// Messages whose folder is gone, or that have no UID: they turn up in the inbox, or keep their folder.
+    fn check_homes(&mut self, report: &mut Report, repair: bool) -> Result<(), StoreError> {
+        let homeless = self.pairs(
+            "SELECT id, 'message ' || id || ' is in no folder' FROM messages
+             WHERE folder NOT IN (SELECT id FROM folders)",
+        )?;
+        let home = match self.kind() {
+            MailboxKind::Private => built_in::INBOX,
+            MailboxKind::Public => built_in_public::IPM_SUBTREE,
+        };
+        for (id, description) in homeless {
+            report.add("I5", description, repair);
+            if repair {
+                self.connection.execute(
+                    "UPDATE messages SET folder = ?2, uid = iif(state & 1, 0,
+                         (SELECT max(uid_next, 1 + coalesce((SELECT max(uid) FROM messages WHERE folder = ?2), 0))
+                          FROM folders WHERE id = ?2)) WHERE id = ?1",
+                    params![id, home.to_disk()],
+                )?;
+            }
+        }
+        let without = self.pairs(
+            "SELECT id, 'message ' || id || ' has no UID' FROM messages WHERE state = 0 AND uid = 0",
+        )?;
+        for (id, description) in without {
+            report.add("I6", description, repair);
+            if repair {
+                self.connection.execute(
+                    "UPDATE messages SET uid = (SELECT max(f.uid_next,
+                         1 + coalesce((SELECT max(uid) FROM messages o WHERE o.folder = f.id), 0))
+                         FROM folders f WHERE f.id = messages.folder) WHERE id = ?1",
+                    [id],
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// I8
+    fn check_values(&mut self, report: &mut Report) -> Result<(), StoreError> {
+        self.keyword_table()?;
+        let mut statement = self.connection.prepare(
+            "SELECT m.id, m.keywords, d.structure, d.properties, d.recipients, d.attachments
+             FROM messages m JOIN message_data d ON d.message = m.id",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            let column =
+                |at| -> Result<Option<&[u8]>, StoreError> { Ok(row.get_ref(at)?.as_blob_or_null()?) };
+            let keywords_known = self
+                .keyword_cache
+                .as_ref()
+                .is_some_and(|known| column(1).and_then(|ids| known.names_of(ids)).is_ok());
+            let structure = column(2)?.filter(|encoded| !encoded.is_empty());
+            let sound = [
+                ("keywords", keywords_known),
+                (
+                    "structure",
+                    structure.is_none_or(|s| Structure::decode(s).is_some()),
+                ),
+                (
+                    "properties",
+                    column(3)?.is_some_and(|bag| decode_bag(bag).is_ok()),
+                ),
+                (
+                    "recipients",
+                    column(4)?.is_none_or(|bags| decode_bags(bags).is_ok()),
+                ),
+                (
+                    "attachments",
+                    column(5)?.is_none_or(|a| decode_attachments(a).is_ok()),
+                ),
+            ];
+            for (what, _) in sound.into_iter().filter(|(_, sound)| !sound) {
+                report.add("I8", format!("{what} of message {id}"), false);
+            }
+            ringpost_vfs::breathe();
+        }
+        let mut statement = self
+            .connection
+            .prepare("SELECT folder, properties FROM folder_data")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if row
+                .get_ref(1)?
+                .as_blob()
+                .is_ok_and(|bag| decode_bag(bag).is_err())
+            {
+                report.add(
+                    "I8",
+                    format!("properties of folder {}", row.get::<_, i64>(0)?),
+                    false,
+                );
+            }
+        }
+        Ok(())
+    }
+}
