@@ -116,3 +116,13 @@ pub(crate) fn raise_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64
     }
     Ok(limit.rlim_cur)
 }
+
+/// Asks the kernel to forget a file's pages.
+#[cfg(test)]
+pub(crate) fn drop_from_cache(file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: advice on a descriptor that is open.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+        0 => Ok(()),
+        number => Err(io::Error::from_raw_os_error(number)),
+    }
+}
