@@ -153,16 +153,22 @@ mod tests {
             let paths: Vec<PathBuf> = (0..DATABASES)
                 .map(|n| folder.path().join(n.to_string()))
                 .collect();
-            paths.iter().for_each(|path| make_database(path));
+            for path in &paths {
+                make_database(path);
+            }
 
-            paths.iter().for_each(|path| make_cold(path));
+            for path in &paths {
+                make_cold(path);
+            }
             let blocking = lateness(&shard, &paths, |path| async move {
                 let connection = rusqlite::Connection::open(path).unwrap();
                 assert_eq!(look_up(&connection), LOOKUPS * ROW_BYTES);
             })
             .await;
 
-            paths.iter().for_each(|path| make_cold(path));
+            for path in &paths {
+                make_cold(path);
+            }
             let before = shard.metrics.cold_reads.get();
             let started = Instant::now();
             let suspended = lateness(&shard, &paths, |path| {

@@ -283,3 +283,60 @@ fn a_key_of_another_certificate_is_refused() {
         .unwrap();
     assert!(error.to_string().contains("does not belong"), "{error}");
 }
+
+#[test]
+#[ignore = "a measurement, to be run alone"]
+fn memory_of_connections_before_login() {
+    measure_memory(false);
+}
+
+#[test]
+#[ignore = "a measurement, to be run alone"]
+fn memory_of_connections_after_login() {
+    measure_memory(true);
+}
+
+/// Prints what idle connections cost, clients' sockets and the kernel's memory aside.
+fn measure_memory(logged_in: bool) {
+    fn resident_bytes() -> usize {
+        let statm = fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+    const COUNT: usize = 2000;
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 8);
+    let (files, der) = certificate(folder.path(), "mail.test");
+    let runtime = start(tls_config(2, settings(vec![files])), folder.path());
+    let client_config = trust(&[&der]);
+    let open_plain = |n: usize| {
+        let mut client = connect(runtime.addresses()[0]);
+        client.line();
+        if logged_in {
+            client.ask(&format!("login {} demo", n % 8));
+        }
+        client.stream.into_inner()
+    };
+    let open_tls = |n: usize| {
+        let mut client = connect_tls(runtime.addresses()[1], &client_config, "mail.test");
+        client.line();
+        if logged_in {
+            client.ask(&format!("login {} demo", n % 8));
+        }
+        client.stream.into_inner().sock
+    };
+    // Once before, so that pools and buffers have their size.
+    let warm: Vec<_> = (0..50).flat_map(|n| [open_plain(n), open_tls(n)]).collect();
+    drop(warm);
+    let before = resident_bytes();
+    let plain: Vec<_> = (0..COUNT).map(open_plain).collect();
+    let between = resident_bytes();
+    let tls: Vec<_> = (0..COUNT).map(open_tls).collect();
+    let after = resident_bytes();
+    eprintln!(
+        "logged in: {logged_in}; plain {} bytes, TLS {} bytes a connection",
+        (between - before) / COUNT,
+        (after - between) / COUNT
+    );
+    drop((plain, tls));
+    runtime.stop();
+}
