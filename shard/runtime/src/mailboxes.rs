@@ -54,6 +54,7 @@ struct Slot {
     /// Away while a job runs.
     mailbox: RefCell<Option<Box<Mailbox>>>,
     wal: RefCell<Option<Rc<WalSync>>>,
+    wal_path: RefCell<PathBuf>,
     jobs: RefCell<VecDeque<Job>>,
     running: Cell<bool>,
     last_used: Cell<Instant>,
@@ -131,6 +132,7 @@ impl Shard {
             path: Arc::clone(&mailbox.path),
             mailbox: RefCell::new(None),
             wal: RefCell::new(None),
+            wal_path: RefCell::default(),
             jobs: RefCell::default(),
             running: Cell::new(false),
             last_used: Cell::new(Instant::now()),
@@ -331,6 +333,7 @@ impl Slot {
         match opened {
             Ok(Ok(Ok(mailbox))) => {
                 self.suspect.set(false);
+                self.wal_path.replace(mailbox.wal_path());
                 shard.metrics.opens.increment();
                 Ok(mailbox)
             }
@@ -398,7 +401,7 @@ impl Slot {
     fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
         let mut wal = self.wal.borrow_mut();
         if wal.is_none() {
-            *wal = WalSync::open(&wal_path(&self.path))?;
+            *wal = WalSync::open(&self.wal_path.borrow())?;
         }
         Ok(wal.clone())
     }
@@ -411,9 +414,4 @@ impl Slot {
         self.suspect.set(true);
         shard.close(self);
     }
-}
-
-/// Where a mailbox's WAL is.
-fn wal_path(mailbox: &Path) -> PathBuf {
-    mailbox.join("exmdb").join("exchange.sqlite3-wal")
 }
