@@ -6,6 +6,10 @@ use ringpost_vfs::coroutine::{Answer, Operation, Step, Wait};
 
 use crate::{shard::Shard, sys};
 
+/// Operations of a core that are begun and not done. Each holds a stack, of which it has touched some 50 to
+/// 200 KiB.
+pub(crate) const MAX_OPERATIONS: u64 = 512;
+
 /// Runs `work` on a stack of the pool until it is done; meanwhile the core serves others whenever it waits.
 ///
 /// The future must be run to its end (not dropped half way): the stack would be leaked.
@@ -13,6 +17,9 @@ pub(crate) async fn run<R: 'static>(
     shard: &Rc<Shard>,
     work: impl FnOnce() -> R + 'static,
 ) -> io::Result<thread::Result<R>> {
+    let Ok(_permit) = shard.operations.acquire_permit(1).await else {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    };
     let pool = &shard.stacks;
     let mut operation = Operation::new(pool, work)?;
     let mut step = operation.run(pool, Answer::Start);

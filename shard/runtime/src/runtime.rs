@@ -189,10 +189,7 @@ impl Runtime {
         let mut admin_socket = admin_socket.and_then(|mut sockets| sockets.pop());
 
         let config = Arc::new(config);
-        let limits = Arc::new(Limits::new(
-            config.max_connections,
-            config.max_connections_per_address,
-        ));
+        let limits = Arc::new(Limits::new(&config));
         let mut cores = Vec::new();
         let mut inboxes = Vec::new();
         let mut started = Vec::new();

@@ -24,8 +24,18 @@ thread_local! {
     static FILES: RefCell<Vec<Option<Borrowed>>> = const { RefCell::new(Vec::new()) };
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Whether this core's disk is broken.
+    pub(crate) static FAIL_SYNCS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// `fdatasync` by io_uring. The caller keeps the descriptor open until this returns.
 pub(crate) async fn fdatasync(fd: RawFd) -> io::Result<()> {
+    #[cfg(test)]
+    if FAIL_SYNCS.get() {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
     borrowed(fd).fdatasync().await.map_err(into_io)
 }
 

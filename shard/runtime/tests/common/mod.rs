@@ -180,6 +180,15 @@ impl Service for Echo {
                     let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
                     create_folder(host, &login, words).await
                 }
+                line if line.starts_with("name ") => {
+                    let n = line[5..].parse().unwrap_or(0);
+                    let name = host
+                        .mailbox(&sibling(&login, n), Priority::Interactive, |mailbox| {
+                            Ok(mailbox.folder(folder::built_in::IPM_SUBTREE)?.name)
+                        })
+                        .await;
+                    name.unwrap_or_else(|error| error.to_string())
+                }
                 line if line.starts_with("watch ") => {
                     let n = line.split(' ').nth(1).unwrap_or_default().parse().unwrap_or(0);
                     let mut events = host.subscribe(&sibling(&login, n)).await.unwrap();
