@@ -116,6 +116,33 @@ fn a_session_moves_between_cores_with_its_encryption() {
 }
 
 #[test]
+fn a_read_that_is_left_leaves_the_encryption_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 2);
+    let (files, der) = certificate(folder.path(), "mail.test");
+    let runtime = start(tls_config(2, settings(vec![files])), folder.path());
+    let client_config = trust(&[&der]);
+    let mut before_login = connect_tls(runtime.addresses()[1], &client_config, "mail.test");
+    assert_eq!(before_login.line().as_deref(), Some("hello"));
+    let mut after_login = connect_tls(runtime.addresses()[1], &client_config, "mail.test");
+    after_login.line();
+    assert_eq!(after_login.ask("login 1 demo"), "welcome 1 tls=true");
+    // Both sessions wait in a read, and leave it.
+    runtime.stop();
+    for mut client in [before_login, after_login] {
+        assert_eq!(client.line().as_deref(), Some("bye"));
+        let mut rest = Vec::new();
+        assert_eq!(
+            client
+                .stream
+                .read_to_end(&mut rest)
+                .expect("close_notify was sent"),
+            0
+        );
+    }
+}
+
+#[test]
 fn a_plain_connection_becomes_encrypted() {
     let folder = tempfile::tempdir().unwrap();
     create_mailboxes(folder.path(), 2);
