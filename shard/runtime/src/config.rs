@@ -36,6 +36,8 @@ pub struct RuntimeConfig {
     pub max_connections: usize,
     /// Connections of one client address; 0 means any number.
     pub max_connections_per_address: usize,
+    /// Connections that have not logged in yet, of listeners with a login timeout.
+    pub max_without_login: usize,
     /// Sessions of one mailbox's user; 0 means any number.
     pub max_sessions_per_user: usize,
     /// A client that takes nothing for so long is cut.
@@ -67,6 +69,7 @@ impl Default for RuntimeConfig {
             helpers: 2,
             max_connections: 100_000,
             max_connections_per_address: 0,
+            max_without_login: 10_000,
             max_sessions_per_user: 0,
             write_timeout: Duration::from_mins(1),
             handshake_timeout: Duration::from_secs(30),

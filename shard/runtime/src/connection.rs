@@ -41,6 +41,9 @@ pub struct ShardConnection {
     early: Vec<u8>,
     /// Decrypted with the end of the handshake, and not read yet.
     decrypted_early: Vec<u8>,
+    /// Encrypted, and sent up to `sent`. Empty except while a flush is under way, or was left.
+    unsent: Vec<u8>,
+    sent: usize,
     shard: Rc<Shard>,
 }
 
@@ -51,6 +54,8 @@ pub(crate) struct Detached {
     ends: Ends,
     early: Vec<u8>,
     decrypted_early: Vec<u8>,
+    unsent: Vec<u8>,
+    sent: usize,
 }
 
 /// Who talks to whom.
@@ -68,6 +73,8 @@ impl ShardConnection {
             ends,
             early: Vec::new(),
             decrypted_early: Vec::new(),
+            unsent: Vec::new(),
+            sent: 0,
             shard,
         }
     }
@@ -80,6 +87,8 @@ impl ShardConnection {
             ends: self.ends,
             early: self.early,
             decrypted_early: self.decrypted_early,
+            unsent: self.unsent,
+            sent: self.sent,
         })
     }
 
@@ -91,6 +100,8 @@ impl ShardConnection {
             ends: detached.ends,
             early: detached.early,
             decrypted_early: detached.decrypted_early,
+            unsent: detached.unsent,
+            sent: detached.sent,
             shard,
         }
     }
@@ -101,57 +112,39 @@ impl ShardConnection {
         self.early = early;
     }
 
-    /// Receives into the core's scratch buffer and gives `take` the bytes.
+    /// Receives once and gives `take` the bytes.
     pub(crate) async fn receive<T>(
         &mut self,
         timeout: Duration,
-        mut take: impl FnMut(&[u8]) -> T,
+        take: impl FnMut(&[u8]) -> T,
     ) -> io::Result<T> {
-        if !self.early.is_empty() {
-            return Ok(take(&std::mem::take(&mut self.early)));
-        }
-        let stream = &mut self.stream;
-        let receive = std::future::poll_fn(|context| {
-            RECEIVE.with_borrow_mut(|scratch| {
-                Pin::new(&mut *stream)
-                    .poll_read(context, scratch)
-                    .map_ok(|length| take(&scratch[..length]))
-            })
-        });
-        within(timeout, receive)
-            .await
-            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+        receive(&mut self.stream, &mut self.early, timeout, take).await
     }
 
-    async fn send(&mut self, mut data: &[u8]) -> io::Result<()> {
+    async fn send(&mut self, data: &[u8]) -> io::Result<()> {
         let timeout = self.shard.config.write_timeout;
-        while !data.is_empty() {
-            let stream = &mut self.stream;
-            let send = std::future::poll_fn(|context| Pin::new(&mut *stream).poll_write(context, data));
-            let sent = within(timeout, send)
-                .await
-                .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
-            if sent == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            data = &data[sent..];
-        }
-        Ok(())
+        let mut sent = 0;
+        send(&mut self.stream, data, &mut sent, timeout).await
     }
 
-    /// Sends what TLS wants to send.
+    /// Sends what TLS wants to send. Left half way, it goes on with the next call: a record must not be cut.
     async fn flush_tls(&mut self) -> io::Result<()> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
-        if !tls.wants_write() {
+        if !tls.wants_write() && self.unsent.is_empty() {
             return Ok(());
         }
-        let mut encrypted = ENCRYPT.take();
-        encrypted.clear();
+        if self.unsent.capacity() == 0 {
+            self.unsent = ENCRYPT.take();
+        }
         while tls.wants_write() {
             // Writing to memory does not fail.
-            tls.write_tls(&mut encrypted)?;
+            tls.write_tls(&mut self.unsent)?;
         }
-        let result = self.send(&encrypted).await;
+        let timeout = self.shard.config.write_timeout;
+        let result = send(&mut self.stream, &self.unsent, &mut self.sent, timeout).await;
+        self.sent = 0;
+        let mut encrypted = std::mem::take(&mut self.unsent);
+        encrypted.clear();
         if encrypted.capacity() <= 2 * ENCRYPT_SIZE {
             ENCRYPT.replace(encrypted);
         }
@@ -160,14 +153,14 @@ impl ShardConnection {
 
     /// Receives once and puts decrypted bytes into `buffer`. `false`: the client has closed.
     async fn receive_tls(&mut self, buffer: &mut Vec<u8>, timeout: Duration) -> io::Result<bool> {
-        let Some(mut tls) = self.tls.take() else {
+        // TLS stays where it is meanwhile: a session may leave a read for something else, and come back.
+        let Some(tls) = &mut self.tls else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let result = self
-            .receive(timeout, |data| decrypt(&mut tls, data, buffer))
-            .await;
-        self.tls = Some(tls);
-        let result = result?;
+        let result = receive(&mut self.stream, &mut self.early, timeout, |data| {
+            decrypt(tls, data, buffer)
+        })
+        .await?;
         let flushed = self.flush_tls().await;
         match result {
             Ok(open) => flushed.map(|()| open),
@@ -229,6 +222,45 @@ impl ShardConnection {
         }
         let _ = self.stream.shutdown(std::net::Shutdown::Write).await;
     }
+}
+
+/// Receives into the core's scratch buffer and gives `take` the bytes.
+async fn receive<T>(
+    stream: &mut TcpStream,
+    early: &mut Vec<u8>,
+    timeout: Duration,
+    mut take: impl FnMut(&[u8]) -> T,
+) -> io::Result<T> {
+    if !early.is_empty() {
+        return Ok(take(&std::mem::take(early)));
+    }
+    let receive = std::future::poll_fn(|context| {
+        RECEIVE.with_borrow_mut(|scratch| {
+            Pin::new(&mut *stream)
+                .poll_read(context, scratch)
+                .map_ok(|length| take(&scratch[..length]))
+        })
+    });
+    within(timeout, receive)
+        .await
+        .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Sends all of `data` from `sent` on, which follows what the socket has taken. The timeout counts from the
+/// last byte that it took.
+async fn send(stream: &mut TcpStream, data: &[u8], sent: &mut usize, timeout: Duration) -> io::Result<()> {
+    while *sent < data.len() {
+        let write =
+            std::future::poll_fn(|context| Pin::new(&mut *stream).poll_write(context, &data[*sent..]));
+        let written = within(timeout, write)
+            .await
+            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        *sent += written;
+    }
+    Ok(())
 }
 
 /// Gives received bytes to TLS, and decrypted ones to `buffer`. `Ok(false)`: the client has closed.

@@ -109,3 +109,130 @@ impl WalSync {
         self.running.set(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+    use crate::{
+        testing::{disk_folder, on_core},
+        waiters::Waiters,
+    };
+
+    /// Joins, and resolves with what the waiter is told.
+    async fn durable(shard: &Rc<Shard>, wal: &Rc<WalSync>) -> Result<(), Arc<io::Error>> {
+        let answer: Rc<RefCell<Option<_>>> = Rc::default();
+        let waiters: Rc<Waiters> = Rc::default();
+        let (place, wake) = (Rc::clone(&answer), Rc::clone(&waiters));
+        let waiter = move |_: &Rc<Shard>, result| {
+            place.replace(Some(result));
+            wake.wake_all();
+        };
+        wal.join(shard, Box::new(waiter), |_| {});
+        waiters.wait(|| answer.take()).await
+    }
+
+    #[test]
+    fn those_who_come_during_a_sync_share_the_next() {
+        on_core(1, |shard| async move {
+            let folder = disk_folder();
+            let path = folder.path().join("wal");
+            fs::write(&path, b"frames").unwrap();
+            let wal = WalSync::open(&path).unwrap().unwrap();
+            let syncs = || shard.metrics.sync_time.borrow().count;
+            let done = Rc::new(Cell::new(0));
+            for _ in 0..100 {
+                let done = Rc::clone(&done);
+                let waiter = Box::new(move |_: &Rc<Shard>, result: Result<(), _>| {
+                    result.unwrap();
+                    done.set(done.get() + 1);
+                });
+                wal.join(&shard, waiter, |_| {});
+            }
+            assert_eq!(syncs(), 0);
+            // Joined behind the hundred, so done not before them.
+            durable(&shard, &wal).await.unwrap();
+            assert_eq!(done.get(), 100);
+            assert!((1..=2).contains(&syncs()), "{} syncs", syncs());
+            durable(&shard, &wal).await.unwrap();
+            assert!(syncs() >= 2, "a sync that ended before covers nothing");
+        });
+    }
+
+    #[test]
+    fn a_failed_sync_is_final() {
+        on_core(1, |shard| async move {
+            let folder = disk_folder();
+            let path = folder.path().join("wal");
+            // The kernel refuses to sync this device.
+            symlink("/dev/null", &path).unwrap();
+            let wal = WalSync::open(&path).unwrap().unwrap();
+            let closed = Rc::new(Cell::new(false));
+            let told = Rc::new(Cell::new(0));
+            for _ in 0..3 {
+                let (closed, told) = (Rc::clone(&closed), Rc::clone(&told));
+                let waiter = Box::new(move |_: &Rc<Shard>, result: Result<(), _>| {
+                    assert!(result.is_err());
+                    told.set(told.get() + 1);
+                });
+                wal.join(&shard, waiter, move |_| closed.set(true));
+            }
+            durable(&shard, &wal).await.unwrap_err();
+            assert_eq!(told.get(), 3);
+            assert!(closed.get());
+            durable(&shard, &wal).await.unwrap_err();
+            assert_eq!(shard.metrics.sync_failures.get(), 1, "it was not tried again");
+        });
+    }
+
+    #[test]
+    fn without_a_wal_there_is_nothing_to_wait_for() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(WalSync::open(&folder.path().join("none")).unwrap().is_none());
+    }
+
+    /// Not a test: prints how many syncs a second one core gets from this disk.
+    #[test]
+    #[ignore = "a measurement"]
+    fn syncs_of_many_files_overlap() {
+        for files in [1, 8, 32, 128] {
+            on_core(1, move |shard| async move {
+                let folder = disk_folder();
+                let start = Instant::now();
+                let tasks: Vec<_> = (0..files)
+                    .map(|n| {
+                        let path = folder.path().join(n.to_string());
+                        let shard = Rc::clone(&shard);
+                        glommio::spawn_local(async move {
+                            fs::write(&path, vec![1; 1 << 20]).unwrap();
+                            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+                            file.sync_all().unwrap();
+                            let wal = WalSync::open(&path).unwrap().unwrap();
+                            let mut count = 0;
+                            while start.elapsed().as_secs() < 3 {
+                                std::os::unix::fs::FileExt::write_all_at(
+                                    &file,
+                                    &[2; 4096],
+                                    count % 200 * 4096,
+                                )
+                                .unwrap();
+                                durable(&shard, &wal).await.unwrap();
+                                count += 1;
+                            }
+                            count
+                        })
+                    })
+                    .collect();
+                let mut total = 0;
+                for task in tasks {
+                    total += task.await;
+                }
+                eprintln!(
+                    "{files} files: {} syncs/s",
+                    total as f64 / start.elapsed().as_secs_f64()
+                );
+            });
+        }
+    }
+}

@@ -218,3 +218,109 @@ impl Shard {
         self.events.here.borrow().values().map(Vec::len).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use ringpost_mapi::{ChangeNumber, FolderId, Guid};
+    use ringpost_store::EventKind;
+
+    use super::*;
+    use crate::{testing::on_core, waiters::within};
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A mailbox that this core owns.
+    fn owned_by(shard: &Shard, owner: usize) -> MailboxRef {
+        let guid = (0..255_u8)
+            .map(|n| {
+                format!("00000000-0000-0000-0000-0000000000{n:02x}")
+                    .parse::<Guid>()
+                    .unwrap()
+            })
+            .map(MailboxGuid)
+            .find(|guid| shard.owner_of(*guid) == owner)
+            .unwrap();
+        MailboxRef {
+            guid,
+            path: Path::new("/nowhere").into(),
+        }
+    }
+
+    fn event(number: u64) -> Event {
+        Event {
+            folder: FolderId(1),
+            message: None,
+            kind: EventKind::FolderChanged,
+            change: ChangeNumber(number),
+        }
+    }
+
+    async fn publish(shard: &Rc<Shard>, mailbox: &MailboxRef, numbers: std::ops::Range<u64>) {
+        let guid = mailbox.guid;
+        let publish = move |shard: &Rc<Shard>, reply: crate::router::Reply<()>| {
+            for number in numbers {
+                shard.publish(guid, vec![event(number)]);
+            }
+            reply.send(shard, Ok(()));
+        };
+        shard.call(shard.owner_of(guid), publish).await.unwrap();
+    }
+
+    async fn listeners(shard: &Rc<Shard>, mailbox: &MailboxRef) -> usize {
+        let guid = mailbox.guid;
+        let count = move |shard: &Rc<Shard>, reply: crate::router::Reply<usize>| {
+            let count = shard.events.elsewhere.borrow().get(&guid).map_or(0, Vec::len);
+            reply.send(shard, Ok(count));
+        };
+        shard.call(shard.owner_of(guid), count).await.unwrap()
+    }
+
+    #[test]
+    fn sessions_on_any_core_see_every_change_in_order() {
+        on_core(2, |shard| async move {
+            for owner in [0, 1] {
+                let mailbox = owned_by(&shard, owner);
+                let mut first = shard.subscribe(&mailbox).await.unwrap();
+                let mut second = shard.subscribe(&mailbox).await.unwrap();
+                publish(&shard, &mailbox, 0..500).await;
+                for subscription in [&mut first, &mut second] {
+                    for number in 0..500 {
+                        let next = within(SOON, subscription.next()).await.unwrap();
+                        assert_eq!(next.map(|event| event.change), Some(ChangeNumber(number)));
+                    }
+                    assert!(subscription.try_next().is_none());
+                }
+                drop(first);
+                publish(&shard, &mailbox, 500..501).await;
+                let next = within(SOON, second.next()).await.unwrap();
+                assert_eq!(next.map(|event| event.change), Some(ChangeNumber(500)));
+                drop(second);
+                assert_eq!(listeners(&shard, &mailbox).await, 0);
+                assert_eq!(shard.subscription_count(), 0);
+            }
+        });
+    }
+
+    #[test]
+    fn a_reader_that_is_too_slow_learns_that_events_were_lost() {
+        on_core(2, |shard| async move {
+            for owner in [0, 1] {
+                let mailbox = owned_by(&shard, owner);
+                let mut subscription = shard.subscribe(&mailbox).await.unwrap();
+                publish(&shard, &mailbox, 0..3 * CAPACITY as u64).await;
+                let lost = async { while subscription.next().await.is_some() {} };
+                within(SOON, lost).await.expect("the loss is told");
+                // Notes may still be under way; one of them is followed by this one.
+                publish(&shard, &mailbox, 9_999_999..10_000_000).await;
+                let newest = async {
+                    while subscription.next().await.map(|event| event.change) != Some(ChangeNumber(9_999_999))
+                    {
+                    }
+                };
+                within(SOON, newest).await.expect("later events come");
+            }
+        });
+    }
+}

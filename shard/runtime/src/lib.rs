@@ -35,6 +35,8 @@ mod session;
 mod shard;
 pub mod signals;
 mod sys;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod waiters;
 mod watch;

@@ -54,6 +54,7 @@ struct Slot {
     /// Away while a job runs.
     mailbox: RefCell<Option<Box<Mailbox>>>,
     wal: RefCell<Option<Rc<WalSync>>>,
+    wal_path: RefCell<PathBuf>,
     jobs: RefCell<VecDeque<Job>>,
     running: Cell<bool>,
     last_used: Cell<Instant>,
@@ -131,6 +132,7 @@ impl Shard {
             path: Arc::clone(&mailbox.path),
             mailbox: RefCell::new(None),
             wal: RefCell::new(None),
+            wal_path: RefCell::default(),
             jobs: RefCell::default(),
             running: Cell::new(false),
             last_used: Cell::new(Instant::now()),
@@ -331,6 +333,7 @@ impl Slot {
         match opened {
             Ok(Ok(Ok(mailbox))) => {
                 self.suspect.set(false);
+                self.wal_path.replace(mailbox.wal_path());
                 shard.metrics.opens.increment();
                 Ok(mailbox)
             }
@@ -398,7 +401,7 @@ impl Slot {
     fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
         let mut wal = self.wal.borrow_mut();
         if wal.is_none() {
-            *wal = WalSync::open(&wal_path(&self.path))?;
+            *wal = WalSync::open(&self.wal_path.borrow())?;
         }
         Ok(wal.clone())
     }
@@ -413,7 +416,96 @@ impl Slot {
     }
 }
 
-/// Where a mailbox's WAL is.
-fn wal_path(mailbox: &Path) -> PathBuf {
-    mailbox.join("exmdb").join("exchange.sqlite3-wal")
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ringpost_host::Host;
+    use ringpost_store::{CreateOptions, MailboxKind, folder::built_in::IPM_SUBTREE};
+
+    use super::*;
+    use crate::{
+        host::ShardHost,
+        sys::FAIL_SYNCS,
+        testing::{disk_folder, on_core},
+        waiters::within,
+    };
+
+    fn create(folder: &Path) -> MailboxRef {
+        let mailbox = MailboxRef {
+            guid: MailboxGuid("00000000-0000-0000-0000-000000000001".parse().unwrap()),
+            path: folder.into(),
+        };
+        let options = CreateOptions {
+            kind: MailboxKind::Private,
+            guid: mailbox.guid,
+            locale: "en".to_owned(),
+        };
+        Mailbox::create(folder, &options).unwrap();
+        mailbox
+    }
+
+    async fn create_folder(
+        host: &ShardHost,
+        mailbox: &MailboxRef,
+        name: &'static str,
+    ) -> Result<(), CallError> {
+        let work = move |mailbox: &mut Mailbox| mailbox.create_folder(IPM_SUBTREE, name, None).map(drop);
+        host.mailbox_durable(mailbox, Priority::Interactive, work).await
+    }
+
+    #[test]
+    fn what_the_disk_refused_is_not_acknowledged_and_the_mailbox_recovers() {
+        on_core(1, |shard| async move {
+            let folder = disk_folder();
+            let mailbox = create(folder.path());
+            let host = ShardHost::new(Rc::clone(&shard));
+            create_folder(&host, &mailbox, "one").await.unwrap();
+
+            FAIL_SYNCS.set(true);
+            let failed = create_folder(&host, &mailbox, "two").await;
+            assert!(matches!(failed, Err(CallError::NotDurable(_))), "{failed:?}");
+            // Its WAL can't be written back either, so nobody gets to see it.
+            let failed = create_folder(&host, &mailbox, "three").await;
+            assert!(failed.is_err());
+
+            FAIL_SYNCS.set(false);
+            let again = async {
+                while let Err(error) = create_folder(&host, &mailbox, "four").await {
+                    assert!(!matches!(error, CallError::Panicked));
+                    glommio::timer::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            within(Duration::from_secs(10), again)
+                .await
+                .expect("it is opened again");
+            assert!(shard.metrics.sync_failures.get() >= 1);
+            assert!(shard.metrics.closes.get() >= 1);
+        });
+    }
+
+    #[test]
+    fn a_mailbox_with_too_much_waiting_refuses_more_and_keeps_the_order() {
+        on_core(1, |shard| async move {
+            let folder = disk_folder();
+            let mailbox = create(folder.path());
+            let order: Rc<RefCell<Vec<usize>>> = Rc::default();
+            let refused = Rc::new(Cell::new(0));
+            for number in 0..MAX_WAITING + 10 {
+                let (order, refused) = (Rc::clone(&order), Rc::clone(&refused));
+                let done = move |_: &Rc<Shard>, result: Result<(), CallError>, _: &Wal| match result {
+                    Ok(()) => order.borrow_mut().push(number),
+                    Err(error) => {
+                        assert!(matches!(error, CallError::Unavailable));
+                        refused.set(refused.get() + 1);
+                    }
+                };
+                shard.queue_work(&mailbox, Priority::Delivery, Box::new(|_| {}), Box::new(done));
+            }
+            assert_eq!(refused.get(), 10);
+            shard.close_all().await;
+            assert_eq!(*order.borrow(), (0..MAX_WAITING).collect::<Vec<_>>());
+            assert_eq!(shard.mailbox_counts(), (0, 0));
+        });
+    }
 }

@@ -281,3 +281,61 @@ impl<R: Send + 'static> Drop for Reply<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::on_core;
+
+    #[test]
+    fn many_calls_at_once_are_all_answered_and_travel_in_batches() {
+        on_core(2, |shard| async move {
+            let calls = 5 * MAX_CALLS;
+            let tasks: Vec<_> = (0..calls)
+                .map(|number| {
+                    let shard = Rc::clone(&shard);
+                    glommio::spawn_local(async move {
+                        let double =
+                            move |shard: &Rc<Shard>, reply: Reply<u64>| reply.send(shard, Ok(number * 2));
+                        shard.call(1, double).await.unwrap()
+                    })
+                })
+                .collect();
+            for (number, task) in (0..calls).zip(tasks) {
+                assert_eq!(task.await, number * 2);
+            }
+            assert!(shard.metrics.router_waits.get() > 0, "the limit was reached");
+            let (waiting, longest) = shard.router.depth();
+            assert_eq!(waiting, 0);
+            assert!(longest as u64 <= MAX_CALLS);
+            let batches = shard.metrics.router_batches.get();
+            assert!(batches < calls / 4, "{batches} batches for {calls} messages");
+        });
+    }
+
+    #[test]
+    fn a_call_that_nobody_answers_fails_and_a_caller_that_leaves_harms_nobody() {
+        on_core(2, |shard| async move {
+            for target in [0, 1] {
+                let forget = |_: &Rc<Shard>, reply: Reply<()>| drop(reply);
+                let answer = shard.call(target, forget).await;
+                assert!(matches!(answer, Err(CallError::Unavailable)));
+
+                let slow = |shard: &Rc<Shard>, reply: Reply<()>| {
+                    let (this, shard) = (Rc::clone(shard), Rc::clone(shard));
+                    spawn_into(&this, this.queues.background, "test", async move {
+                        glommio::timer::sleep(Duration::from_millis(20)).await;
+                        reply.send(&shard, Ok(()));
+                    });
+                };
+                assert!(
+                    within(Duration::from_millis(1), shard.call(target, slow))
+                        .await
+                        .is_none()
+                );
+                shard.call(target, slow).await.unwrap();
+            }
+            assert!(shard.router.pending.borrow().is_empty());
+        });
+    }
+}

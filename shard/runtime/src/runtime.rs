@@ -90,7 +90,7 @@ pub enum StartError {
 /// All cores of this process. Dropped without [`Self::stop`], they go on until the process ends.
 pub struct Runtime {
     cores: Vec<ExecutorJoinHandle<()>>,
-    control: Arc<Control>,
+    pub(crate) control: Arc<Control>,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     config: Arc<RuntimeConfig>,
@@ -113,7 +113,11 @@ impl Control {
     }
 
     /// Has every core do something that takes a while; whether all of them were done in time.
-    fn all<F>(&self, limit: Duration, task: impl Fn(Rc<Shard>) -> F + Clone + Send + 'static) -> bool
+    pub(crate) fn all<F>(
+        &self,
+        limit: Duration,
+        task: impl Fn(Rc<Shard>) -> F + Clone + Send + 'static,
+    ) -> bool
     where
         F: Future<Output = ()> + 'static,
     {
@@ -128,6 +132,8 @@ impl Control {
                 });
             })
         });
+        // A task that panics is noticed at once: its sender goes with it.
+        drop(done);
         let deadline = Instant::now() + limit;
         self.inboxes.iter().all(|_| {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -183,10 +189,7 @@ impl Runtime {
         let mut admin_socket = admin_socket.and_then(|mut sockets| sockets.pop());
 
         let config = Arc::new(config);
-        let limits = Arc::new(Limits::new(
-            config.max_connections,
-            config.max_connections_per_address,
-        ));
+        let limits = Arc::new(Limits::new(&config));
         let mut cores = Vec::new();
         let mut inboxes = Vec::new();
         let mut started = Vec::new();

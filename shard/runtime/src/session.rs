@@ -18,7 +18,7 @@ use glommio::net::{TcpListener, TcpStream};
 use ringpost_host::{Connection, MailboxRef, Outcome, Service};
 
 use crate::{
-    config::{ListenerConfig, Security, SessionClass},
+    config::{ListenerConfig, RuntimeConfig, Security, SessionClass},
     connection::{Detached, Ends, ShardConnection},
     host::ShardHost,
     proxy,
@@ -93,17 +93,22 @@ impl<S: Service> BoxedService for Boxed<S> {
 pub(crate) struct Limits {
     connections: AtomicUsize,
     max_connections: usize,
+    without_login: AtomicUsize,
+    max_without_login: usize,
     addresses: Box<[AtomicU32]>,
     max_per_address: usize,
     hasher: RandomState,
 }
 
 impl Limits {
-    pub(crate) fn new(max_connections: usize, max_per_address: usize) -> Self {
+    pub(crate) fn new(config: &RuntimeConfig) -> Self {
+        let max_per_address = config.max_connections_per_address;
         let places = if max_per_address == 0 { 0 } else { ADDRESS_PLACES };
         Self {
             connections: AtomicUsize::new(0),
-            max_connections,
+            max_connections: config.max_connections,
+            without_login: AtomicUsize::new(0),
+            max_without_login: config.max_without_login,
             addresses: (0..places).map(|_| AtomicU32::new(0)).collect(),
             max_per_address,
             hasher: RandomState::new(),
@@ -131,6 +136,24 @@ impl Limits {
             }
         }
         Ok(place)
+    }
+
+    /// Counts a connection that has not logged in, unless that would be too many.
+    fn enter_without_login(self: &Arc<Self>) -> Result<WithoutLogin, &'static str> {
+        let counted = WithoutLogin(Arc::clone(self));
+        if self.without_login.fetch_add(1, Relaxed) >= self.max_without_login {
+            return Err("too many connections that have not logged in");
+        }
+        Ok(counted)
+    }
+}
+
+/// A connection without a login that is counted, until dropped.
+struct WithoutLogin(Arc<Limits>);
+
+impl Drop for WithoutLogin {
+    fn drop(&mut self) {
+        self.0.without_login.fetch_sub(1, Relaxed);
     }
 }
 
@@ -214,8 +237,13 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             None => return,
         }
     }
-    let place = match shard.limits.enter(connection.peer().ip()) {
-        Ok(place) => place,
+    let entered = shard.limits.enter(connection.peer().ip()).and_then(|place| {
+        let logs_in = config.login_timeout.is_some();
+        let without_login = logs_in.then(|| shard.limits.enter_without_login()).transpose()?;
+        Ok((place, without_login))
+    });
+    let (place, without_login) = match entered {
+        Ok(entered) => entered,
         Err(reason) => {
             shard.metrics.refused.increment();
             tracing::warn!("{name}: {} refused: {reason}", connection.peer());
@@ -235,6 +263,7 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
         Some(limit) => within(limit, accept).await,
         None => Some(accept.await),
     };
+    drop(without_login);
     match next {
         None => {
             shard.metrics.login_timeouts.increment();

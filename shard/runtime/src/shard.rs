@@ -10,7 +10,7 @@ use std::{
 };
 
 use ahash::AHashMap;
-use glommio::{Latency, Shares, TaskQueueHandle};
+use glommio::{Latency, Shares, TaskQueueHandle, sync::Semaphore};
 use ringpost_directory::Directory;
 use ringpost_host::Priority;
 use ringpost_mapi::MailboxGuid;
@@ -23,6 +23,7 @@ use crate::{
     helpers::{Helpers, Inbox, Jobs},
     mailboxes::Mailboxes,
     metrics::Metrics,
+    operation::MAX_OPERATIONS,
     router::Router,
     session::Limits,
     waiters::Waiters,
@@ -59,6 +60,7 @@ pub(crate) struct Shard {
     pub(crate) mailboxes: Mailboxes,
     pub(crate) events: Events,
     pub(crate) stacks: StackPool,
+    pub(crate) operations: Semaphore,
     pub(crate) helpers: Helpers,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
@@ -99,6 +101,7 @@ impl Shard {
             mailboxes: Mailboxes::default(),
             events: Events::default(),
             stacks: StackPool::default(),
+            operations: Semaphore::new(MAX_OPERATIONS),
             helpers: Helpers::new(parts.jobs),
             inbox: parts.inbox,
             limits: parts.limits,

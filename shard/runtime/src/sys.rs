@@ -24,8 +24,18 @@ thread_local! {
     static FILES: RefCell<Vec<Option<Borrowed>>> = const { RefCell::new(Vec::new()) };
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Whether this core's disk is broken.
+    pub(crate) static FAIL_SYNCS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// `fdatasync` by io_uring. The caller keeps the descriptor open until this returns.
 pub(crate) async fn fdatasync(fd: RawFd) -> io::Result<()> {
+    #[cfg(test)]
+    if FAIL_SYNCS.get() {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
     borrowed(fd).fdatasync().await.map_err(into_io)
 }
 
@@ -115,4 +125,14 @@ pub(crate) fn raise_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64
         }
     }
     Ok(limit.rlim_cur)
+}
+
+/// Asks the kernel to forget a file's pages.
+#[cfg(test)]
+pub(crate) fn drop_from_cache(file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: advice on a descriptor that is open.
+    match unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } {
+        0 => Ok(()),
+        number => Err(io::Error::from_raw_os_error(number)),
+    }
 }

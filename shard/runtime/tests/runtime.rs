@@ -170,6 +170,31 @@ fn a_client_that_does_not_log_in_is_cut() {
 }
 
 #[test]
+fn connections_that_do_not_log_in_are_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 1);
+    let mut limited = RuntimeConfig {
+        max_without_login: 2,
+        ..config(1)
+    };
+    limited.listeners[0].login_timeout = Some(Duration::from_secs(10));
+    let runtime = start(limited, folder.path());
+    let address = runtime.addresses()[0];
+    let mut first = connect(address);
+    let mut second = connect(address);
+    assert_eq!(first.line().as_deref(), Some("hello"));
+    assert_eq!(second.line().as_deref(), Some("hello"));
+    assert_eq!(connect(address).line().as_deref(), Some("busy"));
+    assert_eq!(first.ask("login 0 demo"), "welcome 0 tls=false");
+    assert_eq!(
+        connect(address).line().as_deref(),
+        Some("hello"),
+        "the first has logged in"
+    );
+    runtime.stop();
+}
+
+#[test]
 fn many_clients_at_once_are_all_answered() {
     let folder = tempfile::tempdir().unwrap();
     create_mailboxes(folder.path(), 8);
@@ -205,5 +230,49 @@ fn wait_for(address: std::net::SocketAddr, wanted: impl Fn(&mut Client<std::net:
     while !wanted(&mut connect(address)) {
         assert!(Instant::now() < deadline, "not within 5 seconds");
         std::thread::yield_now();
+    }
+}
+
+/// Not a test: prints how long a client waits for an answer that needs no disk.
+#[test]
+#[ignore = "a measurement, to be run alone"]
+fn round_trips() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 4);
+    for (shards, clients) in [(1, 1), (2, 1), (2, 8)] {
+        let runtime = start(config(shards), folder.path());
+        let address = runtime.addresses()[0];
+        for line in ["echo", "name 0", "name 1"] {
+            let threads: Vec<_> = (0..clients)
+                .map(|_| {
+                    std::thread::spawn(move || {
+                        let mut client = connect(address);
+                        client.line();
+                        client.ask("login 0 demo");
+                        let mut times: Vec<Duration> = (0..2000)
+                            .map(|_| {
+                                let start = Instant::now();
+                                client.ask(line);
+                                start.elapsed()
+                            })
+                            .collect();
+                        times.sort_unstable();
+                        times
+                    })
+                })
+                .collect();
+            let mut times: Vec<Duration> = threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect();
+            times.sort_unstable();
+            eprintln!(
+                "{shards} shards, {clients} clients, {line:?}: median {:?}, p99 {:?}, worst {:?}",
+                times[times.len() / 2],
+                times[times.len() * 99 / 100],
+                times[times.len() - 1]
+            );
+        }
+        runtime.stop();
     }
 }

@@ -116,6 +116,33 @@ fn a_session_moves_between_cores_with_its_encryption() {
 }
 
 #[test]
+fn a_read_that_is_left_leaves_the_encryption_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 2);
+    let (files, der) = certificate(folder.path(), "mail.test");
+    let runtime = start(tls_config(2, settings(vec![files])), folder.path());
+    let client_config = trust(&[&der]);
+    let mut before_login = connect_tls(runtime.addresses()[1], &client_config, "mail.test");
+    assert_eq!(before_login.line().as_deref(), Some("hello"));
+    let mut after_login = connect_tls(runtime.addresses()[1], &client_config, "mail.test");
+    after_login.line();
+    assert_eq!(after_login.ask("login 1 demo"), "welcome 1 tls=true");
+    // Both sessions wait in a read, and leave it.
+    runtime.stop();
+    for mut client in [before_login, after_login] {
+        assert_eq!(client.line().as_deref(), Some("bye"));
+        let mut rest = Vec::new();
+        assert_eq!(
+            client
+                .stream
+                .read_to_end(&mut rest)
+                .expect("close_notify was sent"),
+            0
+        );
+    }
+}
+
+#[test]
 fn a_plain_connection_becomes_encrypted() {
     let folder = tempfile::tempdir().unwrap();
     create_mailboxes(folder.path(), 2);
@@ -282,4 +309,61 @@ fn a_key_of_another_certificate_is_refused() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("does not belong"), "{error}");
+}
+
+#[test]
+#[ignore = "a measurement, to be run alone"]
+fn memory_of_connections_before_login() {
+    measure_memory(false);
+}
+
+#[test]
+#[ignore = "a measurement, to be run alone"]
+fn memory_of_connections_after_login() {
+    measure_memory(true);
+}
+
+/// Prints what idle connections cost, clients' sockets and the kernel's memory aside.
+fn measure_memory(logged_in: bool) {
+    fn resident_bytes() -> usize {
+        let statm = fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+    const COUNT: usize = 2000;
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 8);
+    let (files, der) = certificate(folder.path(), "mail.test");
+    let runtime = start(tls_config(2, settings(vec![files])), folder.path());
+    let client_config = trust(&[&der]);
+    let open_plain = |n: usize| {
+        let mut client = connect(runtime.addresses()[0]);
+        client.line();
+        if logged_in {
+            client.ask(&format!("login {} demo", n % 8));
+        }
+        client.stream.into_inner()
+    };
+    let open_tls = |n: usize| {
+        let mut client = connect_tls(runtime.addresses()[1], &client_config, "mail.test");
+        client.line();
+        if logged_in {
+            client.ask(&format!("login {} demo", n % 8));
+        }
+        client.stream.into_inner().sock
+    };
+    // Once before, so that pools and buffers have their size.
+    let warm: Vec<_> = (0..50).flat_map(|n| [open_plain(n), open_tls(n)]).collect();
+    drop(warm);
+    let before = resident_bytes();
+    let plain: Vec<_> = (0..COUNT).map(open_plain).collect();
+    let between = resident_bytes();
+    let tls: Vec<_> = (0..COUNT).map(open_tls).collect();
+    let after = resident_bytes();
+    eprintln!(
+        "logged in: {logged_in}; plain {} bytes, TLS {} bytes a connection",
+        (between - before) / COUNT,
+        (after - between) / COUNT
+    );
+    drop((plain, tls));
+    runtime.stop();
 }

@@ -11,11 +11,11 @@ use std::{
 
 use ringpost_directory::{Account, Directory, Domain};
 use ringpost_host::{
-    Connection, Credentials, Host, Login, LoginError, MailboxRef, Outcome, Priority, Service,
+    Connection, Credentials, Host, Login, LoginError, MailboxRef, Outcome, Priority, Service, Subscription,
 };
 use ringpost_mapi::MailboxGuid;
 use ringpost_shard::{Accounts, ListenerConfig, Runtime, RuntimeConfig};
-use ringpost_store::{CreateOptions, Mailbox, MailboxKind};
+use ringpost_store::{CreateOptions, Mailbox, MailboxKind, folder};
 
 /// No accounts; logins succeed with the password `demo`, for mailbox folders below `root`.
 pub struct TestAccounts {
@@ -80,10 +80,7 @@ pub fn create_mailboxes(root: &Path, count: u8) {
             guid: mailbox.guid,
             locale: "en".to_owned(),
         };
-        // Until the store makes databases, its operations are what the tests bring themselves.
-        if Mailbox::create(&mailbox.path, &options).is_err() {
-            std::fs::create_dir_all(mailbox.path.join("exmdb")).unwrap();
-        }
+        Mailbox::create(&mailbox.path, &options).unwrap();
     }
 }
 
@@ -179,6 +176,25 @@ impl Service for Echo {
                     result.unwrap_or_else(|error| error.to_string())
                 }
                 "quit" => break,
+                line if line.starts_with("create ") => {
+                    let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+                    create_folder(host, &login, words).await
+                }
+                line if line.starts_with("name ") => {
+                    let n = line[5..].parse().unwrap_or(0);
+                    let name = host
+                        .mailbox(&sibling(&login, n), Priority::Interactive, |mailbox| {
+                            Ok(mailbox.folder(folder::built_in::IPM_SUBTREE)?.name)
+                        })
+                        .await;
+                    name.unwrap_or_else(|error| error.to_string())
+                }
+                line if line.starts_with("watch ") => {
+                    let n = line.split(' ').nth(1).unwrap_or_default().parse().unwrap_or(0);
+                    let mut events = host.subscribe(&sibling(&login, n)).await.unwrap();
+                    let _ = connection.write(b"watching\r\n").await;
+                    format!("{:?}", events.next().await.map(|event| event.kind))
+                }
                 line => line.to_owned(),
             };
             if connection
@@ -190,6 +206,23 @@ impl Service for Echo {
             }
         }
     }
+}
+
+/// `create FOLDER N`: in mailbox N, durably.
+async fn create_folder<H: Host>(host: &H, login: &Login, words: Vec<String>) -> String {
+    let n = words.get(2).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let name = words.get(1).cloned().unwrap_or_default();
+    let created = host
+        .mailbox_durable(&sibling(login, n), Priority::Interactive, move |mailbox| {
+            mailbox.create_folder(folder::built_in::IPM_SUBTREE, &name, None)
+        })
+        .await;
+    created.map_or_else(|error| error.to_string(), |_| "created".to_owned())
+}
+
+/// Mailbox `n` in the same place.
+fn sibling(login: &Login, n: u8) -> MailboxRef {
+    mailbox(login.mailbox.path.parent().unwrap(), n)
 }
 
 async fn read_line<C: Connection, H: Host>(
