@@ -88,6 +88,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             list: Arc::clone(&selected.list),
             plan: Arc::new(Plan {
                 structure: items.iter().any(Item::needs_structure),
+                shows_flags: mark_seen || items.contains(&Item::Flags),
                 items,
                 utf8: self.enabled.utf8_names(),
                 condstore,
@@ -151,6 +152,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 struct Plan {
     items: Vec<Item>,
     structure: bool,
+    shows_flags: bool,
     utf8: bool,
     condstore: bool,
     recent: UidSet,
@@ -284,7 +286,12 @@ impl Job {
         if self.keywords.is_empty() {
             self.boundary = out.len();
         }
-        for keyword in &row.keywords {
+        let shown = if self.plan.shows_flags {
+            row.keywords.as_slice()
+        } else {
+            &[]
+        };
+        for keyword in shown {
             if !self.keywords.contains(keyword) {
                 self.keywords.push(keyword.clone());
             }
@@ -536,22 +543,19 @@ impl Current {
                 decoder.finish(&mut decoded);
                 size += decoded.len() as u64;
                 // The item that began this count is the one before the next.
-                match plan.items.get(self.next_item - 1) {
-                    Some(Item::Binary { part, partial, .. }) => {
-                        let sent = cut(0..size, *partial);
-                        put!(out, "~{{{}}}\r\n", sent.end - sent.start);
-                        let decoder = self
-                            .structure
-                            .as_ref()
-                            .and_then(|structure| decoder_for(structure, part));
-                        self.stream = decoder.map(|decoder| Stream::Decoded {
-                            range,
-                            decoder,
-                            skip: sent.start,
-                            send: sent.end - sent.start,
-                        });
-                    }
-                    _ => put!(out, "{size}"),
+                if let Some(Item::Binary { part, partial, .. }) = plan.items.get(self.next_item - 1) {
+                    let sent = cut(0..size, *partial);
+                    put!(out, "~{{{}}}\r\n", sent.end - sent.start);
+                    let structure = self.structure.as_ref();
+                    let decoder = structure.and_then(|structure| decoder_for(structure, part));
+                    self.stream = decoder.map(|decoder| Stream::Decoded {
+                        range,
+                        decoder,
+                        skip: sent.start,
+                        send: sent.end - sent.start,
+                    });
+                } else {
+                    put!(out, "{size}");
                 }
             }
             Some(Stream::Decoded {
