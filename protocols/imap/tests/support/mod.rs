@@ -1,7 +1,7 @@
 //! Dialogues with a session over a mailbox in memory.
 //!
 //! A script is lines: `C: ` is sent, `S: ` is expected next. An expected line that ends with `…` gives only the
-//! beginning; one that is `S: …` alone takes any number of lines up to the next one given.
+//! beginning; one that is `S: …` alone takes any number of lines up to the next one given. `¤` is any number.
 #![allow(dead_code, unreachable_pub)] // Each test file uses a part.
 
 use ringpost_host::{Outcome, Service};
@@ -75,10 +75,7 @@ pub async fn talk(client: &mut Client, script: &str) {
                 .line()
                 .await
                 .unwrap_or_else(|| panic!("the session ended; expected {expected:?}"));
-            let matches = match expected.strip_suffix('…') {
-                Some(beginning) => got.starts_with(beginning),
-                None => got == expected,
-            };
+            let matches = fits(expected, &got);
             if matches {
                 break;
             }
@@ -86,6 +83,47 @@ pub async fn talk(client: &mut Client, script: &str) {
         }
         skip = false;
     }
+}
+
+/// Whether a line is as expected.
+fn fits(expected: &str, got: &str) -> bool {
+    let (expected, open) = expected
+        .strip_suffix('…')
+        .map_or((expected, false), |beginning| (beginning, true));
+    let mut rest = got;
+    for (index, piece) in expected.split('¤').enumerate() {
+        if index > 0 {
+            let number = rest.bytes().take_while(u8::is_ascii_digit).count();
+            if number == 0 {
+                return false;
+            }
+            rest = &rest[number..];
+        }
+        match rest.strip_prefix(piece) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    open || rest.is_empty()
+}
+
+/// The number after `name` in a line.
+pub fn number_after(line: &str, name: &str) -> u64 {
+    let (_, rest) = line
+        .split_once(name)
+        .unwrap_or_else(|| panic!("no {name} in {line}"));
+    let digits: String = rest
+        .trim_start_matches([' ', '('])
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits.parse().unwrap()
+}
+
+/// The number after `name` in the first of these lines that has it.
+pub fn number_in(lines: &[String], name: &str) -> u64 {
+    let line = lines.iter().find(|line| line.contains(name));
+    number_after(line.unwrap_or_else(|| panic!("no {name} in {lines:?}")), name)
 }
 
 /// Stores a message through APPEND.
