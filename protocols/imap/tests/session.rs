@@ -225,7 +225,7 @@ fn mailboxes() {
                C: w LIST (SPECIAL-USE) "" *
                S: * LIST (\HasNoChildren \Trash) "/" "Deleted Items"
                S: * LIST (\HasNoChildren \Drafts) "/" Drafts
-               S: * LIST (\HasNoChildren \Junk) "/" "Junk Email"
+               S: * LIST (\HasNoChildren \Junk) "/" "Junk E-mail"
                S: * LIST (\HasNoChildren \Sent) "/" "Sent Items"
                S: w OK …
                C: x LIST "" Calendar
