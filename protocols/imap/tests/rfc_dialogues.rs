@@ -111,7 +111,7 @@ fn rfc_9051_section_6_mailboxes() {
         append(&mut client, "INBOX", "", "Subject: x\n\nx\n").await;
         talk(
             &mut client,
-            r#"C: Z433 RENAME INBOX old-mail
+            r"C: Z433 RENAME INBOX old-mail
                S: Z433 OK …
                C: Z434 STATUS INBOX (MESSAGES)
                S: * STATUS INBOX (MESSAGES 0)

@@ -124,7 +124,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                         ControlFlow::Break(())
                     })?;
                     for row in missing {
-                        let structure = read_structure(mailbox, &row)?;
+                        // A message that can't be read is placed as one without fields.
+                        let structure = read_structure(mailbox, &row).unwrap_or_default();
                         slice.push((take(&row, &structure), row.uid));
                     }
                     match last {
