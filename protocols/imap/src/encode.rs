@@ -31,7 +31,7 @@ pub(crate) use put;
 
 /// `string`: quoted where it may be, else a literal. `utf8`: the client takes UTF-8 in quoted strings.
 pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8], utf8: bool) {
-    let plain = bytes.iter().all(|&b| b >= 0x20 && b < 0x7f || b == b'\t');
+    let plain = bytes.iter().all(|&b| (0x20..0x7f).contains(&b) || b == b'\t');
     let quotable = bytes.len() <= QUOTED_BYTES
         && (plain || utf8 && std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(['\r', '\n', '\0'])));
     if !quotable {

@@ -89,7 +89,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             return Err(Reply::no("TRYCREATE", "no such mailbox").into());
         };
         let mut uids = ringpost_store::UidSet::default();
-        stored.iter().for_each(|message| uids.insert(message.uid));
+        for message in &stored {
+            uids.insert(message.uid);
+        }
         let mut set = Vec::new();
         encode::ranges(&mut set, uids.ranges().iter().cloned());
         let validity = stored.first().map_or(1, |message| message.uid_validity);

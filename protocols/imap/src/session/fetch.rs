@@ -38,6 +38,8 @@ pub(super) struct Outcome {
     found: usize,
     /// A part's transfer encoding is not known (RFC 3516).
     unknown_encoding: bool,
+    /// A message could not be read.
+    unreadable: bool,
 }
 
 impl<C: Connection, H: Host> Session<'_, C, H> {
@@ -69,6 +71,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if outcome.unknown_encoding {
             return Err(Reply::no("UNKNOWN-CTE", "a part's transfer encoding is not known").into());
         }
+        if outcome.unreadable {
+            return Err(Reply::no("UNAVAILABLE", "some of the messages can't be read").into());
+        }
         if outcome.found < wanted && !uid {
             return Err(Reply::no("EXPUNGEISSUED", "some of the messages no longer exist").into());
         }
@@ -88,6 +93,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             list: Arc::clone(&selected.list),
             plan: Arc::new(Plan {
                 structure: items.iter().any(Item::needs_structure),
+                shows_flags: mark_seen || items.contains(&Item::Flags),
                 items,
                 utf8: self.enabled.utf8_names(),
                 condstore,
@@ -103,6 +109,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             current: None,
             found: 0,
             unknown_encoding: false,
+            unreadable: false,
+            message_start: None,
             marked: None,
             keywords: Vec::new(),
             boundary: 0,
@@ -132,14 +140,21 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             }
             // New keywords are announced between messages only, before the first message that has them.
             let boundary = std::mem::take(&mut job.boundary).min(out.len());
-            self.out.extend_from_slice(&out[..boundary]);
             let used = std::mem::take(&mut job.keywords);
-            self.announce_keywords(&used);
-            self.out.extend_from_slice(&out[boundary..]);
+            if self.has_new_keywords(&used) {
+                self.out.extend_from_slice(&out[..boundary]);
+                self.announce_keywords(&used);
+                self.out.extend_from_slice(&out[boundary..]);
+            } else if self.out.is_empty() {
+                self.out = out;
+            } else {
+                self.out.extend_from_slice(&out);
+            }
             if done {
                 return Ok(Outcome {
                     found: job.found,
                     unknown_encoding: job.unknown_encoding,
+                    unreadable: job.unreadable,
                 });
             }
             self.flush().await?;
@@ -151,6 +166,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 struct Plan {
     items: Vec<Item>,
     structure: bool,
+    shows_flags: bool,
     utf8: bool,
     condstore: bool,
     recent: UidSet,
@@ -169,6 +185,10 @@ struct Job {
     current: Option<Current>,
     found: usize,
     unknown_encoding: bool,
+    /// A message could not be read.
+    unreadable: bool,
+    /// Where in this step's output the current message begins, if it begins there.
+    message_start: Option<usize>,
     /// Change numbers before and after marking messages as seen.
     marked: Option<(ChangeNumber, ChangeNumber)>,
     /// Keywords on the messages begun in this step.
@@ -208,16 +228,46 @@ enum Stream {
 }
 
 impl Job {
+    /// Leaves out a message that can't be read, so that one damaged message does not hide the others. Not
+    /// possible any more once a part of it was sent.
+    fn skip(&mut self, error: StoreError, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let Some(start) = self.message_start.take() else {
+            return Err(error);
+        };
+        match error {
+            // Expunged since its row was read.
+            StoreError::NotFound(_) => {}
+            StoreError::Corrupt { .. } | StoreError::NotAllowed(_) | StoreError::File { .. } => {
+                tracing::error!(%error, "imap: a message can't be read");
+                self.unreadable = true;
+            }
+            _ => return Err(error),
+        }
+        out.truncate(start);
+        self.current = None;
+        self.found -= 1;
+        Ok(())
+    }
+
     /// Writes about a slice. True when all is written.
     fn step(&mut self, mailbox: &mut Mailbox, out: &mut Vec<u8>) -> Result<bool, StoreError> {
         let started = Instant::now();
+        self.message_start = None;
         while out.len() < limits::SLICE_BYTES && started.elapsed() < limits::SLICE_TIME {
             if let Some(current) = &mut self.current {
-                if current.write(mailbox, &self.plan, &mut self.unknown_encoding, out)? {
-                    self.current = None;
+                match current.write(mailbox, &self.plan, &mut self.unknown_encoding, out) {
+                    Ok(finished) => {
+                        if finished {
+                            self.current = None;
+                        }
+                    }
+                    Err(error) => self.skip(error, out)?,
                 }
             } else if let Some((row, marked)) = self.rows.pop_front() {
-                self.begin(mailbox, row, marked, out)?;
+                self.message_start = Some(out.len());
+                if let Err(error) = self.begin(mailbox, row, marked, out) {
+                    self.skip(error, out)?;
+                }
             } else if self.left.is_empty() {
                 return Ok(true);
             } else {
@@ -284,7 +334,12 @@ impl Job {
         if self.keywords.is_empty() {
             self.boundary = out.len();
         }
-        for keyword in &row.keywords {
+        let shown = if self.plan.shows_flags {
+            row.keywords.as_slice()
+        } else {
+            &[]
+        };
+        for keyword in shown {
             if !self.keywords.contains(keyword) {
                 self.keywords.push(keyword.clone());
             }
@@ -536,22 +591,19 @@ impl Current {
                 decoder.finish(&mut decoded);
                 size += decoded.len() as u64;
                 // The item that began this count is the one before the next.
-                match plan.items.get(self.next_item - 1) {
-                    Some(Item::Binary { part, partial, .. }) => {
-                        let sent = cut(0..size, *partial);
-                        put!(out, "~{{{}}}\r\n", sent.end - sent.start);
-                        let decoder = self
-                            .structure
-                            .as_ref()
-                            .and_then(|structure| decoder_for(structure, part));
-                        self.stream = decoder.map(|decoder| Stream::Decoded {
-                            range,
-                            decoder,
-                            skip: sent.start,
-                            send: sent.end - sent.start,
-                        });
-                    }
-                    _ => put!(out, "{size}"),
+                if let Some(Item::Binary { part, partial, .. }) = plan.items.get(self.next_item - 1) {
+                    let sent = cut(0..size, *partial);
+                    put!(out, "~{{{}}}\r\n", sent.end - sent.start);
+                    let structure = self.structure.as_ref();
+                    let decoder = structure.and_then(|structure| decoder_for(structure, part));
+                    self.stream = decoder.map(|decoder| Stream::Decoded {
+                        range,
+                        decoder,
+                        skip: sent.start,
+                        send: sent.end - sent.start,
+                    });
+                } else {
+                    put!(out, "{size}");
                 }
             }
             Some(Stream::Decoded {

@@ -230,6 +230,9 @@ fn is_below(mailbox: &mut Mailbox, mut folder: FolderId, above: FolderId) -> Res
         if folder == above {
             return Ok(true);
         }
+        if folder == built_in::IPM_SUBTREE {
+            return Ok(false);
+        }
         match mailbox.folder(folder)?.parent {
             Some(parent) => folder = parent,
             None => return Ok(false),

@@ -464,15 +464,18 @@ impl Job {
         let started = Instant::now();
         while started.elapsed() < limits::SLICE_TIME {
             if let Some(pass) = &mut self.body {
-                if let Some(hit) = pass.step(mailbox, &self.program)? {
+                if let Some(hit) = pass.step(mailbox, &self.program).or_else(unreadable)? {
                     let row = pass.row.clone();
                     self.body = None;
                     self.decide(&row, hit);
                 }
             } else if let Some((row, structure)) = self.sources.pop_front() {
-                match BodyPass::begin(mailbox, &self.program, row, structure)? {
-                    Begun::Decided(row, hit) => self.decide(&row, hit),
-                    Begun::Open(pass) => self.body = Some(*pass),
+                match BodyPass::begin(mailbox, &self.program, row, structure) {
+                    Ok(Begun::Decided(row, hit)) => self.decide(&row, hit),
+                    Ok(Begun::Open(pass)) => self.body = Some(*pass),
+                    Err(error) => {
+                        unreadable(error)?;
+                    }
                 }
             } else if !self.undecided.is_empty() {
                 self.visit_structures(mailbox, started)?;
@@ -560,10 +563,26 @@ impl Job {
             self.decide(&row, hit);
         }
         for row in missing {
-            let structure = read_structure(mailbox, &row)?;
-            self.sources.push_back((row, structure));
+            match read_structure(mailbox, &row) {
+                Ok(structure) => self.sources.push_back((row, structure)),
+                Err(error) => {
+                    unreadable(error)?;
+                }
+            }
         }
         Ok(())
+    }
+}
+
+/// A message that can't be read is not found; other errors end the search.
+fn unreadable(error: StoreError) -> Result<Option<bool>, StoreError> {
+    match error {
+        StoreError::NotFound(_) => Ok(Some(false)),
+        StoreError::Corrupt { .. } | StoreError::NotAllowed(_) | StoreError::File { .. } => {
+            tracing::error!(%error, "imap: a message can't be searched");
+            Ok(Some(false))
+        }
+        other => Err(other),
     }
 }
 

@@ -234,6 +234,19 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         self.out.extend_from_slice(b")\r\n");
     }
 
+    /// Whether there is a keyword that the client was not told of.
+    pub(super) fn has_new_keywords(&self, used: &[String]) -> bool {
+        self.selected.as_ref().is_some_and(|selected| {
+            let known = |keyword: &String| {
+                selected
+                    .keywords
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(keyword))
+            };
+            !used.iter().all(known)
+        })
+    }
+
     /// Tells of new keywords before they are used (RFC 9051 §7.3.5).
     pub(super) fn announce_keywords(&mut self, used: &[String]) {
         let Some(selected) = &mut self.selected else {

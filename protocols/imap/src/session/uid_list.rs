@@ -241,7 +241,9 @@ mod tests {
 
     fn set(uids: &[u32]) -> UidSet {
         let mut set = UidSet::default();
-        uids.iter().for_each(|&uid| set.insert(Uid(uid)));
+        for &uid in uids {
+            set.insert(Uid(uid));
+        }
         set
     }
 
@@ -310,7 +312,9 @@ mod tests {
         drop_through(&mut rest, Uid(u32::MAX));
         assert!(rest.is_empty());
         let mut list = UidList::new(&set(&[1, 2]));
-        [3, 3, 9].into_iter().for_each(|uid| list.push(Uid(uid)));
+        for uid in [3, 3, 9] {
+            list.push(Uid(uid));
+        }
         assert_eq!((list.count(), list.number(Uid(9))), (4, Some(4)));
     }
 }

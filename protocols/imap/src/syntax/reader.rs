@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         let text = std::str::from_utf8(digits).unwrap_or_default();
         text.parse()
             .ok()
-            .filter(|&n| n <= i64::MAX as u64)
+            .filter(|&n: &u64| i64::try_from(n).is_ok())
             .ok_or(SyntaxError::Expected("a number"))
     }
 
