@@ -11,6 +11,7 @@
 //! - [`incoming`]: a message parsed and compressed once, stored in any number of mailboxes
 //! - [`message`]: messages as MAPI objects
 //! - [`imap`]: IMAP's view of the same rows
+//! - [`table`]: MAPI's tables of messages, folders, recipients and attachments
 //! - `content`: sources and other large values, compressed, shared, inline or in files
 
 mod content;
@@ -22,6 +23,7 @@ pub mod incoming;
 pub mod mailbox;
 pub mod message;
 mod schema;
+pub mod table;
 
 pub use error::StoreError;
 pub use event::{Event, EventKind};
@@ -29,3 +31,4 @@ pub use folder::{Folder, FolderChange, SpecialUse};
 pub use imap::{Change, Changes, FlagAction, Flags, MessageRow, Status, UidSet};
 pub use incoming::{Placement, PreparedMessage, Stored};
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
+pub use table::Table;
