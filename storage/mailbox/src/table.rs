@@ -17,6 +17,7 @@ mod collapse;
 mod contents;
 mod hierarchy;
 mod message;
+mod search;
 mod source;
 mod sql;
 mod view;
@@ -31,6 +32,8 @@ use source::{Bags, Scanned, Source, instances, is_instance, whole};
 use view::{Entry, Group, Place, RowKey, View};
 
 pub use collapse::MAX_COLLAPSE_CATEGORIES;
+pub(crate) use search::Search;
+pub use search::{MAX_SCOPE_FOLDERS, MAX_SEARCH_FOLDERS, SearchCriteria, SearchProgress};
 pub(crate) use sql::register_functions;
 
 /// The most columns of a table.

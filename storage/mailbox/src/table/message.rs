@@ -165,7 +165,7 @@ pub(crate) fn change_value(change: ChangeNumber) -> PropValue {
 pub(crate) struct Message<'a> {
     identity: &'a Identity,
     pub(crate) id: MessageId,
-    folder: FolderId,
+    pub(crate) folder: FolderId,
     uid: u32,
     state: u32,
     change: ChangeNumber,
