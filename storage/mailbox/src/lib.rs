@@ -13,6 +13,7 @@
 //! - [`imap`]: IMAP's view of the same rows
 //! - [`permission`]: who may do what in a folder
 //! - [`check`]: the integrity walk
+//! - [`table`]: MAPI's tables of messages, folders, recipients and attachments
 //! - `content`: sources and other large values, compressed, shared, inline or in files
 
 pub mod check;
@@ -27,6 +28,7 @@ pub mod message;
 mod named;
 pub mod permission;
 mod schema;
+pub mod table;
 
 pub use check::{Problem, Report, Sizes};
 pub use error::StoreError;
@@ -37,3 +39,4 @@ pub use incoming::{Placement, PreparedMessage, Stored};
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
 pub use message::{AttachmentBytes, Message, MessageDraft};
 pub use permission::{Member, Permission};
+pub use table::Table;

@@ -16,6 +16,7 @@ use crate::{
     imap::keywords::Keywords,
     incoming::receive_quota_kib,
     schema,
+    table::Search,
 };
 
 /// Where the database is in a mailbox's folder.
@@ -74,6 +75,8 @@ pub struct Mailbox {
     committed_events: Vec<Event>,
     pub(crate) receive_quota_kib: Option<u64>,
     pub(crate) keyword_cache: Option<Keywords>,
+    /// The search folders, once they were needed.
+    pub(crate) searches: Option<Vec<Search>>,
     pub(crate) content_cache: ContentCache,
     /// Content files that may have lost their last reference, or whose row may have been rolled back. They
     /// are looked at, and go, at the next checkpoint: before it, a power failure could bring their rows back.
@@ -187,6 +190,7 @@ impl Mailbox {
             committed_events: Vec::new(),
             receive_quota_kib: receive_quota_kib(&properties)?,
             keyword_cache: None,
+            searches: None,
             content_cache: ContentCache::default(),
             unreferenced: Vec::new(),
         })
@@ -222,6 +226,8 @@ impl Mailbox {
             // The database rolled back by itself (a full disk): what follows must not be committed alone.
             return Err(StoreError::NotAllowed("the transaction was rolled back already"));
         }
+        // Before anything changes: what the change does to them is told by the difference.
+        self.load_searches()?;
         let begin = if self.depth == 0 {
             "BEGIN IMMEDIATE"
         } else {
@@ -237,6 +243,7 @@ impl Mailbox {
             self.counters = before.0;
             self.events.truncate(before.1);
             self.keyword_cache = None;
+            self.searches = None;
             self.content_cache.clear();
             self.roll_back();
         }
@@ -248,6 +255,7 @@ impl Mailbox {
             self.connection.prepare_cached("RELEASE inner")?.execute([])?;
             return Ok(());
         }
+        self.follow_changes()?;
         if self.counters != self.counters_saved {
             self.connection
                 .prepare_cached("UPDATE store SET next_id = ?1, last_change = ?2, size = ?3")?
@@ -325,6 +333,11 @@ impl Mailbox {
         let id = self.counters.next_id;
         self.counters.next_id += 1;
         id
+    }
+
+    /// What the running transaction has told so far.
+    pub(crate) fn pending_events(&self) -> &[Event] {
+        &self.events
     }
 
     pub(crate) fn tell(

@@ -32,6 +32,7 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    crate::table::register_functions(connection)?;
     Ok(())
 }
 

@@ -147,6 +147,7 @@ CREATE TABLE search_links (
     message INTEGER NOT NULL,
     uid INTEGER NOT NULL,
     change INTEGER NOT NULL,
+    unread INTEGER NOT NULL,
     PRIMARY KEY (folder, message)
 ) WITHOUT ROWID;
 CREATE INDEX search_links_by_message ON search_links (message);

@@ -150,14 +150,12 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Removes what other tables know of a message that goes, or gets another id.
+    /// Removes what other tables know of a message that goes, or gets another id. Links of search folders go
+    /// before the commit, with their counters.
     pub(crate) fn forget_views(&mut self, message: i64) -> Result<(), StoreError> {
-        for statement in [
-            "DELETE FROM search_links WHERE message = ?1",
-            "DELETE FROM read_states WHERE message = ?1",
-        ] {
-            self.connection.prepare_cached(statement)?.execute([message])?;
-        }
+        self.connection
+            .prepare_cached("DELETE FROM read_states WHERE message = ?1")?
+            .execute([message])?;
         Ok(())
     }
 

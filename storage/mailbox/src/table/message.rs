@@ -1,0 +1,331 @@
+//! A message as a table's row: properties from the columns of its row, and from its encoded properties where
+//! columns don't hold them.
+
+use std::borrow::Cow;
+
+use ringpost_mapi::{
+    ChangeNumber, FileTime, FolderId, Guid, MessageId, PropTag, PropType, PropValue, PropertyBag,
+    change::Xid,
+    codec::{decode_bags, get_from_encoded},
+    entryid::{FolderEntryId, GlobalId, MessageEntryId, PUBLIC_PROVIDER, encode_replica_id},
+    restriction::{PropertySource, SubObjectTable},
+    tags,
+};
+use rusqlite::Row;
+
+use super::sql::{Column, ColumnKind};
+use crate::{
+    StoreError,
+    message::{
+        columns::{Columns, MessageBits},
+        encoding::decode_attachments,
+    },
+};
+
+/// The properties that SQL can compare, over `messages m`.
+pub(crate) const SQL_COLUMNS: &[Column] = &[
+    Column {
+        tag: tags::MESSAGE_DELIVERY_TIME,
+        expression: "m.received",
+        kind: ColumnKind::Time,
+    },
+    Column {
+        tag: tags::LAST_MODIFICATION_TIME,
+        expression: "m.modified",
+        kind: ColumnKind::Time,
+    },
+    Column {
+        tag: tags::MESSAGE_SIZE_EXTENDED,
+        expression: "m.size",
+        kind: ColumnKind::Integer64,
+    },
+    Column {
+        tag: tags::MESSAGE_SIZE,
+        expression: "min(m.size, 2147483647)",
+        kind: ColumnKind::Integer32,
+    },
+    Column {
+        tag: tags::MESSAGE_CLASS,
+        expression: "coalesce(m.class, 'IPM.Note')",
+        kind: ColumnKind::Text,
+    },
+    Column {
+        tag: tags::NORMALIZED_SUBJECT,
+        expression: "m.subject",
+        kind: ColumnKind::Text,
+    },
+    Column {
+        tag: tags::SENT_REPRESENTING_NAME,
+        expression: "m.sender",
+        kind: ColumnKind::Text,
+    },
+    Column {
+        tag: tags::HAS_ATTACHMENTS,
+        expression: "((m.flags >> 8) & 1)",
+        kind: ColumnKind::Boolean,
+    },
+    Column {
+        tag: tags::READ,
+        expression: "(m.flags & 1)",
+        kind: ColumnKind::Boolean,
+    },
+    Column {
+        tag: tags::INTERNET_ARTICLE_NUMBER,
+        expression: "m.uid",
+        kind: ColumnKind::Integer32,
+    },
+    Column {
+        tag: tags::MESSAGE_FLAGS,
+        expression: "((m.flags & 1) | ((m.flags >> 1) & 8) | ((m.flags >> 4) & 16))",
+        kind: ColumnKind::Integer32,
+    },
+    Column {
+        tag: tags::IMPORTANCE,
+        expression: "iif(m.flags & 512, 0, iif(m.flags & 1024, 2, 1))",
+        kind: ColumnKind::Integer32,
+    },
+];
+
+/// What [`Message::read`] reads, of `messages m`.
+pub(crate) const ROW: &str = "m.id, m.folder, m.uid, m.state, m.flags, m.change, m.size, m.received, m.modified, m.class, m.subject, m.sender";
+/// What it reads besides where encoded properties are needed, of `message_data d`.
+pub(crate) const DATA: &str = "d.properties, d.recipients, d.attachments";
+/// How many columns [`ROW`] has.
+const ROW_COLUMNS: usize = 12;
+
+/// What ids of the store look like outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The mailbox, whose own replica has the same GUID.
+    pub(crate) mailbox: Guid,
+    /// Whether it is a public store.
+    pub(crate) public: bool,
+    /// The other replicas whose ids the store keeps.
+    pub(crate) replicas: Vec<(u16, Guid)>,
+}
+
+impl Identity {
+    /// The global id of a folder's or message's id.
+    pub(crate) fn global(&self, replica: u16, counter: u64) -> GlobalId {
+        let guid = self
+            .replicas
+            .iter()
+            .find(|(id, _)| *id == replica)
+            .map_or(self.mailbox, |(_, guid)| *guid);
+        GlobalId {
+            replica: guid,
+            counter,
+        }
+    }
+
+    /// Provider of entry ids.
+    fn provider(&self) -> Guid {
+        if self.public {
+            PUBLIC_PROVIDER
+        } else {
+            self.mailbox
+        }
+    }
+
+    /// A folder's entry id.
+    pub(crate) fn folder_entry_id(&self, folder: FolderId) -> Vec<u8> {
+        let folder = self.global(folder.replica(), folder.counter());
+        FolderEntryId {
+            provider: self.provider(),
+            public: self.public,
+            folder,
+        }
+        .encode()
+    }
+
+    fn message_entry_id(&self, folder: FolderId, message: MessageId) -> Vec<u8> {
+        let folder = self.global(folder.replica(), folder.counter());
+        let message = self.global(message.replica(), message.counter());
+        MessageEntryId {
+            provider: self.provider(),
+            public: self.public,
+            folder,
+            message,
+        }
+        .encode()
+    }
+}
+
+/// An id as `PtypInteger64` has it: the bytes of the wire.
+pub(crate) fn id_value(id: u64) -> PropValue {
+    PropValue::Integer64(i64::from_le_bytes(encode_replica_id(id)))
+}
+
+/// A change number in the same form.
+pub(crate) fn change_value(change: ChangeNumber) -> PropValue {
+    id_value(MessageId::own(change.0).0)
+}
+
+/// A message's row.
+pub(crate) struct Message<'a> {
+    identity: &'a Identity,
+    pub(crate) id: MessageId,
+    pub(crate) folder: FolderId,
+    uid: u32,
+    state: u32,
+    change: ChangeNumber,
+    size: u64,
+    /// What columns hold, as properties.
+    columns: PropertyBag,
+    pub(crate) unread: bool,
+    data: Option<Data>,
+}
+
+struct Data {
+    properties: Vec<u8>,
+    recipients: Option<Vec<u8>>,
+    attachments: Option<Vec<u8>>,
+}
+
+impl<'a> Message<'a> {
+    /// Whether a property is in [`ROW`]; otherwise [`DATA`] is needed.
+    pub(crate) fn is_in_row(tag: PropTag) -> bool {
+        let computed = [
+            tags::MID,
+            tags::FOLDER_ID,
+            tags::INST_ID,
+            tags::INSTANCE_NUM,
+            tags::INSTANCE_KEY,
+            tags::ROW_TYPE,
+            tags::ENTRY_ID,
+            tags::RECORD_KEY,
+            tags::PARENT_ENTRY_ID,
+            tags::SOURCE_KEY,
+            tags::PARENT_SOURCE_KEY,
+            tags::CHANGE_NUMBER,
+            tags::CHANGE_KEY,
+            tags::ASSOCIATED,
+            tags::DEPTH,
+        ];
+        let columns = SQL_COLUMNS.iter().map(|column| column.tag);
+        columns.chain(computed).any(|known| known.id() == tag.id())
+    }
+
+    /// The message in a row of [`ROW`], with `data` also of [`DATA`].
+    pub(crate) fn read(row: &Row<'_>, identity: &'a Identity, data: bool) -> Result<Self, StoreError> {
+        let id = MessageId::from_disk(row.get(0)?);
+        let bits = MessageBits::from_bits_retain(row.get(4)?);
+        let size = row.get::<_, i64>(6)? as u64;
+        let (received, modified) = (row.get::<_, i64>(7)?, row.get::<_, i64>(8)?);
+        let data = data.then(|| {
+            Ok::<_, StoreError>(Data {
+                properties: row.get(ROW_COLUMNS)?,
+                recipients: row.get(ROW_COLUMNS + 1)?,
+                attachments: row.get(ROW_COLUMNS + 2)?,
+            })
+        });
+        let data = data.transpose()?;
+        let mut columns = PropertyBag::new();
+        if let Some(data) = &data {
+            // The subject is put together from a column and these.
+            for tag in [tags::SUBJECT, tags::SUBJECT_PREFIX] {
+                if let Some(value) = get_from_encoded(&data.properties, tag)? {
+                    columns.set(tag, value);
+                }
+            }
+        }
+        let kept = Columns {
+            bits,
+            class: row.get(9)?,
+            subject: row.get(10)?,
+            sender: row.get(11)?,
+        };
+        kept.put(
+            &mut columns,
+            size,
+            FileTime(received as u64),
+            FileTime(modified as u64),
+        );
+        Ok(Self {
+            identity,
+            id,
+            folder: FolderId::from_disk(row.get(1)?),
+            uid: row.get(2)?,
+            state: row.get(3)?,
+            change: ChangeNumber(row.get::<_, i64>(5)? as u64),
+            size,
+            columns,
+            unread: !bits.imap().contains(crate::Flags::SEEN),
+            data,
+        })
+    }
+
+    /// A property. What neither the row nor the encoded properties have is absent.
+    pub(crate) fn get(&self, tag: PropTag) -> Result<Option<PropValue>, StoreError> {
+        let wide_size = tag == tags::MESSAGE_SIZE_EXTENDED;
+        let tag = if wide_size {
+            tags::MESSAGE_SIZE
+        } else {
+            untyped(tag)
+        };
+        Ok(Some(match tag {
+            tags::MESSAGE_SIZE if wide_size => PropValue::Integer64(self.size as i64),
+            tags::MID | tags::INST_ID => id_value(self.id.0),
+            tags::FOLDER_ID => id_value(self.folder.0),
+            tags::READ => PropValue::Boolean(!self.unread),
+            tags::ASSOCIATED => PropValue::Boolean(self.state & 1 == 1),
+            tags::INTERNET_ARTICLE_NUMBER => PropValue::Integer32(self.uid as i32),
+            tags::CHANGE_NUMBER => change_value(self.change),
+            tags::CHANGE_KEY => {
+                PropValue::Binary(Xid::of_counter(self.identity.mailbox, self.change.0).encode())
+            }
+            tags::ENTRY_ID | tags::RECORD_KEY => {
+                PropValue::Binary(self.identity.message_entry_id(self.folder, self.id))
+            }
+            tags::PARENT_ENTRY_ID => PropValue::Binary(self.identity.folder_entry_id(self.folder)),
+            tags::SOURCE_KEY => PropValue::Binary(
+                self.identity
+                    .global(self.id.replica(), self.id.counter())
+                    .encode()
+                    .to_vec(),
+            ),
+            tags::PARENT_SOURCE_KEY => {
+                let folder = self.identity.global(self.folder.replica(), self.folder.counter());
+                PropValue::Binary(folder.encode().to_vec())
+            }
+            tag => {
+                if let Some(value) = self.columns.get(tag) {
+                    return Ok(Some(value.clone()));
+                }
+                let Some(data) = &self.data else { return Ok(None) };
+                return Ok(get_from_encoded(&data.properties, tag)?);
+            }
+        }))
+    }
+}
+
+/// The known tag with the same id, so that a property is found whatever type it is asked for in.
+fn untyped(tag: PropTag) -> PropTag {
+    if tag.kind() == PropType::UNSPECIFIED {
+        tags::by_tag(tag).map_or(tag, |known| known.tag)
+    } else {
+        tag
+    }
+}
+
+impl PropertySource for Message<'_> {
+    type Error = StoreError;
+
+    fn property(&self, tag: PropTag) -> Result<Option<Cow<'_, PropValue>>, StoreError> {
+        Ok(self.get(tag)?.map(Cow::Owned))
+    }
+
+    fn sub_objects(&self, table: SubObjectTable) -> Result<Cow<'_, [PropertyBag]>, StoreError> {
+        let Some(data) = &self.data else {
+            return Ok(Cow::Borrowed(&[]));
+        };
+        let rows = match table {
+            SubObjectTable::Recipients => data.recipients.as_deref().map(decode_bags).transpose()?,
+            SubObjectTable::Attachments => {
+                let attachments = data.attachments.as_deref().map(decode_attachments).transpose()?;
+                attachments.map(|list| list.into_iter().map(|one| one.properties).collect())
+            }
+        };
+        Ok(Cow::Owned(rows.unwrap_or_default()))
+    }
+}
