@@ -12,6 +12,8 @@
 //! - [`message`]: messages as MAPI objects
 //! - [`imap`]: IMAP's view of the same rows
 //! - [`permission`]: who may do what in a folder
+//! - [`sync`]: what changed since a client's state
+//! - [`rule`], [`settings`]: rules; properties, quotas, receive folders, ids for clients
 //! - [`check`]: the integrity walk
 //! - [`table`]: MAPI's tables of messages, folders, recipients and attachments
 //! - `content`: sources and other large values, compressed, shared, inline or in files
@@ -27,7 +29,11 @@ pub mod mailbox;
 pub mod message;
 mod named;
 pub mod permission;
+mod read_state;
+pub mod rule;
 mod schema;
+pub mod settings;
+pub mod sync;
 pub mod table;
 
 pub use check::{Problem, Report, Sizes};
@@ -39,4 +45,6 @@ pub use incoming::{Placement, PreparedMessage, Stored};
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
 pub use message::{AttachmentBytes, Message, MessageDraft};
 pub use permission::{Member, Permission};
+pub use rule::Rule;
+pub use sync::{ContentChanges, ContentQuery, HierarchyChanges, MessageChange};
 pub use table::Table;
