@@ -15,6 +15,7 @@ use crate::{
     folder::{Delta, Kind, State},
     imap::{keywords, take_uid},
     message::{columns::Columns, encoding::encode_attachments, tags},
+    named::has_names,
 };
 
 /// A message ready to be stored in any number of mailboxes. Immutable and shared between cores.
@@ -120,7 +121,16 @@ impl Mailbox {
             let uids = store.uid_state(folder, Kind::Generic)?;
             let size = message.source.len() as u64;
             store.check_quota(size)?;
-            let row = &message.row;
+            // Named properties have other ids in each store.
+            let resolved = if has_names(&message.content) {
+                Some(Row::of(
+                    &store.with_ids(&message.content, true)?,
+                    &message.structure,
+                ))
+            } else {
+                None
+            };
+            let row = resolved.as_ref().unwrap_or(&message.row);
             let attachments = row
                 .attachments
                 .as_ref()

@@ -43,7 +43,7 @@ pub use folder::{Folder, FolderChange, SpecialUse};
 pub use imap::{Change, Changes, FlagAction, Flags, MessageRow, Status, UidSet};
 pub use incoming::{Placement, PreparedMessage, Stored};
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
-pub use message::{AttachmentBytes, Message, MessageDraft};
+pub use message::{Message, MessageDraft};
 pub use permission::{Member, Permission};
 pub use rule::Rule;
 pub use sync::{ContentChanges, ContentQuery, HierarchyChanges, MessageChange};

@@ -15,6 +15,7 @@ use crate::{
     event::{Event, EventKind},
     imap::keywords::Keywords,
     incoming::receive_quota_kib,
+    named::NamedIds,
     schema,
     table::Search,
 };
@@ -75,6 +76,7 @@ pub struct Mailbox {
     committed_events: Vec<Event>,
     pub(crate) receive_quota_kib: Option<u64>,
     pub(crate) keyword_cache: Option<Keywords>,
+    pub(crate) named_cache: Option<NamedIds>,
     /// The search folders, once they were needed.
     pub(crate) searches: Option<Vec<Search>>,
     pub(crate) content_cache: ContentCache,
@@ -190,6 +192,7 @@ impl Mailbox {
             committed_events: Vec::new(),
             receive_quota_kib: receive_quota_kib(&properties)?,
             keyword_cache: None,
+            named_cache: None,
             searches: None,
             content_cache: ContentCache::default(),
             unreferenced: Vec::new(),
@@ -243,6 +246,7 @@ impl Mailbox {
             self.counters = before.0;
             self.events.truncate(before.1);
             self.keyword_cache = None;
+            self.named_cache = None;
             self.searches = None;
             self.content_cache.clear();
             self.roll_back();

@@ -4,7 +4,7 @@
 //! the latter it knows, so only what changed after that gap is read, by index: the cost grows with the
 //! answer, not with the folder.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use ringpost_mapi::{ChangeNumber, FolderId, MessageId, Uid, idset::GlobSet, idset::IdSet};
 use rusqlite::params;
@@ -180,7 +180,7 @@ impl Mailbox {
     ) -> Result<HierarchyChanges, StoreError> {
         let has = |id: FolderId| given.contains(id.replica(), id.counter());
         let folders = self.folders(root)?;
-        let here: BTreeMap<FolderId, ()> = folders.iter().map(|folder| (folder.id, ())).collect();
+        let here: HashSet<FolderId> = folders.iter().map(|folder| folder.id).collect();
         let mut changes = HierarchyChanges {
             latest: ChangeNumber(self.counters.last_change),
             ..HierarchyChanges::default()
@@ -194,7 +194,7 @@ impl Mailbox {
         for (replica, set) in given.iter() {
             for counter in set.ranges().flatten() {
                 let id = FolderId(u64::from(replica) << 48 | counter);
-                if !here.contains_key(&id) {
+                if !here.contains(&id) {
                     changes.deleted.push(id);
                 }
                 if changes.deleted.len() > crate::folder::MAX_FOLDERS {

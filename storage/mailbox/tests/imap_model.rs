@@ -117,7 +117,9 @@ impl World {
             .into_iter()
             .filter(|_| self.dice.below(share) == 0)
             .collect();
-        chosen.iter().for_each(|&uid| set.insert(Uid(uid)));
+        for &uid in &chosen {
+            set.insert(Uid(uid));
+        }
         (set, chosen)
     }
 
@@ -242,7 +244,9 @@ impl World {
         let pairs = self.mailbox().move_messages(from, &set, to).unwrap();
         self.note_arrivals(from, to, &pairs, &chosen);
         let model = self.folders.get_mut(&from).unwrap();
-        chosen.iter().for_each(|uid| drop(model.messages.remove(uid)));
+        for uid in &chosen {
+            model.messages.remove(uid);
+        }
     }
 
     fn note_arrivals(&mut self, from: FolderId, to: FolderId, pairs: &[(Uid, Uid)], chosen: &[u32]) {
@@ -266,7 +270,9 @@ impl World {
             .filter(|uid| !only_deleted || model.messages[uid].flags.contains(Flags::DELETED))
             .collect();
         assert_eq!(gone.iter().map(|uid| uid.0).collect::<Vec<_>>(), expected);
-        expected.iter().for_each(|uid| drop(model.messages.remove(uid)));
+        for uid in &expected {
+            model.messages.remove(uid);
+        }
     }
 
     fn create_folder(&mut self, parent: FolderId) {

@@ -110,14 +110,18 @@ fn random_operations_agree_with_the_model() {
         }
         if step % 100 == 99 {
             let all: Vec<FolderId> = run.folders.keys().copied().collect();
-            all.into_iter().for_each(|folder| run.compare(folder, step));
+            for folder in all {
+                run.compare(folder, step);
+            }
         }
     }
     let report = run.store().check(false).unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     run.reopen();
     let all: Vec<FolderId> = run.folders.keys().copied().collect();
-    all.into_iter().for_each(|folder| run.compare(folder, steps));
+    for folder in all {
+        run.compare(folder, steps);
+    }
 }
 
 impl Run {
@@ -273,7 +277,9 @@ impl Run {
         let pairs = self.store().move_messages(from, &uids, to).unwrap();
         let moved = self.chosen(from, &uids);
         let model = self.folders.get_mut(&from).unwrap();
-        moved.iter().for_each(|(uid, _)| drop(model.messages.remove(uid)));
+        for (uid, _) in &moved {
+            model.messages.remove(uid);
+        }
         self.arrive(&pairs, moved, to);
         vec![from, to]
     }

@@ -7,7 +7,7 @@ use ringpost_convert::message::{AttachmentContent, AttachmentData, MessageConten
 use ringpost_mapi::{
     FileTime, FolderId, Guid, PropValue, PropertyBag, Uid, named::PropertyName, rights::Rights, tags,
 };
-use ringpost_store::{AttachmentBytes, EventKind, Flags, Member, MessageDraft, StoreError, folder::built_in};
+use ringpost_store::{EventKind, Flags, Member, MessageDraft, StoreError, folder::built_in};
 
 const DRAFTS: FolderId = built_in::DRAFTS;
 
@@ -34,6 +34,7 @@ fn content(subject: &str, body: &str) -> MessageContent {
     };
     MessageContent {
         properties,
+        named: Vec::new(),
         recipients: vec![std::iter::once((tags::DISPLAY_NAME, text("Bob"))).collect()],
         attachments: vec![AttachmentContent {
             properties: PropertyBag::new(),
@@ -65,7 +66,7 @@ fn a_saved_message_comes_back_whole() {
     }
     assert_eq!(message.content.properties.string(tags::SUBJECT), Some("Plan"));
     let bytes = mailbox.attachment_bytes(stored.message, &[0, 0]).unwrap();
-    assert_eq!(bytes, AttachmentBytes::Inline(vec![5; 20_000]));
+    assert_eq!(bytes, vec![5; 20_000]);
     assert!(mailbox.attachment_bytes(stored.message, &[1]).is_err());
     assert!(mailbox.attachment_bytes(stored.message, &[]).is_err());
     assert_eq!(mailbox.status(DRAFTS).unwrap().size, message.size);
@@ -219,4 +220,42 @@ fn rights_come_from_the_account_its_groups_or_the_default() {
     mailbox.set_permission(DRAFTS, &bob, None).unwrap();
     assert_eq!(of(&mut mailbox, &[name("bob@example.test")]), Rights::REVIEWER);
     assert_eq!(mailbox.permissions(DRAFTS).unwrap().len(), 2);
+}
+
+#[test]
+fn what_mail_says_is_found_as_properties() {
+    let (_folder, mut mailbox) = mailbox();
+    let source =
+        b"From: Ann <ann@example.test>\r\nTo: bob@example.test\r\nSubject: Re: Plan\r\nX-Colour: red\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHello Bob\r\n--b\r\n\
+        Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\
+        Content-Disposition: attachment; filename=a.pdf\r\n\r\nSGVsbG8=\r\n--b--\r\n";
+    let prepared = ringpost_store::PreparedMessage::new(bytes::Bytes::from_static(source), Some(3));
+    let id = mailbox
+        .store_message(DRAFTS, &prepared, &placement(Flags::empty(), &[]))
+        .unwrap()
+        .message;
+    let message = mailbox.message(id).unwrap();
+    let properties = &message.content.properties;
+    assert_eq!(properties.string(tags::SUBJECT), Some("Re: Plan"));
+    assert_eq!(properties.string(tags::NORMALIZED_SUBJECT), Some("Plan"));
+    assert_eq!(properties.string(tags::SENT_REPRESENTING_NAME), Some("Ann"));
+    assert_eq!(
+        properties.get(tags::HAS_ATTACHMENTS),
+        Some(&PropValue::Boolean(true))
+    );
+    assert_eq!(message.content.attachments.len(), 1);
+    assert_eq!(mailbox.attachment_bytes(id, &[0]).unwrap(), b"Hello");
+    let Some(PropValue::String(body)) = mailbox.message_property(id, tags::BODY).unwrap() else {
+        panic!("no body");
+    };
+    assert_eq!(body.trim_end(), "Hello Bob");
+    let headers = mailbox
+        .message_property(id, tags::TRANSPORT_MESSAGE_HEADERS)
+        .unwrap();
+    assert!(matches!(headers, Some(PropValue::String(text)) if text.contains("X-Colour: red")));
+    let colour = PropertyName::name(ringpost_mapi::named::sets::INTERNET_HEADERS, "x-colour");
+    let colour = mailbox.named_property_id(&colour, false).unwrap().unwrap();
+    let colour = ringpost_mapi::PropTag::new(colour, ringpost_mapi::PropType::STRING);
+    assert_eq!(properties.string(colour), Some("red"));
 }

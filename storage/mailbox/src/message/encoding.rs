@@ -6,7 +6,8 @@
 //! data        := 00                          none, or in the properties
 //!              | 01 varint varint*           a part of the message's source: how many indexes, the indexes
 //!              | 02 varint message           an embedded message: its length in bytes
-//! message     := bag varint recipients attachments    recipients: length, encoded bags
+//! message     := bag varint recipients attachments    recipients: length, encoded bags; named properties
+//!                                            are in the bag, under the store's ids
 //! ```
 
 use ringpost_convert::message::{AttachmentContent, AttachmentData, MessageContent};
@@ -109,9 +110,9 @@ fn read_attachments(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Attachm
                 let mut inner = Reader::new(reader.prefixed("embedded message")?);
                 let message = MessageContent {
                     properties: decode_bag(inner.prefixed("embedded message")?)?,
+                    named: Vec::new(),
                     recipients: decode_bags(inner.prefixed("embedded message")?)?,
                     attachments: read_attachments(&mut inner, depth + 1)?,
-                    ..MessageContent::default()
                 };
                 inner.finish("embedded message")?;
                 AttachmentData::Embedded(Box::new(message))

@@ -8,4 +8,4 @@ mod soft;
 
 pub(crate) use ringpost_mapi::tags;
 
-pub use object::{AttachmentBytes, Message, MessageDraft};
+pub use object::{Message, MessageDraft};

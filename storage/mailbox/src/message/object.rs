@@ -3,11 +3,12 @@
 //! A client's changes are private until it saves: they are made to a [`MessageDraft`], a plain value, and
 //! [`Mailbox::save_message`] writes it in one transaction.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
 use ringpost_convert::{
     message::{AttachmentData, MessageContent},
-    structure::{Children, Part, Structure},
+    mime_to_mapi::{html_body, part_data, plain_body, transport_headers},
+    structure::Structure,
 };
 use ringpost_mapi::{
     ChangeNumber, FileTime, FolderId, MessageId, PropTag, PropValue, PropertyBag, Uid,
@@ -77,20 +78,6 @@ pub struct MessageDraft {
     pub content: MessageContent,
 }
 
-/// Where an attachment's bytes come from.
-#[derive(Clone, PartialEq, Debug)]
-pub enum AttachmentBytes {
-    /// Here they are.
-    Inline(Vec<u8>),
-    /// A range of the message's source, in this transfer encoding (lower case, empty: none).
-    Source {
-        /// Bytes of the source.
-        range: Range<u64>,
-        /// `Content-Transfer-Encoding`
-        encoding: Vec<u8>,
-    },
-}
-
 impl Mailbox {
     /// Opens a message.
     pub fn message(&mut self, id: MessageId) -> Result<Message, StoreError> {
@@ -119,13 +106,15 @@ impl Mailbox {
         };
         message.content = MessageContent {
             properties: bag,
+            named: Vec::new(),
             recipients: recipients.map_or(Ok(Vec::new()), |encoded| decode_bags(&encoded))?,
             attachments: attachments.map_or(Ok(Vec::new()), |encoded| decode_attachments(&encoded))?,
         };
         Ok(message)
     }
 
-    /// One property of a message, without reading the others.
+    /// One property of a message, without reading the others. Bodies and the header of Internet mail are
+    /// derived from its source; [`Self::message`] leaves them out.
     pub fn message_property(&mut self, id: MessageId, tag: PropTag) -> Result<Option<PropValue>, StoreError> {
         let properties: Vec<u8> = self
             .connection
@@ -142,7 +131,14 @@ impl Mailbox {
         if let Some(value) = bag.remove(tag) {
             return Ok(Some(value));
         }
-        Ok(self.large_properties(id)?.remove(tag))
+        if let Some(value) = self.large_properties(id)?.remove(tag) {
+            return Ok(Some(value));
+        }
+        if message.has_source {
+            self.derived_property(id, tag)
+        } else {
+            Ok(None)
+        }
     }
 
     fn message_row(&self, id: MessageId) -> Result<(Message, Columns, (FileTime, FileTime)), StoreError> {
@@ -216,13 +212,14 @@ impl Mailbox {
                     Ok((old, times.0))
                 })
                 .transpose()?;
-            let mut properties = draft.content.properties.clone();
+            let content = store.with_ids(&draft.content, false)?;
+            let mut properties = content.properties.clone();
             let delivered = match properties.get(tags::MESSAGE_DELIVERY_TIME) {
                 Some(PropValue::Time(time)) => Some(*time),
                 _ => None,
             };
-            let columns = Columns::take(&mut properties, has_attachments(&draft.content));
-            let encoded = store.encode(properties, &draft.content)?;
+            let columns = Columns::take(&mut properties, has_attachments(&content));
+            let encoded = store.encode(properties, &content)?;
             let associated = old.as_ref().map_or(draft.associated, |(old, _)| old.associated);
             let flags = draft
                 .flags
@@ -404,8 +401,8 @@ impl Mailbox {
     }
 
     /// The bytes of an attachment: `path` goes from attachment to attachment of embedded messages, each an
-    /// index.
-    pub fn attachment_bytes(&mut self, id: MessageId, path: &[usize]) -> Result<AttachmentBytes, StoreError> {
+    /// index. What is a part of the message's source is decoded from it.
+    pub fn attachment_bytes(&mut self, id: MessageId, path: &[usize]) -> Result<Vec<u8>, StoreError> {
         let missing = || StoreError::NotFound(format!("attachment {path:?} of message {id}"));
         let message = self.message(id)?;
         let (last, embedding) = path.split_last().ok_or_else(missing)?;
@@ -421,28 +418,40 @@ impl Mailbox {
             AttachmentData::Part(part) => self.part_of_source(id, part)?.ok_or_else(missing),
             AttachmentData::Embedded(_) => Err(missing()),
             AttachmentData::None => match attachment.properties.get(tags::ATTACH_DATA_BINARY) {
-                Some(PropValue::Binary(bytes) | PropValue::Object(bytes)) => {
-                    Ok(AttachmentBytes::Inline(bytes.clone()))
-                }
-                _ => Ok(AttachmentBytes::Inline(Vec::new())),
+                Some(PropValue::Binary(bytes) | PropValue::Object(bytes)) => Ok(bytes.clone()),
+                _ => Ok(Vec::new()),
             },
         }
     }
 
-    fn part_of_source(&self, id: MessageId, path: &[u16]) -> Result<Option<AttachmentBytes>, StoreError> {
+    fn part_of_source(&mut self, id: MessageId, path: &[u16]) -> Result<Option<Vec<u8>>, StoreError> {
+        let (source, structure) = self.source_and_structure(id)?;
+        Ok(part_data(&source, &structure, path).map(Cow::into_owned))
+    }
+
+    /// A property that is derived from the source and not stored: a body or the header.
+    fn derived_property(&mut self, id: MessageId, tag: PropTag) -> Result<Option<PropValue>, StoreError> {
+        if ![tags::BODY, tags::HTML, tags::TRANSPORT_MESSAGE_HEADERS].contains(&tag) {
+            return Ok(None);
+        }
+        let (source, structure) = self.source_and_structure(id)?;
+        Ok(match tag {
+            tags::BODY => plain_body(&source, &structure).map(PropValue::String),
+            tags::HTML => html_body(&source, &structure).map(|html| PropValue::Binary(html.into_bytes())),
+            _ => Some(PropValue::String(transport_headers(&source, &structure))),
+        })
+    }
+
+    fn source_and_structure(&mut self, id: MessageId) -> Result<(Vec<u8>, Structure), StoreError> {
         let encoded: Option<Vec<u8>> = self
             .connection
             .prepare_cached("SELECT structure FROM message_data WHERE message = ?1")?
             .query_row([id.to_disk()], |row| row.get(0))?;
         let structure = Structure::decode(&encoded.unwrap_or_default())
             .ok_or_else(|| StoreError::damaged("structure of a message"))?;
-        let part = path
-            .iter()
-            .try_fold(&structure.root, |part, index| child(part, *index));
-        Ok(part.map(|part| AttachmentBytes::Source {
-            range: part.body.clone(),
-            encoding: part.encoding.clone(),
-        }))
+        let mut source = Vec::new();
+        self.read_source(id, 0..u64::MAX, &mut source)?;
+        Ok((source, structure))
     }
 }
 
@@ -464,18 +473,6 @@ struct SavedRow {
     change: ChangeNumber,
     size: u64,
     received: FileTime,
-}
-
-fn child(part: &Part, index: u16) -> Option<&Part> {
-    match &part.children {
-        Children::Multipart(parts) => parts.get(index as usize),
-        Children::Message(inner) => match &inner.root.children {
-            Children::Multipart(parts) => parts.get(index as usize),
-            _ => (index == 0).then_some(&inner.root),
-        },
-        // `BODY[1]` of a message that is not a multipart is its body.
-        Children::None => (index == 0).then_some(part),
-    }
 }
 
 fn is_large(value: &PropValue) -> bool {
