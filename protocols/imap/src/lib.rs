@@ -11,12 +11,40 @@
 //! - `session`: until login (`login`), and after it: one file a group of commands.
 //! - `capability`: the table of what is advertised and when.
 //!
+//! # What is served
+//!
+//! | command or extension | standard | state | tests (`tests/`, and beside the code) |
+//! |---|---|---|---|
+//! | CAPABILITY NOOP LOGOUT LOGIN AUTHENTICATE (PLAIN, LOGIN) SASL-IR STARTTLS | RFC 9051 §6.1-2, 4616, 4959 | whole | `session`: login, TLS, bad clients, silence |
+//! | SELECT EXAMINE CLOSE UNSELECT CHECK | RFC 9051, 3501 | whole; no `UNSEEN` code, which is optional | `session` |
+//! | CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE STATUS LSUB | RFC 9051, 3501 | whole; a name without a mailbox can't be subscribed | `session`, `rfc_dialogues` |
+//! | LIST, LIST-EXTENDED, LIST-STATUS, CHILDREN, SPECIAL-USE | RFC 5258, 5819, 3348, 6154 | whole; no CREATE-SPECIAL-USE | `session` |
+//! | NAMESPACE | RFC 2342 | own namespace; others' and public folders not yet | `session` |
+//! | APPEND, MULTIAPPEND, LITERAL+ | RFC 9051, 3502, 7888 | whole; all messages of a command count against the message limit | `session`, `syntax::framing` |
+//! | FETCH, all items | RFC 9051 §6.4.5 | whole | `session`, `rfc_dialogues`, `structure` |
+//! | BINARY | RFC 3516 | whole; a message with NULs is refused (UNKNOWN-CTE) | `resync`, `session` |
+//! | STORE EXPUNGE COPY MOVE, UIDPLUS | RFC 9051, 4315, 6851 | whole | `session` |
+//! | SEARCH, ESEARCH, SEARCHRES, WITHIN | RFC 9051, 4731, 5182, 5032 | whole | `search` |
+//! | SORT, SORT=DISPLAY, ESORT (no CONTEXT) | RFC 5256, 5957, 5267 §3 | whole | `search`, `session::sort` |
+//! | THREAD=ORDEREDSUBJECT, THREAD=REFERENCES | RFC 5256 | whole | `rfc_dialogues`, `session::thread` |
+//! | IDLE | RFC 2177 | whole | `session` |
+//! | ENABLE, CONDSTORE, QRESYNC | RFC 5161, 7162 | whole; the client's sequence match data is read and not needed | `resync`, `rfc_dialogues` |
+//! | IMAP4rev2 after ENABLE | RFC 9051 | ESEARCH answers, no RECENT, UTF-8 names, LIST in SELECT, CLOSED | `resync` |
+//! | UTF8=ACCEPT | RFC 6855 | whole; sources are sent as they are to every client | `rfc_dialogues` |
+//! | OBJECTID | RFC 8474 | MAILBOXID, EMAILID; THREADID is NIL | `session`, `search` |
+//! | STATUS=SIZE | RFC 8438 | whole | `session` |
+//! | COMPRESS=DEFLATE | RFC 4978 | whole | `session` |
+//! | ID | RFC 2971 | answers NIL unless `enable_rfc2971_commands` is on | `session` |
+//!
+//! What is not whole is not advertised: `capability` is the table. Commands are the table
+//! `syntax::command::COMMANDS`; a new one gets its row there, its parser beside it, and its place in
+//! `session::Session::dispatch`.
+//!
 //! # Memory
 //!
 //! A session keeps its selected mailbox as runs of UIDs (12 bytes each), and while a command runs one slice of
 //! output. Messages pass through in slices of 64 KiB; an APPEND holds its message. SORT and THREAD hold a key a
 //! message found.
-#![allow(clippy::too_many_arguments)]
 
 mod capability;
 mod content;

@@ -118,7 +118,7 @@ fn rfc_9051_section_6_mailboxes() {
                S: Z434 OK …
                C: Z435 STATUS old-mail (MESSAGES)
                S: * STATUS old-mail (MESSAGES 1)
-               S: Z435 OK …"#,
+               S: Z435 OK …",
         )
         .await;
     });

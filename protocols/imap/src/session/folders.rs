@@ -135,3 +135,19 @@ pub(super) fn child(
         .into_iter()
         .find(|folder| folder.parent == Some(parent) && fits(folder) && level(folder) == name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_of_names() {
+        assert_eq!(levels("a/b").unwrap(), ["a", "b"]);
+        assert_eq!(levels("a/").unwrap(), ["a"]);
+        for bad in ["", "/", "a//b", "/a", "a//"] {
+            assert!(levels(bad).is_none(), "{bad}");
+        }
+        assert!(levels(&vec!["x"; limits::MAILBOX_DEPTH].join("/")).is_some());
+        assert!(levels(&vec!["x"; limits::MAILBOX_DEPTH + 1].join("/")).is_none());
+    }
+}

@@ -39,12 +39,16 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             let chosen = (!list.subscribed || entry.folder.subscribed)
                 && (!list.special_use || entry.folder.special_use.is_some());
             // RECURSIVEMATCH, and LSUB by itself, tell of mailboxes above a chosen one that the patterns don't reach.
-            let below = (list.recursive_match || lsub)
-                && !chosen_below(&listed[index + 1..], entry, &list, &patterns).is_empty();
-            let above_chosen = below
-                && (list.recursive_match
-                    || !chosen
-                        && chosen_below(&listed[index + 1..], entry, &list, &patterns).contains(&false));
+            let below = if entry.has_children && (list.recursive_match || lsub) {
+                chosen_below(&listed[index + 1..], entry, &list, &patterns)
+            } else {
+                Vec::new()
+            };
+            let above_chosen = if list.recursive_match {
+                !below.is_empty()
+            } else {
+                !chosen && below.contains(&false)
+            };
             if chosen || above_chosen {
                 self.write_entry(entry, &list, lsub, chosen, above_chosen && !lsub);
             }

@@ -95,7 +95,14 @@ pub(crate) async fn authenticated<C: Connection, H: Host>(
         unsynced: false,
         bad_commands: 0,
     };
-    let end = session.run().await;
+    let running = session.run();
+    // What an idle connection costs beside the runtime's own.
+    debug_assert!(
+        size_of_val(&running) < 3 * 1024,
+        "{} bytes",
+        size_of_val(&running)
+    );
+    let end = running.await;
     if let End::Bye(text) = end {
         put!(session.out, "* BYE {text}\r\n");
     }
@@ -241,6 +248,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             return Err(Reply::bad("not possible in this state").into());
         }
         let uid = command.uid;
+        // Boxed, all but IDLE: a connection that waits does not keep room for the commands it does not run.
         match command.body {
             Body::Capability => {
                 put!(
@@ -265,33 +273,33 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 Ok(Reply::ok("ID completed"))
             }
             Body::Enable(names) => Ok(self.enable(&names)),
-            Body::Select(select) => self.select(select).await,
-            Body::Create(name) => self.create(name).await,
-            Body::Delete(name) => self.delete(name).await,
-            Body::Rename { from, to } => self.rename(from, to).await,
-            Body::Subscribe(name) => self.subscribe(name, true).await,
-            Body::Unsubscribe(name) => self.subscribe(name, false).await,
-            Body::List(list) => self.list(list, false).await,
-            Body::Lsub(list) => self.list(list, true).await,
+            Body::Select(select) => Box::pin(self.select(select)).await,
+            Body::Create(name) => Box::pin(self.create(name)).await,
+            Body::Delete(name) => Box::pin(self.delete(name)).await,
+            Body::Rename { from, to } => Box::pin(self.rename(from, to)).await,
+            Body::Subscribe(name) => Box::pin(self.subscribe(name, true)).await,
+            Body::Unsubscribe(name) => Box::pin(self.subscribe(name, false)).await,
+            Body::List(list) => Box::pin(self.list(list, false)).await,
+            Body::Lsub(list) => Box::pin(self.list(list, true)).await,
             Body::Namespace => {
                 self.out
                     .extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
                 Ok(Reply::ok("NAMESPACE completed"))
             }
-            Body::Status { mailbox, items } => self.status(mailbox, items).await,
-            Body::Append { mailbox, messages } => self.append(mailbox, messages, bytes).await,
+            Body::Status { mailbox, items } => Box::pin(self.status(mailbox, items)).await,
+            Body::Append { mailbox, messages } => Box::pin(self.append(mailbox, messages, bytes)).await,
             Body::Idle => self.idle().await,
             Body::Compress => self.compress(command.tag).await,
-            Body::Close => self.close(true).await,
-            Body::Unselect => self.close(false).await,
-            Body::Expunge(set) => self.expunge(set).await,
-            Body::Search(search) => self.search(search, uid, command.tag).await,
-            Body::Sort(sort) => self.sort(sort, uid, command.tag).await,
-            Body::Thread { algorithm, search } => self.thread(algorithm, search, uid).await,
-            Body::Fetch(fetch) => self.fetch(fetch, uid).await,
-            Body::Store(store) => self.store(store, uid).await,
-            Body::Copy { set, mailbox } => self.copy(set, uid, mailbox).await,
-            Body::Move { set, mailbox } => self.move_messages(set, uid, mailbox).await,
+            Body::Close => Box::pin(self.close(true)).await,
+            Body::Unselect => Box::pin(self.close(false)).await,
+            Body::Expunge(set) => Box::pin(self.expunge(set)).await,
+            Body::Search(search) => Box::pin(self.search(search, uid, command.tag)).await,
+            Body::Sort(sort) => Box::pin(self.sort(sort, uid, command.tag)).await,
+            Body::Thread { algorithm, search } => Box::pin(self.thread(algorithm, search, uid)).await,
+            Body::Fetch(fetch) => Box::pin(self.fetch(fetch, uid)).await,
+            Body::Store(store) => Box::pin(self.store(store, uid)).await,
+            Body::Copy { set, mailbox } => Box::pin(self.copy(set, uid, mailbox)).await,
+            Body::Move { set, mailbox } => Box::pin(self.move_messages(set, uid, mailbox)).await,
             Body::StartTls | Body::Login { .. } | Body::Authenticate { .. } => {
                 Err(Reply::bad("already authenticated").into())
             }
