@@ -1,5 +1,7 @@
 //! A folder's messages as rows: scans for listed tables, and reading along an index.
 
+use std::cell::Cell;
+
 use ringpost_mapi::{
     FolderId, Guid, MessageId, PropTag, Restriction,
     sort::{Direction, SortOrderSet},
@@ -31,6 +33,8 @@ pub(crate) struct Index {
     column: &'static str,
     descending: bool,
     condition: Condition,
+    /// How many rows there were, at the stamp when they were counted.
+    counted: Cell<Option<(u64, usize)>>,
 }
 
 /// A row's place in an index.
@@ -99,6 +103,7 @@ impl<'m> Contents<'m> {
             column,
             descending,
             condition,
+            counted: Cell::new(None),
         })
     }
 
@@ -170,13 +175,22 @@ impl<'m> Contents<'m> {
                 .query_row([self.folder.to_disk()], |row| row.get(0))?;
             return Ok(count.max(0) as usize);
         }
-        let sql = format!("SELECT count(*) FROM {}", self.chosen(index));
+        let stamp = self.stamp();
+        if let Some((_, count)) = index.counted.get().filter(|(counted, _)| *counted == stamp) {
+            return Ok(count);
+        }
+        let sql = format!(
+            "SELECT count(*) FROM {}{}",
+            self.rows(false, true),
+            and(&index.condition.sql)
+        );
         let parameters = params_from_iter(index.condition.parameters.clone());
         let count: i64 = self
             .mailbox
             .connection
             .prepare_cached(&sql)?
             .query_row(parameters, |row| row.get(0))?;
+        index.counted.set(Some((stamp, count as usize)));
         Ok(count as usize)
     }
 
@@ -309,12 +323,12 @@ impl<'m> Contents<'m> {
     }
 
     fn chosen_with(&self, index: &Index, data: bool) -> String {
-        format!("{}{}", self.rows(data), and(&index.condition.sql))
+        format!("{}{}", self.rows(data, false), and(&index.condition.sql))
     }
 
-    /// The folder's rows: tables and condition. States are literals: the planner must see that an index
+    /// The folder's rows: tables and condition; with `whole` for a query that reads all of them. States are literals: the planner must see that an index
     /// over some of them covers the query.
-    fn rows(&self, data: bool) -> String {
+    fn rows(&self, data: bool, whole: bool) -> String {
         let data = if data {
             " JOIN message_data d ON d.message = m.id"
         } else {
@@ -331,7 +345,13 @@ impl<'m> Contents<'m> {
             let links = "search_links l CROSS JOIN messages m ON m.id = l.message";
             return format!("{links}{data} WHERE l.folder = {folder} AND {state}");
         }
-        format!("messages m{data} WHERE m.folder = {folder} AND {state}")
+        // Neighbours in this index are neighbours in the table, mostly: all rows cost each page once.
+        let index = if whole && self.kind == ContentsKind::Normal {
+            " INDEXED BY messages_by_uid"
+        } else {
+            ""
+        };
+        format!("messages m{index}{data} WHERE m.folder = {folder} AND {state}")
     }
 }
 
@@ -351,7 +371,7 @@ impl Source for Contents<'_> {
         let sql = format!(
             "SELECT {}0 FROM {}{}",
             columns(data),
-            self.rows(data),
+            self.rows(data, true),
             and(&condition.sql)
         );
         let mut statement: Statement<'_> = self.mailbox.connection.prepare(&sql)?;

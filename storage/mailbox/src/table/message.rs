@@ -1,7 +1,7 @@
 //! A message as a table's row: properties from the columns of its row, and from its encoded properties where
 //! columns don't hold them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
 
 use ringpost_mapi::{
     ChangeNumber, FileTime, FolderId, Guid, MessageId, PropTag, PropType, PropValue, PropertyBag,
@@ -170,8 +170,11 @@ pub(crate) struct Message<'a> {
     state: u32,
     change: ChangeNumber,
     size: u64,
-    /// What columns hold, as properties.
-    columns: PropertyBag,
+    received: FileTime,
+    modified: FileTime,
+    kept: Columns,
+    /// What is put together from columns, once it is asked for.
+    combined: OnceCell<PropertyBag>,
     pub(crate) unread: bool,
     data: Option<Data>,
 }
@@ -220,27 +223,12 @@ impl<'a> Message<'a> {
             })
         });
         let data = data.transpose()?;
-        let mut columns = PropertyBag::new();
-        if let Some(data) = &data {
-            // The subject is put together from a column and these.
-            for tag in [tags::SUBJECT, tags::SUBJECT_PREFIX] {
-                if let Some(value) = get_from_encoded(&data.properties, tag)? {
-                    columns.set(tag, value);
-                }
-            }
-        }
         let kept = Columns {
             bits,
             class: row.get(9)?,
             subject: row.get(10)?,
             sender: row.get(11)?,
         };
-        kept.put(
-            &mut columns,
-            size,
-            FileTime(received as u64),
-            FileTime(modified as u64),
-        );
         Ok(Self {
             identity,
             id,
@@ -249,7 +237,10 @@ impl<'a> Message<'a> {
             state: row.get(3)?,
             change: ChangeNumber(row.get::<_, i64>(5)? as u64),
             size,
-            columns,
+            received: FileTime(received as u64),
+            modified: FileTime(modified as u64),
+            kept,
+            combined: OnceCell::new(),
             unread: !bits.imap().contains(crate::Flags::SEEN),
             data,
         })
@@ -265,6 +256,13 @@ impl<'a> Message<'a> {
         };
         Ok(Some(match tag {
             tags::MESSAGE_SIZE if wide_size => PropValue::Integer64(self.size as i64),
+            tags::MESSAGE_DELIVERY_TIME => PropValue::Time(self.received),
+            tags::LAST_MODIFICATION_TIME => PropValue::Time(self.modified),
+            tags::HAS_ATTACHMENTS => {
+                PropValue::Boolean(self.kept.bits.contains(MessageBits::HAS_ATTACHMENTS))
+            }
+            tags::NORMALIZED_SUBJECT if self.kept.subject.is_some() => text(self.kept.subject.as_ref()),
+            tags::SENT_REPRESENTING_NAME if self.kept.sender.is_some() => text(self.kept.sender.as_ref()),
             tags::MID | tags::INST_ID => id_value(self.id.0),
             tags::FOLDER_ID => id_value(self.folder.0),
             tags::READ => PropValue::Boolean(!self.unread),
@@ -289,7 +287,9 @@ impl<'a> Message<'a> {
                 PropValue::Binary(folder.encode().to_vec())
             }
             tag => {
-                if let Some(value) = self.columns.get(tag) {
+                if COMBINED.contains(&tag)
+                    && let Some(value) = self.combined()?.get(tag)
+                {
                     return Ok(Some(value.clone()));
                 }
                 let Some(data) = &self.data else { return Ok(None) };
@@ -299,12 +299,46 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Properties that several columns, or columns and encoded properties, make together.
+const COMBINED: [PropTag; 5] = [
+    tags::IMPORTANCE,
+    tags::MESSAGE_CLASS,
+    tags::MESSAGE_FLAGS,
+    tags::MESSAGE_SIZE,
+    tags::SUBJECT,
+];
+
+fn text(column: Option<&String>) -> PropValue {
+    PropValue::String(column.cloned().unwrap_or_default())
+}
+
 /// The known tag with the same id, so that a property is found whatever type it is asked for in.
 fn untyped(tag: PropTag) -> PropTag {
     if tag.kind() == PropType::UNSPECIFIED {
         tags::by_tag(tag).map_or(tag, |known| known.tag)
     } else {
         tag
+    }
+}
+
+impl Message<'_> {
+    fn combined(&self) -> Result<&PropertyBag, StoreError> {
+        if self.combined.get().is_none() {
+            let mut bag = PropertyBag::new();
+            if let Some(data) = &self.data {
+                // The subject is put together from a column and these.
+                for tag in [tags::SUBJECT, tags::SUBJECT_PREFIX] {
+                    if let Some(value) = get_from_encoded(&data.properties, tag)? {
+                        bag.set(tag, value);
+                    }
+                }
+            }
+            self.kept
+                .clone()
+                .put(&mut bag, self.size, self.received, self.modified);
+            return Ok(self.combined.get_or_init(|| bag));
+        }
+        Ok(self.combined.get_or_init(PropertyBag::new))
     }
 }
 

@@ -95,6 +95,14 @@ impl Mailbox {
         if criteria.scope.is_empty() || criteria.scope.len() > MAX_SCOPE_FOLDERS {
             return Err(StoreError::LimitExceeded("folders of a search"));
         }
+        // Counts of 16 bits would be a limit that the wire's other form hasn't. What can't be read back, as
+        // it is too deep or too large, is refused here.
+        let format = WireFormat::EXTENDED_RULE;
+        let restriction = criteria
+            .restriction
+            .encode(format)
+            .and_then(|bytes| Restriction::decode(&bytes, format).map(|_| bytes))
+            .map_err(|_| StoreError::LimitExceeded("restriction of a search"))?;
         self.transaction(|store| {
             if !store.folder(folder)?.is_search {
                 return Err(StoreError::NotAllowed("not a search folder"));
@@ -119,8 +127,7 @@ impl Mailbox {
                     folder.to_disk(),
                     flags(criteria, true),
                     encode_scope(&criteria.scope),
-                    // Counts of 16 bits would be a limit that the wire's other form hasn't.
-                    criteria.restriction.encode(WireFormat::EXTENDED_RULE)?
+                    restriction
                 ])?;
             store.searches = None;
             store.load_searches()?;

@@ -272,6 +272,11 @@ fn impossible_criteria_are_refused() {
         ..criteria(INBOX, false, unread())
     };
     assert!(set(folder, &many).is_err());
+    let deep = (0..100).fold(unread(), |inner, _| Restriction::Not(Box::new(inner)));
+    assert!(matches!(
+        set(folder, &criteria(INBOX, false, deep)),
+        Err(StoreError::LimitExceeded(_))
+    ));
     for at in 1..MAX_SEARCH_FOLDERS {
         mailbox.create_search_folder(FINDER, &format!("S{at}")).unwrap();
     }
