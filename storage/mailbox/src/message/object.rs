@@ -177,7 +177,7 @@ impl Mailbox {
             .ok_or_else(|| not_found(id))
     }
 
-    fn large_properties(&mut self, id: MessageId) -> Result<PropertyBag, StoreError> {
+    pub(crate) fn large_properties(&mut self, id: MessageId) -> Result<PropertyBag, StoreError> {
         let content: Option<i64> = self
             .connection
             .prepare_cached("SELECT large_properties FROM message_data WHERE message = ?1")?

@@ -1,13 +1,13 @@
 //! A folder's messages as rows: scans for listed tables, and reading along an index.
 
-use std::cell::Cell;
+use std::{cell::Cell, collections::HashSet};
 
 use ringpost_mapi::{
     FolderId, Guid, MessageId, PropTag, Restriction,
     sort::{Direction, SortOrderSet},
     tags,
 };
-use rusqlite::{OptionalExtension, Statement, params_from_iter, types::Value};
+use rusqlite::{OptionalExtension, params_from_iter, types::Value};
 
 use super::{
     ContentsKind, Row,
@@ -251,21 +251,54 @@ impl<'m> Contents<'m> {
         let mut parameters = index.condition.parameters.clone();
         parameters.extend(place_parameters);
         parameters.extend(wanted.parameters);
-        let mut statement = self.mailbox.connection.prepare(&sql)?;
-        let key_at = statement.column_count() - 2;
-        let mut rows = statement.query(params_from_iter(parameters))?;
-        while let Some(row) = rows.next()? {
-            if let Some(residual) = &wanted.residual
-                && !residual.matches(&Message::read(row, &self.identity, data)?)?
-            {
-                continue;
+        {
+            let mut statement = self.mailbox.connection.prepare(&sql)?;
+            let key_at = statement.column_count() - 2;
+            let mut rows = statement.query(params_from_iter(parameters))?;
+            loop {
+                let Some(row) = rows.next()? else { return Ok(None) };
+                if let Some(residual) = &wanted.residual {
+                    let message = Message::read(row, &self.identity, data)?;
+                    let matches = residual.matches(&message)?;
+                    if message.has_missed() {
+                        break;
+                    }
+                    if !matches {
+                        continue;
+                    }
+                }
+                return Ok(Some(Key {
+                    value: row.get(key_at)?,
+                    id: row.get(key_at + 1)?,
+                }));
             }
-            return Ok(Some(Key {
-                value: row.get(key_at)?,
-                id: row.get(key_at + 1)?,
-            }));
         }
-        Ok(None)
+        self.find_by_scan(index, from, forward, restriction)
+    }
+
+    /// As [`Self::find`], where large properties must be read: first all rows that match, then the nearest.
+    fn find_by_scan(
+        &mut self,
+        index: &Index,
+        mut from: Cursor,
+        forward: bool,
+        restriction: &Restriction,
+    ) -> Result<Option<Key>, StoreError> {
+        const BATCH: usize = 500;
+        let mut matching = HashSet::new();
+        self.scan(restriction, &[], &mut |found| {
+            matching.insert(found.id);
+        })?;
+        loop {
+            let keys = self.keys(index, from, BATCH, forward)?;
+            if let Some(found) = keys.iter().find(|key| matching.contains(&key.id())) {
+                return Ok(Some(*found));
+            }
+            if keys.len() < BATCH {
+                return Ok(None);
+            }
+            from = Self::after(index, from, &keys, BATCH, forward);
+        }
     }
 
     fn keys_from(
@@ -374,46 +407,86 @@ impl Source for Contents<'_> {
             self.rows(data, true),
             and(&condition.sql)
         );
-        let mut statement: Statement<'_> = self.mailbox.connection.prepare(&sql)?;
-        let mut rows = statement.query(params_from_iter(&condition.parameters))?;
-        while let Some(row) = rows.next()? {
-            let message = Message::read(row, &self.identity, data)?;
-            if let Some(residual) = &condition.residual
-                && !residual.matches(&message)?
-            {
-                continue;
+        let mut large = Vec::new();
+        {
+            let mut statement = self.mailbox.connection.prepare(&sql)?;
+            let mut rows = statement.query(params_from_iter(&condition.parameters))?;
+            while let Some(row) = rows.next()? {
+                let message = Message::read(row, &self.identity, data)?;
+                let found = scanned(&message, condition.residual.as_ref(), keys)?;
+                if message.has_missed() {
+                    large.push(message.id);
+                } else if let Some(found) = found {
+                    visit(found);
+                }
             }
-            let values = keys
-                .iter()
-                .map(|tag| message.get(*tag))
-                .collect::<Result<_, _>>()?;
-            visit(Scanned {
-                id: message.id.0,
-                unread: message.unread,
-                values,
-            });
+        }
+        for id in large {
+            let sql = format!("SELECT {}0 FROM {WITH_DATA} WHERE m.id = ?1", columns(true));
+            let large = self.mailbox.large_properties(id)?;
+            let mut statement = self.mailbox.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([id.to_disk()])?;
+            if let Some(row) = rows.next()? {
+                let mut message = Message::read(row, &self.identity, true)?;
+                message.set_large(large);
+                if let Some(found) = scanned(&message, condition.residual.as_ref(), keys)? {
+                    visit(found);
+                }
+            }
+            ringpost_vfs::breathe();
         }
         Ok(())
     }
 
     fn read(&mut self, id: u64, tags: &[PropTag]) -> Result<Option<Row>, StoreError> {
         let data = needs_data(None, tags);
-        let join = if data {
-            "messages m JOIN message_data d ON d.message = m.id"
-        } else {
-            "messages m"
-        };
+        let join = if data { WITH_DATA } else { "messages m" };
         let sql = format!("SELECT {}0 FROM {join} WHERE m.id = ?1", columns(data));
-        let mut statement = self.mailbox.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([MessageId(id).to_disk()])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let message = Message::read(row, &self.identity, data)?;
-        Ok(Some(
-            tags.iter()
+        let mut values: Row = {
+            let mut statement = self.mailbox.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([MessageId(id).to_disk()])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let message = Message::read(row, &self.identity, data)?;
+            let values = tags
+                .iter()
                 .map(|tag| message.get(*tag))
-                .collect::<Result<_, _>>()?,
-        ))
+                .collect::<Result<_, _>>()?;
+            if !message.has_missed() {
+                return Ok(Some(values));
+            }
+            values
+        };
+        let mut large = self.mailbox.large_properties(MessageId(id))?;
+        for (tag, value) in tags.iter().zip(&mut values).filter(|(_, value)| value.is_none()) {
+            *value = large.remove(*tag);
+        }
+        Ok(Some(values))
     }
+}
+
+/// A message with its encoded properties.
+const WITH_DATA: &str = "messages m JOIN message_data d ON d.message = m.id";
+
+/// What a scan tells of a message that meets a condition.
+fn scanned(
+    message: &Message<'_>,
+    residual: Option<&Restriction>,
+    keys: &[PropTag],
+) -> Result<Option<Scanned>, StoreError> {
+    if let Some(residual) = residual
+        && !residual.matches(message)?
+    {
+        return Ok(None);
+    }
+    let values = keys
+        .iter()
+        .map(|tag| message.get(*tag))
+        .collect::<Result<_, _>>()?;
+    Ok(Some(Scanned {
+        id: message.id.0,
+        unread: message.unread,
+        values,
+    }))
 }
 
 /// What ids look like outside this mailbox.

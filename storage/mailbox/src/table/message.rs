@@ -1,7 +1,10 @@
 //! A message as a table's row: properties from the columns of its row, and from its encoded properties where
 //! columns don't hold them.
 
-use std::{borrow::Cow, cell::OnceCell};
+use std::{
+    borrow::Cow,
+    cell::{Cell, OnceCell},
+};
 
 use ringpost_mapi::{
     ChangeNumber, FileTime, FolderId, Guid, MessageId, PropTag, PropType, PropValue, PropertyBag,
@@ -89,7 +92,7 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
 /// What [`Message::read`] reads, of `messages m`.
 pub(crate) const ROW: &str = "m.id, m.folder, m.uid, m.state, m.flags, m.change, m.size, m.received, m.modified, m.class, m.subject, m.sender";
 /// What it reads besides where encoded properties are needed, of `message_data d`.
-pub(crate) const DATA: &str = "d.properties, d.recipients, d.attachments";
+pub(crate) const DATA: &str = "d.properties, d.recipients, d.attachments, d.large_properties IS NOT NULL";
 /// How many columns [`ROW`] has.
 const ROW_COLUMNS: usize = 12;
 
@@ -175,6 +178,10 @@ pub(crate) struct Message<'a> {
     kept: Columns,
     /// What is put together from columns, once it is asked for.
     combined: OnceCell<PropertyBag>,
+    /// Large properties that were read for it, if they were.
+    large: Option<PropertyBag>,
+    /// Whether a property was asked for that only the large ones could have, before they were read.
+    missed: Cell<bool>,
     pub(crate) unread: bool,
     data: Option<Data>,
 }
@@ -183,6 +190,8 @@ struct Data {
     properties: Vec<u8>,
     recipients: Option<Vec<u8>>,
     attachments: Option<Vec<u8>>,
+    /// Whether there are large properties, which are kept elsewhere.
+    has_large: bool,
 }
 
 impl<'a> Message<'a> {
@@ -220,6 +229,7 @@ impl<'a> Message<'a> {
                 properties: row.get(ROW_COLUMNS)?,
                 recipients: row.get(ROW_COLUMNS + 1)?,
                 attachments: row.get(ROW_COLUMNS + 2)?,
+                has_large: row.get(ROW_COLUMNS + 3)?,
             })
         });
         let data = data.transpose()?;
@@ -241,6 +251,8 @@ impl<'a> Message<'a> {
             modified: FileTime(modified as u64),
             kept,
             combined: OnceCell::new(),
+            large: None,
+            missed: Cell::new(false),
             unread: !bits.imap().contains(crate::Flags::SEEN),
             data,
         })
@@ -293,7 +305,15 @@ impl<'a> Message<'a> {
                     return Ok(Some(value.clone()));
                 }
                 let Some(data) = &self.data else { return Ok(None) };
-                return Ok(get_from_encoded(&data.properties, tag)?);
+                let value = get_from_encoded(&data.properties, tag)?;
+                if value.is_none() && data.has_large {
+                    let Some(large) = &self.large else {
+                        self.missed.set(true);
+                        return Ok(None);
+                    };
+                    return Ok(large.get(tag).cloned());
+                }
+                return Ok(value);
             }
         }))
     }
@@ -322,6 +342,18 @@ fn untyped(tag: PropTag) -> PropTag {
 }
 
 impl Message<'_> {
+    /// Whether what was answered so far may be wrong: a large property was asked for. [`Self::set_large`]
+    /// and ask again.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.missed.get()
+    }
+
+    /// Gives it its large properties.
+    pub(crate) fn set_large(&mut self, large: PropertyBag) {
+        self.large = Some(large);
+        self.missed.set(false);
+    }
+
     fn combined(&self) -> Result<&PropertyBag, StoreError> {
         if self.combined.get().is_none() {
             let mut bag = PropertyBag::new();

@@ -14,7 +14,8 @@
 use std::collections::{HashMap, HashSet};
 
 use ringpost_mapi::{
-    ChangeNumber, CodecError, FolderId, MessageId, Reader, Restriction, WireFormat, reader::write_varint,
+    ChangeNumber, CodecError, FolderId, MessageId, PropertyBag, Reader, Restriction, WireFormat,
+    reader::write_varint,
 };
 use rusqlite::{OptionalExtension, params, params_from_iter};
 
@@ -178,7 +179,11 @@ impl Mailbox {
             };
             let change = ChangeNumber(store.counters.last_change);
             for (message, unread, matches) in &found {
-                if *matches && store.link_state(folder, *message)?.is_none() {
+                let matches = match matches {
+                    Some(matches) => *matches,
+                    None => store.matches_large(folder, *message, &identity)?,
+                };
+                if matches && store.link_state(folder, *message)?.is_none() {
                     store.link(folder, *message, *unread, change)?;
                 }
                 ringpost_vfs::breathe();
@@ -268,7 +273,7 @@ impl Mailbox {
         }
         let identity = identity(self)?;
         for (message, change) in messages {
-            self.follow_message(message, change, &identity)?;
+            self.follow_message(message, change, &identity, None)?;
             ringpost_vfs::breathe();
         }
         Ok(())
@@ -309,16 +314,19 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Links and unlinks one message as its state now is.
+    /// Links and unlinks one message as its state now is. Its large properties are read where a condition
+    /// asks for one.
     fn follow_message(
         &mut self,
         message: MessageId,
         change: ChangeNumber,
         identity: &Identity,
+        large_properties: Option<PropertyBag>,
     ) -> Result<(), StoreError> {
         let searches = self.searches.as_deref().unwrap_or_default();
         let mut wanted: Vec<(FolderId, bool)> = Vec::with_capacity(searches.len());
         let mut unread = false;
+        let mut large = false;
         {
             let sql = format!(
                 "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id
@@ -327,19 +335,31 @@ impl Mailbox {
             let mut statement = self.connection.prepare_cached(&sql)?;
             let mut rows = statement.query([message.to_disk()])?;
             let row = rows.next()?;
-            let found = row.map(|row| Message::read(row, identity, true)).transpose()?;
+            let mut found = row.map(|row| Message::read(row, identity, true)).transpose()?;
+            if let (Some(found), Some(properties)) = (&mut found, large_properties) {
+                found.set_large(properties);
+            }
             unread |= found.as_ref().is_some_and(|found| found.unread);
             for search in searches {
                 let shown = match &found {
                     // One that is not kept up to date only loses what is gone.
                     Some(_) if search.criteria.fixed && !search.running => continue,
                     Some(found) if search.folders.contains(&found.folder) => {
-                        search.criteria.restriction.matches(found)?
+                        let shown = search.criteria.restriction.matches(found)?;
+                        if found.has_missed() {
+                            large = true;
+                            break;
+                        }
+                        shown
                     }
                     _ => false,
                 };
                 wanted.push((search.folder, shown));
             }
+        }
+        if large {
+            let properties = self.large_properties(message)?;
+            return self.follow_message(message, change, identity, Some(properties));
         }
         for (folder, shown) in wanted {
             match (shown, self.link_state(folder, message)?) {
@@ -360,13 +380,14 @@ impl Mailbox {
             .find(|search| search.folder == folder)
     }
 
-    /// The next messages of a search's folders that SQL can't rule out: whether each is unread and matches.
+    /// The next messages of a search's folders that SQL can't rule out: whether each is unread, and matches, if
+    /// that can be told without its large properties.
     fn matching(
         &self,
         search: &Search,
         after: Option<MessageId>,
         identity: &Identity,
-    ) -> Result<Vec<(MessageId, bool, bool)>, StoreError> {
+    ) -> Result<Vec<(MessageId, bool, Option<bool>)>, StoreError> {
         let condition = compile(&search.criteria.restriction, SQL_COLUMNS);
         let also = if condition.sql.is_empty() {
             String::new()
@@ -388,9 +409,32 @@ impl Mailbox {
                     .residual
                     .as_ref()
                     .map_or(Ok(true), |rest| rest.matches(&message))?;
+            let matches = (!message.has_missed()).then_some(matches);
             found.push((message.id, message.unread, matches));
         }
         Ok(found)
+    }
+
+    /// Whether a message of a search's folders matches, with its large properties.
+    fn matches_large(
+        &mut self,
+        folder: FolderId,
+        message: MessageId,
+        identity: &Identity,
+    ) -> Result<bool, StoreError> {
+        let large = self.large_properties(message)?;
+        let Some(search) = self.search(folder) else {
+            return Ok(false);
+        };
+        let sql = format!(
+            "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id WHERE m.id = ?1"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([message.to_disk()])?;
+        let Some(row) = rows.next()? else { return Ok(false) };
+        let mut found = Message::read(row, identity, true)?;
+        found.set_large(large);
+        Ok(search.folders.contains(&found.folder) && search.criteria.restriction.matches(&found)?)
     }
 
     fn finish_search(&mut self, folder: FolderId) -> Result<(), StoreError> {

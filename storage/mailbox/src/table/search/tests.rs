@@ -10,6 +10,7 @@ use crate::{
     CreateOptions, FlagAction, Flags, FolderChange, MailboxKind, OpenOptions, Placement, PreparedMessage,
     UidSet,
     folder::built_in,
+    message::MessageDraft,
     table::{ContentsKind, Origin, Table},
 };
 
@@ -379,4 +380,43 @@ fn search_folders_agree_with_their_criteria() {
         .map(|folder| mailbox.folder(*folder).unwrap().messages)
         .sum();
     assert!(shown > 0);
+}
+
+#[test]
+fn large_properties_are_looked_into() {
+    let (_directory, mut mailbox) = mailbox();
+    let has = |text: &str| Restriction::Content {
+        fuzzy: FuzzyLevel {
+            low: FuzzyLevel::SUBSTRING,
+            high: FuzzyLevel::IGNORE_CASE,
+        },
+        tag: tags::BODY,
+        value: TaggedValue {
+            tag: tags::BODY,
+            value: PropValue::String(text.to_owned()),
+        },
+    };
+    let save = |mailbox: &mut Mailbox, text: &str| {
+        let body = format!("{}{text}", "x".repeat(200_000));
+        let mut draft = MessageDraft::default();
+        draft.content.properties.set(tags::BODY, PropValue::String(body));
+        mailbox.save_message(INBOX, &draft).unwrap().message
+    };
+    let first = save(&mut mailbox, "needle");
+    save(&mut mailbox, "hay");
+    let folder = search(&mut mailbox, "Needles", &criteria(INBOX, false, has("NEEDLE")));
+    assert_eq!(mailbox.links(folder).unwrap(), [first]);
+    let third = save(&mut mailbox, "another Needle");
+    assert_eq!(mailbox.links(folder).unwrap(), [first, third]);
+
+    let mut table = Table::contents(INBOX, ContentsKind::Normal);
+    table.set_columns(vec![tags::MID, tags::BODY]).unwrap();
+    let found = table
+        .find_row(&mut mailbox, &has("another"), Origin::Beginning, true)
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.row[0], Some(crate::table::message::id_value(third.0)));
+    assert!(matches!(&found.row[1], Some(PropValue::String(body)) if body.ends_with("another Needle")));
+    table.restrict(has("needle"));
+    assert_eq!(table.row_count(&mut mailbox).unwrap(), 2);
 }
