@@ -5,7 +5,6 @@ mod messages;
 
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -94,7 +93,7 @@ fn configuration(options: &Options, data: &Path) -> String {
         "data_path={0}\nshards={1}\nlog_level=3\nlda_recipient_delimiter=+\n\
          imap.cfg:host_id=localhost\npop3.cfg:host_id=localhost\nsmtp.cfg:host_id=localhost\n\
          enable_rfc2971_commands=yes\nimap_support_tls=yes\npop3_support_tls=yes\nsmtp_support_starttls=yes\n\
-         context_num=20000\nlda_listen_tls=\nshutdown_time=5s\n",
+         imap.cfg:context_num=20000\npop3.cfg:context_num=20000\nsmtp.cfg:context_num=20000\nlda_listen_tls=\nshutdown_time=5s\n",
         data.display(),
         options.shards,
     );
@@ -105,8 +104,7 @@ fn configuration(options: &Options, data: &Path) -> String {
         );
     }
     for (_, directive, port) in SERVICES {
-        let address = SocketAddr::from(([127, 0, 0, 1], port + options.port_base));
-        text += &format!("{directive}={address}\n");
+        text += &format!("{directive}=[::ffff:127.0.0.1]:{}\n", port + options.port_base);
     }
     text
 }
