@@ -105,7 +105,7 @@ fn every_broken_invariant_is_found() {
         ),
         ("I10", "UPDATE contents SET size = size + 1", false),
         ("I10", "UPDATE contents SET hash = zeroblob(32)", false),
-        ("I12", "INSERT INTO search_links VALUES (13, 4711, 1, 1)", true),
+        ("I12", "INSERT INTO search_links VALUES (13, 4711, 1, 1, 0)", true),
         ("I12", "UPDATE removed SET uid = 1", true),
     ];
     for (invariant, sql, repairable) in cases {
