@@ -665,4 +665,44 @@ mod tests {
             SyntaxError::TooMany("bytes in a keyword")
         );
     }
+
+    #[test]
+    fn any_damage_to_commands_is_survived() {
+        const COMMANDS: [&str; 8] = [
+            "A SELECT INBOX (QRESYNC (67890007 90060115194045000 41:211,214:541 (1,5 41,45)))",
+            "A APPEND x (\\Seen $k) \"17-Jul-1996 02:44:25 -0700\" UTF8 (~{3+}\r\nabc) {2}\r\nxy",
+            "A UID FETCH 1:*,$ (FLAGS BODY.PEEK[1.2.HEADER.FIELDS.NOT (A \"b\")]<0.10> BINARY[1]) (CHANGEDSINCE 5 VANISHED)",
+            "A SEARCH RETURN (MIN SAVE) CHARSET utf-8 OR (SEEN NOT 1:5) HEADER a {3}\r\nb c SINCE 1-Feb-1994 MODSEQ \"x\" all 5",
+            "A SORT RETURN () (REVERSE DATE SUBJECT) UTF-8 UID 1:3 KEYWORD x",
+            "A LIST (SUBSCRIBED RECURSIVEMATCH) \"a\" (\"&APw-%\" *) RETURN (STATUS (MESSAGES SIZE) CHILDREN)",
+            "A STORE 1,2:* (UNCHANGEDSINCE 12) +FLAGS.SILENT (\\Deleted x)",
+            "A ID (\"a\" NIL \"b\\\"\" \"c\")",
+        ];
+        let mut random = 0x2545_f491_4f6c_dd1du64;
+        let mut next = |limit: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % limit as u64) as usize
+        };
+        let mut read = 0;
+        for round in 0..40_000 {
+            let mut bytes = COMMANDS[round % COMMANDS.len()].as_bytes().to_vec();
+            for _ in 0..=next(3) {
+                if bytes.len() < 2 {
+                    break;
+                }
+                let at = next(bytes.len());
+                match next(4) {
+                    0 => bytes[at] = b"(){}[]\"\\ ,:*0~\r\n\xff"[next(17)],
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes.insert(at, bytes[next(bytes.len())]),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            read += usize::from(Command::parse(&bytes, round % 2 == 0).is_ok());
+        }
+        // Some damage leaves a command; most does not.
+        assert!(read > 1000 && read < 30_000, "{read}");
+    }
 }
