@@ -1,10 +1,10 @@
 //! Who may try to log in at all: bans after repeated failures and a limit on attempts (user_filter(4gx)).
 //!
 //! Both go by user name and hold a bounded number of names, without replacing one that still counts: when a
-//! table is full of names that count, new ones are not taken in.
+//! table is full of names that count, new ones are not taken in, and so neither banned nor limited.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::RandomState,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -49,14 +49,14 @@ pub struct UserFilter {
 #[derive(Default)]
 struct State {
     bans: HashMap<String, Instant, RandomState>,
-    attempts: HashMap<String, Count, RandomState>,
-    failures: HashMap<String, Count, RandomState>,
+    failures: HashMap<String, Failures, RandomState>,
+    rates: RateLimit,
 }
 
-struct Count {
-    first: Instant,
-    last: Instant,
-    tries: u32,
+/// Failed attempts of a name since its last success or long pause.
+struct Failures {
+    count: u32,
+    latest: Instant,
 }
 
 impl UserFilter {
@@ -78,7 +78,7 @@ impl UserFilter {
             }
             state.bans.remove(&user);
         }
-        self.options.max_users == 0 || self.within_rate(&mut state.attempts, user, now)
+        state.rates.admit(user, now, &self.options)
     }
 
     /// Counts a failed attempt; after `max_failures` of them, none further apart than `block`, the name is
@@ -91,22 +91,21 @@ impl UserFilter {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { bans, failures, .. } = &mut *state;
         if !failures.contains_key(&user) && failures.len() >= FAILURES_MAX {
-            failures.retain(|_, count| now - count.last < block);
+            failures.retain(|_, failures| now - failures.latest < block);
             if failures.len() >= FAILURES_MAX {
                 return false;
             }
         }
-        let count = failures.entry(user.clone()).or_insert(Count {
-            first: now,
-            last: now,
-            tries: 0,
+        let counted = failures.entry(user.clone()).or_insert(Failures {
+            count: 0,
+            latest: now,
         });
-        if now - count.last >= block {
-            count.tries = 0;
+        if now - counted.latest >= block {
+            counted.count = 0;
         }
-        count.last = now;
-        count.tries += 1;
-        if count.tries < max_failures {
+        counted.latest = now;
+        counted.count += 1;
+        if counted.count < max_failures {
             return false;
         }
         failures.remove(&user);
@@ -127,41 +126,6 @@ impl UserFilter {
         state.failures.remove(&user);
     }
 
-    /// `max_tries` in a window; who goes on trying above it stays out until a whole window without attempts
-    /// has passed.
-    fn within_rate(&self, attempts: &mut HashMap<String, Count>, user: String, now: Instant) -> bool {
-        let window = self.options.window;
-        if let Some(count) = attempts.get_mut(&user) {
-            let over = count.tries >= self.options.max_tries;
-            let fresh = if over {
-                now - count.last >= window
-            } else {
-                now - count.first >= window
-            };
-            if fresh {
-                (count.first, count.tries) = (now, 0);
-            }
-            count.last = now;
-            count.tries = count.tries.saturating_add(1);
-            return fresh || !over;
-        }
-        if attempts.len() >= self.options.max_users {
-            attempts.retain(|_, count| now - count.last < window);
-        }
-        if attempts.len() < self.options.max_users {
-            let (first, last) = (now, now);
-            attempts.insert(
-                user,
-                Count {
-                    first,
-                    last,
-                    tries: 1,
-                },
-            );
-        }
-        true
-    }
-
     fn key(&self, user: &str) -> String {
         // A name is as long as a client likes; what is kept of it is not.
         let user: String = user.chars().take(320).collect();
@@ -170,6 +134,60 @@ impl UserFilter {
         } else {
             user
         }
+    }
+}
+
+/// A sliding log: when each admitted attempt of the last window was made, by name. Whatever window of time one
+/// looks at, no name has more than `max_tries` in it. Refused attempts are not logged: who keeps knocking is
+/// let in again at the same moment as who waits.
+///
+/// At most `max_users` × `max_tries` times are kept, 16 octets each.
+#[derive(Default)]
+struct RateLimit {
+    admitted: HashMap<String, VecDeque<Instant>, RandomState>,
+    /// No name leaves a full table before; not known until the table was full once.
+    no_room_before: Option<Instant>,
+}
+
+impl RateLimit {
+    fn admit(&mut self, user: String, now: Instant, options: &UserFilterOptions) -> bool {
+        if options.max_users == 0 {
+            return true;
+        }
+        let ended = |made: Instant| now.saturating_duration_since(made) >= options.window;
+        if let Some(log) = self.admitted.get_mut(&user) {
+            while log.front().is_some_and(|&made| ended(made)) {
+                log.pop_front();
+            }
+            let admitted = log.len() < options.max_tries as usize;
+            if admitted {
+                log.push_back(now);
+            }
+            return admitted;
+        }
+        if options.max_tries == 0 {
+            return false;
+        }
+        if self.has_room(now, options) {
+            self.admitted.insert(user, VecDeque::from([now]));
+        }
+        true
+    }
+
+    /// Whether a name can be taken in. A full table is searched for names that no longer count, but not before
+    /// one of those seen at the last search can have run out: many new names in a row cost one search.
+    fn has_room(&mut self, now: Instant, options: &UserFilterOptions) -> bool {
+        if self.admitted.len() < options.max_users {
+            return true;
+        }
+        if self.no_room_before.is_some_and(|time| now < time) {
+            return false;
+        }
+        let runs_out = |log: &VecDeque<Instant>| log.back().map(|&latest| latest + options.window);
+        self.admitted
+            .retain(|_, log| runs_out(log).is_some_and(|end| now < end));
+        self.no_room_before = self.admitted.values().filter_map(runs_out).min();
+        self.admitted.len() < options.max_users
     }
 }
 
@@ -234,24 +252,78 @@ mod tests {
         assert!(exact.judge("A", now) && !exact.judge("a", now));
     }
 
-    #[test]
-    fn limits_the_rate_of_attempts() {
-        let filter = filter(|options| {
-            options.max_users = 1;
+    /// A filter of two attempts a minute.
+    fn two_a_minute(max_users: usize) -> UserFilter {
+        filter(|options| {
+            options.max_users = max_users;
             options.max_tries = 2;
-        });
+        })
+    }
+
+    #[test]
+    fn admits_so_many_in_every_window() {
+        let filter = two_a_minute(10);
         let start = Instant::now();
-        assert!(filter.judge("a", start) && filter.judge("a", start + SECOND));
-        assert!(!filter.judge("a", start + SECOND * 2));
-        assert!(filter.judge("b", start), "no room to count another name");
-        assert!(
-            !filter.judge("a", start + Duration::from_secs(61)),
-            "still trying"
-        );
-        assert!(filter.judge("a", start + Duration::from_secs(121)));
-        // Counting begins anew.
-        assert!(filter.judge("a", start + Duration::from_secs(122)));
-        assert!(!filter.judge("a", start + Duration::from_secs(123)));
+        for (second, admitted) in [
+            (0, true),
+            (20, true),
+            (30, false),
+            (59, false),
+            // The first has left the window.
+            (60, true),
+            (61, false),
+            (79, false),
+            (80, true),
+            (119, false),
+            (120, true),
+            (1000, true),
+            (1000, true),
+            (1000, false),
+        ] {
+            assert_eq!(filter.judge("a", start + SECOND * second), admitted, "{second} s");
+        }
+        assert!(filter.judge("b", start + SECOND * 1000), "each name by itself");
+    }
+
+    #[test]
+    fn no_window_has_more_than_the_limit() {
+        let filter = two_a_minute(1);
+        let start = Instant::now();
+        // Attempts at uneven distances for an hour.
+        let (mut time, mut admitted) = (start, Vec::new());
+        for step in 0..1000_u32 {
+            time += Duration::from_millis(u64::from(step * 7919 % 7200));
+            if filter.judge("a", time) {
+                admitted.push(time);
+            }
+        }
+        assert!(admitted.len() > 100);
+        assert!(admitted.windows(3).all(|three| three[2] - three[0] >= BLOCK));
+    }
+
+    #[test]
+    fn a_full_table_replaces_none_and_lets_others_pass() {
+        let filter = two_a_minute(1);
+        let start = Instant::now();
+        assert!(filter.judge("a", start) && filter.judge("a", start));
+        for second in 0..3 {
+            assert!(filter.judge("b", start + SECOND * second), "not counted");
+        }
+        assert!(!filter.judge("a", start + SECOND * 3), "still counted");
+        // Once "a" has run out, "b" takes its place and is limited.
+        let later = start + BLOCK;
+        assert!(filter.judge("b", later) && filter.judge("b", later));
+        assert!(!filter.judge("b", later));
+        assert!(filter.judge("a", later) && filter.judge("a", later) && filter.judge("a", later));
+    }
+
+    #[test]
+    fn rates_of_nothing_and_without_limit() {
+        let now = Instant::now();
+        let off = filter(|options| options.max_tries = 1);
+        assert!(off.judge("a", now) && off.judge("a", now), "max_users is 0");
+        let none = filter(|options| (options.max_users, options.max_tries) = (1, 0));
+        assert!(!none.judge("a", now) && !none.judge("b", now));
     }
 
     #[test]
