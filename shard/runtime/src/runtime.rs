@@ -35,6 +35,8 @@ const RING_DEPTH: usize = 256;
 /// Preemption interval while no queue of ours is active, which is at the start only. Long, because a core
 /// may not wake up from a preemption before its first task; see `heartbeat`.
 const PREEMPT: Duration = Duration::from_secs(5);
+/// See `Core::run`.
+const FIRST_TURN: Duration = Duration::from_millis(1);
 /// Locked memory that glommio insists on.
 const LOCKED_MEMORY: u64 = 512 * 1024;
 /// Connections that wait to be accepted, a core.
@@ -374,6 +376,8 @@ impl Core {
             let task = crate::admin::serve(Rc::clone(&shard), socket);
             spawn_into(&shard, queues.interactive, "admin", task);
         }
+        // The first turn runs under the long preemption interval. Work comes only after it.
+        glommio::timer::sleep(FIRST_TURN).await;
         let _ = self.ready.send(());
         shard.ended().await;
     }
