@@ -22,6 +22,7 @@ mod config;
 mod connection;
 mod durability;
 mod events;
+mod heartbeat;
 mod helpers;
 mod host;
 pub mod logging;

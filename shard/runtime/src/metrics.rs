@@ -138,6 +138,11 @@ impl Metrics {
         self.stalls.borrow_mut().record(held);
     }
 
+    /// Polls of tasks so far.
+    pub(crate) fn polls(&self) -> u64 {
+        self.stalls.borrow().count
+    }
+
     /// The longest since the start.
     pub(crate) fn longest_stall(&self) -> Duration {
         self.longest_stall.get()

@@ -32,8 +32,11 @@ use crate::{
 const IO_MEMORY: usize = 64 * 1024;
 /// Requests that a ring takes at once.
 const RING_DEPTH: usize = 256;
-/// When no queue asks for a shorter time, another queue gets its turn after this.
-const PREEMPT: Duration = Duration::from_millis(2);
+/// Preemption interval while no queue of ours is active, which is at the start only. Long, because a core
+/// may not wake up from a preemption before its first task; see `heartbeat`.
+const PREEMPT: Duration = Duration::from_secs(5);
+/// See `Core::run`.
+const FIRST_TURN: Duration = Duration::from_millis(1);
 /// Locked memory that glommio insists on.
 const LOCKED_MEMORY: u64 = 512 * 1024;
 /// Connections that wait to be accepted, a core.
@@ -232,15 +235,18 @@ impl Runtime {
         }
         let deadline = Instant::now() + START_LIMIT;
         for (id, is_ready) in started.into_iter().enumerate() {
-            if is_ready
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-                .is_err()
-            {
-                let core = cores.swap_remove(id);
-                return Err(match core.join() {
-                    Err(error) => start_error(id, error),
-                    Ok(()) => StartError::Core(id, "it ended at once".to_owned()),
-                });
+            let left = deadline.saturating_duration_since(Instant::now());
+            match is_ready.recv_timeout(left) {
+                Ok(()) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    return Err(StartError::Core(id, "it does not answer".to_owned()));
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(match cores.swap_remove(id).join() {
+                        Err(error) => start_error(id, error),
+                        Ok(()) => StartError::Core(id, "it ended at once".to_owned()),
+                    });
+                }
             }
         }
         let control = Arc::new(Control { inboxes });
@@ -333,7 +339,7 @@ impl Runtime {
         self.control.broadcast(|_| Box::new(|shard| shard.end()));
         for (id, core) in self.cores.into_iter().enumerate() {
             // One that hangs must not keep the process: what it has acknowledged is on disk.
-            if !closed && !quiet {
+            if !(closed && quiet) {
                 continue;
             }
             if let Err(error) = core.join() {
@@ -357,6 +363,7 @@ impl Core {
     async fn run(self) {
         let shard = Shard::new(self.parts);
         shard.start_router(self.wires);
+        crate::heartbeat::start(&shard);
         let queues = &shard.queues;
         let inbox = helpers::receive(Rc::clone(&shard), self.receiver);
         spawn_into(&shard, queues.interactive, "inbox", inbox);
@@ -369,6 +376,8 @@ impl Core {
             let task = crate::admin::serve(Rc::clone(&shard), socket);
             spawn_into(&shard, queues.interactive, "admin", task);
         }
+        // The first turn runs under the long preemption interval. Work comes only after it.
+        glommio::timer::sleep(FIRST_TURN).await;
         let _ = self.ready.send(());
         shard.ended().await;
     }

@@ -31,6 +31,9 @@ use crate::{
 
 /// How soon a queue of clients that wait wants the core back.
 const INTERACTIVE_LATENCY: Duration = Duration::from_millis(1);
+/// The same for the other queues. Not left to the executor's own, longer preemption interval: between two
+/// looks at io_uring a core that only has deliveries to do must not be deaf to clients for longer.
+const OTHER_LATENCY: Duration = Duration::from_millis(2);
 /// Shares of a busy core: clients, deliveries, maintenance.
 const SHARES: [usize; 3] = [1000, 500, 100];
 /// How often unused mailboxes are looked for, at least and at most.
@@ -190,8 +193,8 @@ impl Queues {
             |shares, latency, name| executor.create_task_queue(Shares::Static(shares), latency, name);
         Self {
             interactive: create(SHARES[0], Latency::Matters(INTERACTIVE_LATENCY), "interactive"),
-            delivery: create(SHARES[1], Latency::NotImportant, "delivery"),
-            background: create(SHARES[2], Latency::NotImportant, "background"),
+            delivery: create(SHARES[1], Latency::Matters(OTHER_LATENCY), "delivery"),
+            background: create(SHARES[2], Latency::Matters(OTHER_LATENCY), "background"),
         }
     }
 

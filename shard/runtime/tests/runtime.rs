@@ -233,6 +233,30 @@ fn wait_for(address: std::net::SocketAddr, wanted: impl Fn(&mut Client<std::net:
     }
 }
 
+/// More cores than CPUs, started and stopped in a row: a thread loses its CPU at every point there is.
+#[test]
+fn no_core_sleeps_on_its_work() {
+    let one = || {
+        let folder = tempfile::tempdir().unwrap();
+        for shards in [1, 2, 4, 4, 2, 1] {
+            let runtime = start(config(shards), folder.path());
+            let mut clients: Vec<_> = (0..20).map(|_| connect(runtime.addresses()[0])).collect();
+            let begun = Instant::now();
+            for client in &mut clients {
+                assert_eq!(client.line().as_deref(), Some("hello"));
+                assert_eq!(client.ask("x"), "x");
+            }
+            drop(clients);
+            runtime.stop();
+            assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        }
+    };
+    let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(one)).collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
 /// Not a test: prints how long a client waits for an answer that needs no disk.
 #[test]
 #[ignore = "a measurement, to be run alone"]
