@@ -102,10 +102,14 @@ fn report(sizes: &Sizes, allocated: Allocated) -> String {
     row("Messages (MAPI reported)", sizes.messages, None);
     row("Soft-deleted messages", sizes.soft_deleted, None);
     let logical = sizes.messages + sizes.soft_deleted;
-    if logical > 0 {
-        let percent = |part: u64| part as f64 * 100.0 / logical as f64;
-        text += &format!("{:<34}{:>15.1}%\n", "Content / messages", percent(sizes.content));
-        text += &format!("{:<34}{:>15.1}%\n", "Provisioning factor", percent(on_disk));
+    for (name, part) in [
+        ("Content / messages", sizes.content),
+        ("Provisioning factor", on_disk),
+    ] {
+        if logical > 0 {
+            let percent = part as f64 * 100.0 / logical as f64;
+            text.extend([format!("{name:<34}{percent:>15.1}%\n")]);
+        }
     }
     text
 }
