@@ -14,7 +14,7 @@ def database(server, address):
     """The mailbox's database file, found by the directory's own tool."""
     import json
     shown = json.loads(server.admin("--json", "user", "show", address))
-    return pathlib.Path(shown["maildir"]) / "exmdb" / "exchange.sqlite3"
+    return pathlib.Path(shown["mailbox"]) / "exmdb" / "exchange.sqlite3"
 
 
 def works(server, user):

@@ -62,11 +62,10 @@ fn main() -> ExitCode {
         return tool(std::env::args_os().collect());
     }
     // `admin` builds its own commands, one for each kind of object.
-    let matches = Arguments::command()
-        .subcommand(ringpost_tools::admin::command())
-        .get_matches();
+    let command = Arguments::command().subcommand(ringpost_tools::admin::command());
+    let matches = command.clone().get_matches();
     if let Some(("admin", matches)) = matches.subcommand() {
-        return finish(ringpost_tools::admin::run(matches));
+        return finish(ringpost_tools::admin::run(matches, command));
     }
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     finish(run(arguments.command))

@@ -7,9 +7,13 @@
 pub mod admin;
 mod command;
 mod integrity;
+mod mbck;
+mod mbsize;
 mod mkmidb;
 mod mkstore;
 pub mod notify;
+#[cfg(test)]
+mod test_mailbox;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
@@ -18,6 +22,8 @@ pub type Tool = fn(Vec<OsString>) -> ExitCode;
 
 /// All tools, by the names of their links.
 pub const TOOLS: &[(&str, Tool)] = &[
+    ("gromox-mbck", mbck::run),
+    ("gromox-mbsize", mbsize::run),
     ("gromox-mkmidb", mkmidb::run),
     ("gromox-mkprivate", mkstore::run_private),
     ("gromox-mkpublic", mkstore::run_public),

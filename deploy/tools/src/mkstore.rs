@@ -201,7 +201,7 @@ pub(crate) fn upgrade(path: &Path, verbose: bool) -> anyhow::Result<()> {
 
 /// Who owns the folder that a store is made in, and so will own the store: the tool may run as root, the
 /// server does not.
-struct Owner {
+pub(crate) struct Owner {
     user: u32,
     group: u32,
     /// The topmost file or folder that is handed over.
@@ -209,7 +209,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn of_future(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of_future(path: &Path) -> io::Result<Self> {
         let path = &std::path::absolute(path)?;
         let mut top = path.as_path();
         loop {
@@ -229,7 +229,7 @@ impl Owner {
         }
     }
 
-    fn adopt(&self) -> io::Result<()> {
+    pub(crate) fn adopt(&self) -> io::Result<()> {
         self.adopt_tree(&self.top, 0)
     }
 

@@ -47,7 +47,11 @@ pub trait Administration: Send + Sync {
     /// One account, by its primary address or an alias.
     fn account_record(&self, address: &str) -> Result<AccountRecord>;
     /// A new account.
-    fn create_account(&self, account: &NewAccount) -> Result<()>;
+    fn create_account(&self, account: &NewAccount) -> Result<()> {
+        self.create_accounts(std::slice::from_ref(account))
+    }
+    /// New accounts: all of them or, when one is refused, none. Costs one sync.
+    fn create_accounts(&self, accounts: &[NewAccount]) -> Result<()>;
     /// Changes an account.
     fn change_account(&self, address: &str, change: &AccountChange) -> Result<()>;
     /// Deletes an account, its aliases, memberships and rights. Its mailbox stays on disk.

@@ -31,7 +31,7 @@ use serde::Serialize;
 
 pub use address::{Address, DOMAIN_MAX, DomainName, LABEL_MAX, LOCAL_PART_MAX, lower_case};
 pub use administration::Administration;
-pub use embedded::EmbeddedDirectory;
+pub use embedded::{EmbeddedDirectory, FILE_NAME};
 pub use error::DirectoryError;
 pub use login::{LoginBackend, LoginRecord};
 pub use records::*;

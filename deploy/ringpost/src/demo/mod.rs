@@ -192,9 +192,11 @@ fn welcome(base: u16, data: &Path) -> String {
          Try:\n  \
          curl -u alice@{DOMAIN}:{PASSWORD} 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=1'\n  \
          swaks --protocol LMTP --server 127.0.0.1 --port {lmtp} --to alice@{DOMAIN}\n  \
-         ringpost admin --data {data} user add dave@{DOMAIN} --password secret\n\n\
+         {program} admin --data {folder} user add dave@{DOMAIN} --password secret\n\n\
          Ctrl-C stops it.\n",
         data = data.display(),
+        folder = shell_word(&data.to_string_lossy()),
+        program = shell_word(&called_as()),
         imap = port(143),
         imaps = port(993),
         pop3 = port(110),
@@ -202,4 +204,23 @@ fn welcome(base: u16, data: &Path) -> String {
         lmtp = port(24),
         admin = port(99),
     )
+}
+
+/// What the program was called as, so that what is printed works from where it was called.
+fn called_as() -> String {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if name.is_empty() {
+        return "ringpost".to_owned();
+    }
+    name.to_string_lossy().into_owned()
+}
+
+/// Text as one word of a shell's command line.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@:,%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }

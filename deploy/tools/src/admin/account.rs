@@ -1,29 +1,27 @@
 //! Accounts of all kinds.
 
-use std::{
-    io::BufRead as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use ringpost_directory::{
-    AccountChange, AccountFilter, AccountKind, AccountRecord, Address, Administration, DirectoryError,
-    Forward, MailboxPlace, NewAccount, Privileges, Quota, password,
+    AccountChange, AccountFilter, AccountKind, AccountRecord, Address, Administration, Forward, MailboxPlace,
+    NewAccount, Privileges, Quota, password,
 };
-use ringpost_store::{CreateOptions, Mailbox, MailboxKind};
+use ringpost_store::MailboxKind;
 
 use super::{
-    Context,
+    Context, Input,
     arguments::{AccountVerb, Settings},
+    import,
     output::Output,
+    secret,
+    store::{new_place, with_new_store},
 };
-
-/// Bytes of a mailbox folder's name; a longer address is replaced by the mailbox's GUID (NAME_MAX is 255).
-const FOLDER_NAME_MAX: usize = 200;
 
 pub(super) fn run(
     context: &Context,
-    output: &Output,
+    input: Input<'_>,
+    output: &mut Output<'_>,
     kind: AccountKind,
     verb: AccountVerb,
 ) -> anyhow::Result<()> {
@@ -34,17 +32,18 @@ pub(super) fn run(
             no_mailbox,
             maildir,
             settings,
-        } => add(context, kind, &address, !no_mailbox, maildir, settings),
+        } => add(context, input, kind, &address, !no_mailbox, maildir, settings),
         AccountVerb::Change {
             address,
             rename,
             settings,
         } => {
             of_kind(context, kind, &address)?;
-            let mut change = change(settings)?;
+            let mut change = change(settings, input)?;
             change.rename = rename;
             Ok(directory.change_account(&address, &change)?)
         }
+        AccountVerb::Import(arguments) => import::run(context, input, output, kind, &arguments),
         AccountVerb::List { domain, pattern } => {
             let filter = AccountFilter {
                 kind: Some(kind),
@@ -75,6 +74,7 @@ pub(super) fn run(
 
 fn add(
     context: &Context,
+    input: Input<'_>,
     kind: AccountKind,
     address: &str,
     with_mailbox: bool,
@@ -86,7 +86,7 @@ fn add(
     if context.directory.account_record(address.as_str()).is_ok() {
         bail!("{address} exists already");
     }
-    let settings = change(settings)?;
+    let settings = change(settings, input)?;
     let mailbox = match (with_mailbox && kind.has_mailbox(), maildir) {
         (false, _) => None,
         (true, Some(path)) => Some(MailboxPlace::new(std::path::absolute(path)?)?),
@@ -103,46 +103,6 @@ fn add(
     })
 }
 
-/// A folder for a new store: named after its owner, with what could lead elsewhere replaced.
-pub(super) fn new_place(parent: &Path, name: &str) -> anyhow::Result<MailboxPlace> {
-    let mut place = MailboxPlace::new(parent.to_owned())?;
-    let plain: String = name.chars().map(|c| if c == '/' { '_' } else { c }).collect();
-    let usable = plain.len() <= FOLDER_NAME_MAX && !plain.starts_with('.') && !parent.join(&plain).exists();
-    place.path = parent.join(if usable { plain } else { place.guid.to_string() });
-    Ok(place)
-}
-
-/// Makes the store, then the entry; without the entry the store goes again.
-pub(super) fn with_new_store(
-    place: Option<&MailboxPlace>,
-    kind: MailboxKind,
-    locale: String,
-    entry: impl FnOnce() -> Result<(), DirectoryError>,
-) -> anyhow::Result<()> {
-    let Some(place) = place else {
-        return Ok(entry()?);
-    };
-    if place.path.exists() {
-        bail!("{} exists already", place.path.display());
-    }
-    if let Some(parent) = place.path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
-    }
-    let options = CreateOptions {
-        kind,
-        guid: place.guid,
-        locale,
-    };
-    let made = Mailbox::create(&place.path, &options)
-        .with_context(|| format!("the mailbox {}", place.path.display()))
-        .and_then(|()| Ok(entry()?));
-    if made.is_err() {
-        // It did not exist before and holds nothing yet; what can't be removed does no harm.
-        let _ = std::fs::remove_dir_all(&place.path);
-    }
-    made
-}
-
 fn of_kind(context: &Context, kind: AccountKind, address: &str) -> anyhow::Result<AccountRecord> {
     let record = context.directory.account_record(address)?;
     if record.kind != kind {
@@ -156,11 +116,11 @@ fn of_kind(context: &Context, kind: AccountKind, address: &str) -> anyhow::Resul
     Ok(record)
 }
 
-fn change(settings: Settings) -> anyhow::Result<AccountChange> {
+fn change(settings: Settings, input: Input<'_>) -> anyhow::Result<AccountChange> {
     let password = if settings.password_stdin {
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
-        Some(line.trim_end_matches(['\r', '\n']).to_owned())
+        Some(secret::read_line(input)?)
+    } else if settings.ask_password {
+        Some(secret::ask_twice()?)
     } else {
         settings.password
     };

@@ -119,6 +119,9 @@ pub(super) enum AccountVerb {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Create many, a line each: ADDRESS[,PASSWORD[,NAME]]
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportArguments),
     /// List them
     List {
         /// Only of this domain
@@ -139,15 +142,40 @@ pub(super) enum AccountVerb {
     },
 }
 
+const IMPORT_HELP: &str = "Fields are written as in CSV: what has a comma or a quote in it is put in quotes, and \
+a quote inside is doubled. Empty lines and lines that begin with # are left out. Every line is checked before \
+the first account is made.";
+
+#[derive(Args)]
+pub(super) struct ImportArguments {
+    /// The file with the lines; - is the standard input
+    pub(super) file: PathBuf,
+    /// The password of lines that have none (visible to other users of this machine)
+    #[arg(long, conflicts_with = "ask_password")]
+    pub(super) password: Option<String>,
+    /// Ask on the terminal for the password of lines that have none
+    #[arg(long)]
+    pub(super) ask_password: bool,
+    /// Leave out lines whose address exists already
+    #[arg(long)]
+    pub(super) skip_existing: bool,
+    /// Create no mailboxes
+    #[arg(long)]
+    pub(super) no_mailbox: bool,
+}
+
 /// What can be set; "none" takes a value away.
 #[derive(Args, Default)]
 pub(super) struct Settings {
-    /// The password (visible to other users of this machine; prefer --password-stdin)
-    #[arg(long, conflicts_with = "password_stdin")]
+    /// The password (visible to other users of this machine; prefer --ask-password or --password-stdin)
+    #[arg(long, group = "new_password")]
     pub(super) password: Option<String>,
     /// Read the password from the first line of the standard input
-    #[arg(long)]
+    #[arg(long, group = "new_password")]
     pub(super) password_stdin: bool,
+    /// Ask for the password on the terminal, twice, without showing it
+    #[arg(long, group = "new_password")]
+    pub(super) ask_password: bool,
     /// Name in the address book
     #[arg(long, value_name = "TEXT")]
     pub(super) name: Option<String>,

@@ -6,16 +6,24 @@
 
 mod account;
 mod arguments;
+mod import;
 mod object;
 mod output;
+mod secret;
+mod store;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, BufWriter, Read, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{ArgMatches, Command};
 use ringpost_config::{Configuration, Severity, Source, directive};
-use ringpost_directory::EmbeddedDirectory;
+use ringpost_directory::{AccountKind, EmbeddedDirectory};
 
+use crate::mkstore::Owner;
 use arguments::{Arguments, Object};
 use output::Output;
 
@@ -28,45 +36,75 @@ pub fn command() -> Command {
     Arguments::augment(command)
 }
 
-/// Runs what [`command`] parsed.
-pub fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+/// Where `--password-stdin` and `import -` read.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// The standard input.
+    Standard,
+    /// Given text, for tests.
+    Text(&'a [u8]),
+}
+
+impl<'a> Input<'a> {
+    fn reader(self) -> Box<dyn Read + 'a> {
+        match self {
+            Self::Standard => Box::new(io::stdin()),
+            Self::Text(text) => Box::new(text),
+        }
+    }
+}
+
+/// Runs what [`command`] parsed; `root` is the program that it is a part of.
+pub fn run(matches: &ArgMatches, root: Command) -> anyhow::Result<ExitCode> {
+    let mut output = BufWriter::new(io::stdout().lock());
+    let done = run_with(matches, root, Input::Standard, &mut output)
+        .and_then(|()| output.flush().map_err(anyhow::Error::from));
+    match done {
+        // Whoever read the output, such as head(1), has seen enough.
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        done => done.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Like [`run`], with other input and output.
+pub fn run_with(
+    matches: &ArgMatches,
+    mut root: Command,
+    input: Input<'_>,
+    writer: &mut dyn Write,
+) -> anyhow::Result<()> {
     let arguments = Arguments::from_arg_matches(matches)?;
-    let output = Output::new(arguments.json);
+    let mut output = Output::new(arguments.json, writer);
+    let output = &mut output;
     if let Object::Completions { shell } = &arguments.object {
-        let mut root = Command::new("ringpost").subcommand(command());
-        clap_complete::generate(*shell, &mut root, "ringpost", &mut std::io::stdout());
-        return Ok(ExitCode::SUCCESS);
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut root, "ringpost", &mut script);
+        return output.raw(&script);
     }
-    let context = Context::open(&arguments)?;
-    match arguments.object {
-        Object::Organisation(verb) => object::organisation(&context, &output, verb)?,
-        Object::Server(verb) => object::server(&context, &output, verb)?,
-        Object::Domain(verb) => object::domain(&context, &output, verb)?,
-        Object::User(verb) => account::run(&context, &output, ringpost_directory::AccountKind::User, verb)?,
-        Object::Room(verb) => account::run(&context, &output, ringpost_directory::AccountKind::Room, verb)?,
-        Object::Equipment(verb) => {
-            account::run(
-                &context,
-                &output,
-                ringpost_directory::AccountKind::Equipment,
-                verb,
-            )?;
-        }
-        Object::Shared(verb) => {
-            account::run(&context, &output, ringpost_directory::AccountKind::Shared, verb)?;
-        }
-        Object::Contact(verb) => {
-            account::run(&context, &output, ringpost_directory::AccountKind::Contact, verb)?;
-        }
-        Object::List(verb) => account::run(&context, &output, ringpost_directory::AccountKind::List, verb)?,
-        Object::Alias(verb) => object::alias(&context, verb)?,
-        Object::Member(verb) => object::member(&context, verb)?,
-        Object::Sender(verb) => object::sender(&context, verb)?,
-        Object::Owner(verb) => object::owner(&context, verb)?,
-        Object::Property(verb) => object::property(&context, &output, verb)?,
-        Object::Completions { .. } => {}
-    }
-    Ok(ExitCode::SUCCESS)
+    let context = &Context::open(&arguments)?;
+    let (kind, verb) = match arguments.object {
+        Object::User(verb) => (AccountKind::User, verb),
+        Object::Room(verb) => (AccountKind::Room, verb),
+        Object::Equipment(verb) => (AccountKind::Equipment, verb),
+        Object::Shared(verb) => (AccountKind::Shared, verb),
+        Object::Contact(verb) => (AccountKind::Contact, verb),
+        Object::List(verb) => (AccountKind::List, verb),
+        Object::Alias(verb) => return object::alias(context, verb),
+        Object::Member(verb) => return object::member(context, verb),
+        Object::Sender(verb) => return object::sender(context, verb),
+        Object::Owner(verb) => return object::owner(context, verb),
+        Object::Property(verb) => return object::property(context, output, verb),
+        Object::Domain(verb) => return object::domain(context, output, verb),
+        Object::Organisation(verb) => return object::organisation(context, output, verb),
+        Object::Server(verb) => return object::server(context, output, verb),
+        Object::Completions { .. } => return Ok(()),
+    };
+    account::run(context, input, output, kind, verb)
 }
 
 /// What the commands work on.
@@ -85,9 +123,18 @@ impl Context {
             Some(data) => (data.clone(), "mailboxes", "mailboxes"),
             None => (configured_data_path(arguments.config.as_ref())?, "user", "domain"),
         };
-        let data = std::path::absolute(&data).with_context(|| data.display().to_string())?;
+        let what = || data.display().to_string();
+        let data = std::path::absolute(&data).with_context(what)?;
+        // Root's first account must not make a file that the server can't open.
+        let file = data.join(ringpost_directory::FILE_NAME);
+        let owner = Owner::of_future(&file).with_context(what)?;
+        let is_new = !file.exists();
+        let directory = EmbeddedDirectory::open_in(&data)?;
+        if is_new {
+            owner.adopt().with_context(what)?;
+        }
         Ok(Self {
-            directory: EmbeddedDirectory::open_in(&data)?,
+            directory,
             mailboxes: data.join(users),
             public_stores: data.join(domains),
         })

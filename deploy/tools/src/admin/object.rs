@@ -6,17 +6,18 @@ use ringpost_store::MailboxKind;
 
 use super::{
     Context,
-    account::{new_place, optional, with_new_store},
+    account::optional,
     arguments::{
         DomainSettings, DomainVerb, OrganisationArguments, OrganisationVerb, PairVerb, PropertyVerb,
         ServerVerb,
     },
     output::Output,
+    store::{new_place, with_new_store},
 };
 
 type Result = anyhow::Result<()>;
 
-pub(super) fn organisation(context: &Context, output: &Output, verb: OrganisationVerb) -> Result {
+pub(super) fn organisation(context: &Context, output: &mut Output<'_>, verb: OrganisationVerb) -> Result {
     let directory = &context.directory;
     match verb {
         OrganisationVerb::Add(arguments) => {
@@ -54,7 +55,7 @@ fn organisation_of(arguments: OrganisationArguments) -> anyhow::Result<Organisat
     })
 }
 
-pub(super) fn server(context: &Context, output: &Output, verb: ServerVerb) -> Result {
+pub(super) fn server(context: &Context, output: &mut Output<'_>, verb: ServerVerb) -> Result {
     let directory = &context.directory;
     match verb {
         ServerVerb::Add { hostname, extname } => {
@@ -76,7 +77,7 @@ pub(super) fn server(context: &Context, output: &Output, verb: ServerVerb) -> Re
     Ok(())
 }
 
-pub(super) fn domain(context: &Context, output: &Output, verb: DomainVerb) -> Result {
+pub(super) fn domain(context: &Context, output: &mut Output<'_>, verb: DomainVerb) -> Result {
     let directory = &context.directory;
     match verb {
         DomainVerb::Add { name, settings } => directory.create_domain(&name, &domain_change(settings))?,
@@ -158,7 +159,7 @@ pub(super) fn owner(context: &Context, verb: PairVerb) -> Result {
     Ok(())
 }
 
-pub(super) fn property(context: &Context, output: &Output, verb: PropertyVerb) -> Result {
+pub(super) fn property(context: &Context, output: &mut Output<'_>, verb: PropertyVerb) -> Result {
     let directory = &context.directory;
     let tag = |text: &str| {
         u32::from_str_radix(text.trim_start_matches("0x"), 16)

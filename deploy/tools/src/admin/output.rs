@@ -1,44 +1,64 @@
 //! Tables for people, JSON for programs.
 
+use std::io::Write;
+
 use serde::Serialize;
 
-pub(super) struct Output {
+pub(super) struct Output<'a> {
     json: bool,
+    writer: &'a mut dyn Write,
 }
 
-impl Output {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json }
+impl<'a> Output<'a> {
+    pub(super) fn new(json: bool, writer: &'a mut dyn Write) -> Self {
+        Self { json, writer }
     }
 
     /// Many of a kind: a row each.
     pub(super) fn list<T: Serialize>(
-        &self,
+        &mut self,
         records: &[T],
         headings: &[&str],
         row: impl Fn(&T) -> Vec<String>,
     ) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(records)?);
-            return Ok(());
+            return self.json(records);
         }
         let mut rows = vec![headings.iter().map(|&heading| heading.to_owned()).collect()];
         rows.extend(records.iter().map(row));
-        print!("{}", table(&rows));
-        Ok(())
+        Ok(self.writer.write_all(table(&rows).as_bytes())?)
     }
 
     /// One, with all it has: a line a field.
-    pub(super) fn show<T: Serialize>(&self, record: &T) -> anyhow::Result<()> {
+    pub(super) fn show<T: Serialize>(&mut self, record: &T) -> anyhow::Result<()> {
         let value = serde_json::to_value(record)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&value)?);
-            return Ok(());
+            return self.json(&value);
         }
         let mut rows = Vec::new();
         fields("", &value, &mut rows);
-        print!("{}", table(&rows));
-        Ok(())
+        Ok(self.writer.write_all(table(&rows).as_bytes())?)
+    }
+
+    /// What was done: a sentence, or the record of it.
+    pub(super) fn message<T: Serialize>(&mut self, record: &T, sentence: &str) -> anyhow::Result<()> {
+        if self.json {
+            return self.json(record);
+        }
+        Ok(writeln!(self.writer, "{sentence}")?)
+    }
+
+    /// Text that is the same for people and programs.
+    pub(super) fn raw(&mut self, text: &[u8]) -> anyhow::Result<()> {
+        Ok(self.writer.write_all(text)?)
+    }
+
+    fn json<T: Serialize + ?Sized>(&mut self, record: &T) -> anyhow::Result<()> {
+        Ok(writeln!(
+            self.writer,
+            "{}",
+            serde_json::to_string_pretty(record)?
+        )?)
     }
 }
 

@@ -75,8 +75,12 @@ impl Administration for EmbeddedDirectory {
         self.read(|transaction| self.read_account(transaction, address))
     }
 
-    fn create_account(&self, account: &NewAccount) -> Result<()> {
-        self.write(|transaction| self.write_account(transaction, account))
+    fn create_accounts(&self, accounts: &[NewAccount]) -> Result<()> {
+        self.write(|transaction| {
+            accounts
+                .iter()
+                .try_for_each(|account| self.write_account(transaction, account))
+        })
     }
 
     fn change_account(&self, address: &str, change: &AccountChange) -> Result<()> {

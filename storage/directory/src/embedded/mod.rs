@@ -27,7 +27,7 @@ use crate::{
 type Result<T> = std::result::Result<T, DirectoryError>;
 
 /// The file's usual name.
-const FILE_NAME: &str = "directory.sqlite3";
+pub const FILE_NAME: &str = "directory.sqlite3";
 /// How long a writer waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
