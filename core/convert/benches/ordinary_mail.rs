@@ -20,13 +20,20 @@ const ROUNDS: usize = 400;
 const REPETITIONS: u32 = 20;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|text| text != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|text| text != "--bench")
+        .collect();
     let plain = plain();
     let rich = rich();
     for (kind, source) in [("plain", plain.as_bytes()), ("rich", rich.as_bytes())] {
         let structure = Structure::of(source);
         let encoded = structure.encode();
-        println!("{kind}: {} bytes, structure {} bytes", source.len(), encoded.len());
+        println!(
+            "{kind}: {} bytes, structure {} bytes",
+            source.len(),
+            encoded.len()
+        );
         let tasks: [(&str, &dyn Fn()); 5] = [
             ("of", &|| drop(black_box(Structure::of(black_box(source))))),
             ("encode", &|| drop(black_box(black_box(&structure).encode()))),
@@ -43,7 +50,9 @@ fn main() {
         ];
         for (name, task) in tasks {
             match &arguments[..] {
-                [wanted, count] if wanted == name => (0..count.parse().unwrap_or(1)).for_each(|_: u32| task()),
+                [wanted, count] if wanted == name => {
+                    (0..count.parse().unwrap_or(1)).for_each(|_: u32| task())
+                }
                 [] => println!("  {name:16} {:8.2} µs", best(task).as_secs_f64() * 1e6),
                 _ => {}
             }

@@ -34,14 +34,24 @@ pub fn data<'a>(source: &'a [u8], part: &Part) -> Cow<'a, [u8]> {
     decode(raw(source, part), &part.encoding)
 }
 
-/// The size of [`data`], without decoding where that isn't needed.
+/// The size of [`data`], mostly without decoding: one pass over base64, none over what isn't encoded.
 pub fn data_size(source: &[u8], part: &Part) -> u64 {
     let raw = raw(source, part);
     if part.encoding == b"base64" {
-        let digit = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-        return raw.iter().filter(digit).count() as u64 * 3 / 4;
+        return base64_size(raw);
     }
     decode(raw, &part.encoding).len() as u64
+}
+
+/// How many bytes [`base64`] makes of `text`.
+fn base64_size(text: &[u8]) -> u64 {
+    let digit = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let (digits, padding) = text.split_at(memchr::memchr(b'=', text).unwrap_or(text.len()));
+    if padding.iter().any(|byte| digit(&byte)) {
+        // Several encodings in a row, each with its own odd end.
+        return base64(text).len() as u64;
+    }
+    digits.iter().filter(digit).count() as u64 * 3 / 4
 }
 
 /// The part's content as text.
@@ -160,6 +170,27 @@ mod tests {
         assert_eq!(base64(b"aGk=aGk="), b"hihi");
         assert_eq!(base64(b"a!G-k="), b"hi");
         assert_eq!(base64(b"A"), b"");
+    }
+
+    #[test]
+    fn base64_sizes_are_exact() {
+        for text in [
+            "",
+            "aGVs\r\nbG8=",
+            "aGVsbG8",
+            "aGk=aGk=",
+            "a=a=a=",
+            "a!G-k=\n",
+            "A",
+            "====",
+            "YWI=\n--",
+        ] {
+            assert_eq!(
+                base64_size(text.as_bytes()),
+                base64(text.as_bytes()).len() as u64,
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub enum Children {
     /// Nothing: a leaf.
     #[default]
     None,
-    /// The parts of a `multipart/*`.
+    /// The parts of a `multipart/*`; none where its boundary is missing or never comes.
     Multipart(Vec<Part>),
     /// The message of a `message/rfc822` or `message/global`.
     Message(Box<Structure>),

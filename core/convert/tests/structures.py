@@ -10,8 +10,9 @@ def shape(part):
     # Python turns other message types into messages too; to IMAP they are leaves.
     if kind in ("message/rfc822", "message/global") and part.is_multipart():
         return [kind, [shape(part.get_payload(0))]]
-    if part.get_content_maintype() == "multipart" and part.is_multipart():
-        return [kind, [shape(child) for child in part.get_payload()]]
+    if part.get_content_maintype() == "multipart":
+        # Without a delimiter its payload is text.
+        return [kind, [shape(child) for child in part.get_payload()] if part.is_multipart() else []]
     if part.is_multipart():
         return [kind, None]
     # get_payload() would decode 8-bit text by its charset; the bytes as they came are here.

@@ -21,19 +21,21 @@ impl Parameterised {
     /// Reads an unfolded value. Never fails: what can't be read is passed over.
     pub fn read(text: &[u8]) -> Self {
         let mut reader = Cursor { text, at: 0 };
-        let value = reader.token(b";").to_ascii_lowercase();
+        let value = reader.token(b";", true).to_ascii_lowercase();
         let mut raw: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         while raw.len() < MAX_PARAMETERS && reader.at < text.len() {
             if reader.text[reader.at] == b';' {
                 reader.at += 1;
                 continue;
             }
-            let name = reader.token(b"=;").to_ascii_lowercase();
+            let name = reader.token(b"=;", true).to_ascii_lowercase();
             if reader.text.get(reader.at) != Some(&b'=') {
                 continue;
             }
             reader.at += 1;
-            let value = reader.token(b";");
+            // Programs that forget to quote a file name have names such as `report (1).pdf`; none comments them.
+            let file_name = matches!(base_name(&name), b"name" | b"filename");
+            let value = reader.token(b";", !file_name);
             if !name.is_empty() {
                 raw.push((name, value));
             }
@@ -62,8 +64,9 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Reads up to one of `stops` outside of quotes and comments, without white space around it.
-    fn token(&mut self, stops: &[u8]) -> Vec<u8> {
+    /// Reads up to one of `stops` outside of quotes and comments, without white space around it. Parentheses
+    /// are comments only where `comments` says so.
+    fn token(&mut self, stops: &[u8], comments: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let mut quoted_end = 0;
         while let Some(&byte) = self.text.get(self.at) {
@@ -76,7 +79,10 @@ impl Cursor<'_> {
                     self.at = quoted_string(self.text, self.at, &mut out);
                     quoted_end = out.len();
                 }
-                b'(' if out.is_empty() || self.text.get(self.at - 2).is_some_and(u8::is_ascii_whitespace) => {
+                b'(' if comments
+                    && (out.is_empty()
+                        || self.text.get(self.at - 2).is_some_and(u8::is_ascii_whitespace)) =>
+                {
                     self.at = comment(self.text, self.at, &mut Vec::new());
                 }
                 b'\r' | b'\n' | 0 => {}
@@ -212,7 +218,11 @@ mod tests {
         assert_eq!(shown("a/b; name=\"a\\\"b\""), "a/b;name=a\"b");
         assert_eq!(
             shown("attachment; filename=report (1).pdf"),
-            "attachment;filename=report .pdf"
+            "attachment;filename=report (1).pdf"
+        );
+        assert_eq!(
+            shown("attachment; filename*0=(a); filename*1=(b).pdf; size=3 (bytes)"),
+            "attachment;filename=(a)(b).pdf;size=3"
         );
         assert_eq!(shown(""), "");
     }

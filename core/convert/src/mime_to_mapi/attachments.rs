@@ -1,6 +1,6 @@
 //! Attachment objects (MS-OXCMAIL 2.2.3.4).
 
-use ringpost_mapi::{PropValue, PropertyBag, tags};
+use ringpost_mapi::{PropValue, PropertyBag, codec::encode_bag, tags};
 
 use super::{MAX_EMBEDDED, bodies::Layout, class, message, set_string};
 use crate::{
@@ -94,7 +94,7 @@ fn attachment(
         set_string(&mut bag, tags::DISPLAY_NAME, &name);
         set_string(&mut bag, tags::ATTACH_LONG_FILENAME, &format!("{name}.eml"));
         bag.set(tags::ATTACH_METHOD, PropValue::Integer32(EMBEDDED_MESSAGE));
-        bag.set(tags::ATTACH_SIZE, size(part.body.end - part.body.start));
+        set_size(&mut bag, part.body.end - part.body.start);
         return AttachmentContent {
             properties: bag,
             data: AttachmentData::Embedded(Box::new(embedded)),
@@ -116,15 +116,18 @@ fn attachment(
     } else {
         body::data_size(source, part)
     };
-    bag.set(tags::ATTACH_SIZE, size(bytes));
+    set_size(&mut bag, bytes);
     AttachmentContent {
         properties: bag,
         data: AttachmentData::Part(path.clone()),
     }
 }
 
-fn size(bytes: u64) -> PropValue {
-    PropValue::Integer32(i32::try_from(bytes).unwrap_or(i32::MAX))
+/// Sets PidTagAttachSize: what the attachment with all its properties takes (MS-OXCMSG 2.2.2.5).
+fn set_size(bag: &mut PropertyBag, content_bytes: u64) {
+    let bytes = content_bytes + encode_bag(bag).len() as u64;
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    bag.set(tags::ATTACH_SIZE, PropValue::Integer32(bytes));
 }
 
 /// The name from `Content-Disposition`, else from `Content-Type`, else one made of the type. Without folders.

@@ -54,7 +54,8 @@ fn visit<'a>(part: &'a Part, path: &mut Vec<u16>, place: Place, layout: &mut Lay
         }
         return;
     }
-    if part.media_type == b"multipart" {
+    let multipart = part.media_type == b"multipart";
+    if multipart && part.body.is_empty() {
         return;
     }
     let attached = part
@@ -62,7 +63,8 @@ fn visit<'a>(part: &'a Part, path: &mut Vec<u16>, place: Place, layout: &mut Lay
         .as_ref()
         .is_some_and(|(kind, _)| kind == b"attachment");
     if !attached && !place.later {
-        if part.is("text", "plain") && layout.plain.is_none() {
+        // A multipart whose boundary never comes is the text that it is.
+        if (multipart || part.is("text", "plain")) && layout.plain.is_none() {
             layout.plain = Some(part);
             return;
         }

@@ -110,7 +110,8 @@ impl Parser<'_> {
         }
         let boundary = part.parameter("boundary").map(<[u8]>::trim_ascii_end);
         let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else {
-            return self.not_a_multipart(body, part);
+            part.children = Children::Multipart(Vec::new());
+            return self.next_delimiter(body);
         };
         let level = self.boundaries.len();
         self.boundaries.push(boundary.to_vec());
@@ -121,7 +122,6 @@ impl Parser<'_> {
         };
         let mut parts = Vec::new();
         let mut next = self.next_delimiter(body);
-        let seen = next.is_some_and(|delimiter| delimiter.level == level);
         while let Some(delimiter) = next.filter(|delimiter| delimiter.level == level) {
             if delimiter.closing || self.parts >= MAX_PARTS {
                 // What follows is an epilogue, up to a delimiter of an outer multipart.
@@ -134,17 +134,8 @@ impl Parser<'_> {
             parts.push(child);
         }
         self.boundaries.truncate(level);
-        if seen {
-            part.children = Children::Multipart(parts);
-        } else {
-            into_text(part);
-        }
+        part.children = Children::Multipart(parts);
         next
-    }
-
-    fn not_a_multipart(&mut self, body: usize, part: &mut Part) -> Option<Delimiter> {
-        into_text(part);
-        self.next_delimiter(body)
     }
 
     /// The next delimiter of an open multipart at or after `from`, which begins a line.
@@ -161,7 +152,8 @@ impl Parser<'_> {
     }
 
     /// The delimiter in the line at `start`, which begins with two hyphens. The innermost multipart that
-    /// has this boundary counts, so that an outer one ends those inside that were not closed.
+    /// has this boundary counts: an outer one ends those inside that were not closed, and where two have the
+    /// same boundary, the inner one has the parts until it is closed (as Dovecot and MimeKit have it).
     fn delimiter(&self, start: usize) -> Option<Delimiter> {
         if self.boundaries.is_empty() {
             return None;
@@ -196,13 +188,6 @@ impl Parser<'_> {
         }
         None
     }
-}
-
-/// A multipart without delimiters is shown as the text that it is.
-fn into_text(part: &mut Part) {
-    part.media_type = b"text".to_vec();
-    part.media_subtype = b"plain".to_vec();
-    part.parameters.clear();
 }
 
 /// Counts lines at positions that mostly ascend, so that every byte is looked at about once.

@@ -78,8 +78,11 @@ fn badly_formed_messages() {
     for (source, expected) in [
         (String::new(), "text/plain"),
         ("no header at all".to_owned(), "text/plain"),
-        ("Content-Type: multipart/mixed\n\n--x\n".to_owned(), "text/plain"),
-        (multipart("no delimiter"), "text/plain"),
+        (
+            "Content-Type: multipart/mixed\n\n--x\n".to_owned(),
+            "multipart/mixed[]",
+        ),
+        (multipart("no delimiter"), "multipart/mixed[]"),
         (multipart("--b--\n"), "multipart/mixed[]"),
         (multipart("--b\n\nopen end"), "multipart/mixed[text/plain]"),
         (
@@ -91,6 +94,23 @@ fn badly_formed_messages() {
         (
             multipart("--b\nContent-Type: multipart/x; boundary=c\n\n--c\n\n1\n--b\n\n2\n--b--"),
             "multipart/mixed[multipart/x[text/plain] text/plain]",
+        ),
+        // The inner multipart has the outer one's boundary.
+        (
+            multipart(
+                "--b\nContent-Type: multipart/x; boundary=b\n\n--b\n\n1\n--b\n\n2\n--b--\n--b\nContent-Type: image/png\n\n3\n--b--",
+            ),
+            "multipart/mixed[multipart/x[text/plain text/plain] image/png]",
+        ),
+        // The inner multipart has no boundary, and the outer one ends it.
+        (
+            multipart("--b\nContent-Type: multipart/x\n\ntext\n--b\n\n2\n--b--"),
+            "multipart/mixed[multipart/x[] text/plain]",
+        ),
+        // Headers that a delimiter ends.
+        (
+            multipart("--b\nContent-Type: image/png\n--b\nContent-Type: text/html\n--b--\n"),
+            "multipart/mixed[image/png text/html]",
         ),
         ("Content-Type: nonsense\n\n".to_owned(), "text/plain"),
         (
@@ -115,6 +135,12 @@ fn badly_formed_messages() {
         bytes(missing_line, &structure.root.body),
         "no field: but text\nmore"
     );
+    // The same in a part: what can't be a field is shown, where Dovecot hides it in the header.
+    let part = multipart("--b\nContent-Type: text/html\n<p>no line\n--b--");
+    let structure = Structure::of(part.as_bytes());
+    let section = |section| structure.section(&[1], section).map(|range| bytes(&part, &range));
+    assert_eq!(section(Section::Mime), Some("Content-Type: text/html\n"));
+    assert_eq!(section(Section::Whole), Some("<p>no line"));
 }
 
 #[test]
