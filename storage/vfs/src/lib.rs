@@ -18,6 +18,7 @@
 
 pub mod coroutine;
 mod sqlite;
+mod wal;
 
 use std::{
     fs::File,
