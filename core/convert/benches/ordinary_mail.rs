@@ -51,7 +51,7 @@ fn main() {
         for (name, task) in tasks {
             match &arguments[..] {
                 [wanted, count] if wanted == name => {
-                    (0..count.parse().unwrap_or(1)).for_each(|_: u32| task())
+                    (0..count.parse().unwrap_or(1)).for_each(|_: u32| task());
                 }
                 [] => println!("  {name:16} {:8.2} µs", best(task).as_secs_f64() * 1e6),
                 _ => {}

@@ -22,6 +22,8 @@ pub const MAX_VALUE_BYTES: usize = 128 * 1024;
 /// One header field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Field<'a> {
+    /// All of it, as written, with its last line end.
+    pub line: &'a [u8],
     /// Its name, as written.
     pub name: &'a [u8],
     /// Its value, still folded, without the last line end.
@@ -129,6 +131,7 @@ impl<'a> Iterator for Lines<'a> {
         let value = value.strip_suffix(b"\n").unwrap_or(value);
         let value = value.strip_suffix(b"\r").unwrap_or(value);
         Some(Line::Field(Field {
+            line,
             name: &line[..length],
             value,
         }))

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use ringpost_mapi::{PropValue, PropertyBag, tags};
 
 use crate::{
-    body,
+    body, header,
     message::MessageContent,
     structure::{Children, Part, Structure},
 };
@@ -18,10 +18,12 @@ mod bodies;
 mod class;
 mod fields;
 mod people;
+mod report;
 #[cfg(test)]
 mod tests;
 
 use bodies::Layout;
+pub use report::MAX_GROUPS as MAX_REPORT_GROUPS;
 
 /// Messages in messages that become embedded message objects; deeper ones are attached as files.
 pub const MAX_EMBEDDED: usize = 16;
@@ -35,23 +37,23 @@ pub fn from_mime(source: &[u8], structure: &Structure) -> MessageContent {
 
 /// The message's plain text (`PidTagBody`), where it has any.
 pub fn plain_body(source: &[u8], structure: &Structure) -> Option<String> {
-    body_text(source, bodies::layout(&structure.root).plain)
+    Layout::of(&structure.root).plain_text(source)
 }
 
 /// The message's HTML (`PidTagHtml`, as text), where it has any.
 pub fn html_body(source: &[u8], structure: &Structure) -> Option<String> {
-    body_text(source, bodies::layout(&structure.root).html)
+    Layout::of(&structure.root).html_text(source)
 }
 
 /// The decoded content of the part at `path`, as [`Structure::part_by_path`] counts. A multipart, kept where
-/// its bytes are signed, comes with its header, undecoded (MS-OXOSMIME 2.1.3).
+/// its bytes are signed, comes undecoded behind its `Content-Type`, so that it is a MIME entity
+/// (MS-OXOSMIME 2.1.3.1).
 pub fn part_data<'a>(source: &'a [u8], structure: &Structure, path: &[u16]) -> Option<Cow<'a, [u8]>> {
     let part = structure.part_by_path(path)?;
     if part.media_type == b"multipart" {
-        let at = |position: u64| usize::try_from(position).ok();
-        return source
-            .get(at(part.header.start)?..at(part.body.end)?)
-            .map(Cow::Borrowed);
+        let content_type = header::field(header_of(source, part), "Content-Type");
+        let content_type = content_type.map_or(&b""[..], |field| field.line);
+        return Some([content_type, b"\r\n", body::raw(source, part)].concat().into());
     }
     Some(body::data(source, part))
 }
@@ -68,20 +70,15 @@ fn message(source: &[u8], structure: &Structure, path: &mut Vec<u16>, depth: usi
     let header = header_of(source, root);
     people::convert(&structure.envelope, header, &mut content);
     fields::convert(&structure.envelope, header, &mut content);
-    let class = class::of(root);
-    set_string(&mut content.properties, tags::MESSAGE_CLASS, &class);
-    let layout = if class::is_opaque(root) {
-        Layout::attachment(root)
-    } else {
-        bodies::layout(root)
-    };
+    let layout = Layout::of(root);
+    let class = report::convert(source, root, &mut content).unwrap_or_else(|| class::of(root));
+    set_string(&mut content.properties, tags::MESSAGE_CLASS, class);
     bodies::convert(&layout, &mut content.properties);
     attachments::convert(source, &layout, path, depth, &mut content);
+    if depth > 0 {
+        fields::convert_embedded(header, &mut content.properties);
+    }
     content
-}
-
-fn body_text(source: &[u8], part: Option<&Part>) -> Option<String> {
-    part.map(|part| body::text(source, part))
 }
 
 fn header_of<'a>(source: &'a [u8], part: &Part) -> &'a [u8] {

@@ -51,7 +51,7 @@ struct Word<'a> {
 /// The encoded word at the start of `text`, which begins with `=?`.
 fn word(text: &[u8]) -> Option<Word<'_>> {
     /// What a word may be long; RFC 2047 says 75, mail says more.
-    const MAX_WORD: usize = 8192;
+    const MAX_WORD: usize = 2048;
     let text = &text[..text.len().min(MAX_WORD)];
     let charset_end = 2 + memchr::memchr(b'?', &text[2..])?;
     let charset = &text[2..charset_end];

@@ -175,7 +175,8 @@ fn assemble(mut sections: Vec<(usize, bool, &[u8])>) -> Vec<u8> {
         .into_bytes()
 }
 
-fn percent_decode(value: &[u8], out: &mut Vec<u8>) {
+/// Appends `value` with its `%41` decoded.
+pub(crate) fn percent_decode(value: &[u8], out: &mut Vec<u8>) {
     let digit = |byte: Option<&u8>| byte.and_then(|&byte| (byte as char).to_digit(16));
     let mut at = 0;
     while let Some(&byte) = value.get(at) {

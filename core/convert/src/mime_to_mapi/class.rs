@@ -1,46 +1,30 @@
-//! Which message class a message has (MS-OXCMAIL 2.2.3.1, MS-OXOSMIME).
+//! Which message class a message has (MS-OXCMAIL 2.2.3.2.1, MS-OXOSMIME 2.1.3). Those of reports are
+//! [`super::report`]'s.
 
+use super::attachments::given_name;
 use crate::structure::Part;
 
-/// The message class of a message with this root.
-pub(super) fn of(root: &Part) -> String {
-    let parameter = |name: &str| root.parameter(name).unwrap_or_default().to_ascii_lowercase();
-    if root.is("multipart", "report") {
-        let mail_report = match parameter("report-type").as_slice() {
-            b"delivery-status" => Some("REPORT.IPM.Note.NDR"),
-            b"disposition-notification" => Some("REPORT.IPM.Note.IPNRN"),
-            _ => None,
-        };
-        if let Some(class) = mail_report {
-            return class.to_owned();
-        }
+/// The message class of a message with this root that isn't a report.
+pub(super) fn of(root: &Part) -> &'static str {
+    if is_clear_signed(root) {
+        "IPM.Note.SMIME.MultipartSigned"
+    } else if is_opaque(root) {
+        "IPM.Note.SMIME"
+    } else {
+        "IPM.Note"
     }
-    if is_signed(root) {
-        return "IPM.Note.SMIME.MultipartSigned".to_owned();
-    }
-    if is_smime(root) {
-        return "IPM.Note.SMIME".to_owned();
-    }
-    "IPM.Note".to_owned()
 }
 
-/// Whether the message is kept byte for byte as one attachment: S/MIME, whose signature covers the bytes.
+/// Whether it is a clear-signed message (MS-OXOSMIME 2.1.3.1), by whichever protocol: OpenPGP's need their
+/// bytes as much as S/MIME's.
+pub(super) fn is_clear_signed(root: &Part) -> bool {
+    root.is("multipart", "signed") && !super::parts(root).is_empty()
+}
+
+/// Whether it is an opaque-signed or encrypted S/MIME message (MS-OXOSMIME 2.1.3.2).
 pub(super) fn is_opaque(root: &Part) -> bool {
-    is_signed(root) || is_smime(root)
-}
-
-fn is_signed(root: &Part) -> bool {
-    let protocol = root
-        .parameter("protocol")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    root.is("multipart", "signed")
-        && matches!(
-            protocol.as_slice(),
-            b"application/pkcs7-signature" | b"application/x-pkcs7-signature"
-        )
-}
-
-fn is_smime(root: &Part) -> bool {
-    root.is("application", "pkcs7-mime") || root.is("application", "x-pkcs7-mime")
+    root.is("application", "pkcs7-mime")
+        || root.is("application", "x-pkcs7-mime")
+        || (root.is("application", "octet-stream")
+            && given_name(root).is_some_and(|name| name.to_ascii_lowercase().ends_with(".p7m")))
 }

@@ -1,7 +1,7 @@
-//! The other header fields (MS-OXCMAIL 2.2.3.1, 2.2.3.2).
+//! The header fields that don't name people (MS-OXCMAIL 2.2.3.2).
 
 use ringpost_mapi::{
-    PropTag, PropValue, PropertyBag,
+    FileTime, PropTag, PropType, PropValue, PropertyBag,
     named::{self, MAX_NAME_UNITS, NameId, PropertyName, sets},
     tags,
 };
@@ -45,7 +45,9 @@ pub(super) fn convert(envelope: &Envelope, header: &[u8], content: &mut MessageC
             set_string(bag, tag, &String::from_utf8_lossy(id));
         }
     }
-    if let Some(time) = envelope.date.as_deref().and_then(parse_date) {
+    // Without a date, when the first server had the message is nearest to the truth.
+    let date = envelope.date.as_deref().and_then(parse_date);
+    if let Some(time) = date.or_else(|| received(header).last()) {
         bag.set(tags::CLIENT_SUBMIT_TIME, PropValue::Time(time));
     }
     bag.set(tags::SENSITIVITY, PropValue::Integer32(0));
@@ -53,16 +55,46 @@ pub(super) fn convert(envelope: &Envelope, header: &[u8], content: &mut MessageC
     for field in header::fields(header) {
         one(&field, content, &mut levels);
     }
-    let importance = levels.importance.or(levels.priority).unwrap_or(1);
+    let importance = levels.importance.or(levels.other).unwrap_or(1);
     let bag = &mut content.properties;
     bag.set(tags::IMPORTANCE, PropValue::Integer32(importance));
-    bag.set(tags::PRIORITY, PropValue::Integer32(importance - 1));
+    let priority = levels.priority.unwrap_or(importance) - 1;
+    bag.set(tags::PRIORITY, PropValue::Integer32(priority));
     conversation(bag);
 }
 
+/// Sets what the store sets of messages in folders: when an embedded message was delivered, and its
+/// PidTagMessageFlags (MS-OXCMSG 2.2.1.6): read, with or without attachments.
+pub(super) fn convert_embedded(header: &[u8], bag: &mut PropertyBag) {
+    const READ: i32 = 1;
+    const HAS_ATTACHMENTS: i32 = 0x10;
+    let sent = bag.get(tags::CLIENT_SUBMIT_TIME).cloned();
+    if let Some(time) = received(header).next().map(PropValue::Time).or(sent) {
+        bag.set(tags::MESSAGE_DELIVERY_TIME, time);
+    }
+    let attachments = bag.get(tags::HAS_ATTACHMENTS) == Some(&PropValue::Boolean(true));
+    let flags = if attachments { READ | HAS_ATTACHMENTS } else { READ };
+    bag.set(tags::MESSAGE_FLAGS, PropValue::Integer32(flags));
+}
+
+/// When servers received the message, the last one first (RFC 5321 4.4).
+fn received(header: &[u8]) -> impl Iterator<Item = FileTime> {
+    header::fields(header)
+        .filter(|field| field.is("received"))
+        .filter_map(|field| {
+            let semicolon = memchr::memrchr(b';', field.value)?;
+            parse_date(&header::unfold(&field.value[semicolon + 1..]))
+        })
+}
+
+/// What the header says of importance, as PidTagImportance has it (MS-OXCMAIL 2.2.3.2.5).
 #[derive(Default)]
 struct Levels {
+    /// `Importance:`, which is preferred.
     importance: Option<i32>,
+    /// The first of the fields that older programs have.
+    other: Option<i32>,
+    /// `Priority:`, which says something else too.
     priority: Option<i32>,
 }
 
@@ -81,8 +113,13 @@ fn one(field: &Field<'_>, content: &mut MessageContent, levels: &mut Levels) {
         return;
     }
     match name.as_str() {
-        "importance" | "x-msmail-priority" => levels.importance = levels.importance.or(level(&lower())),
-        "priority" | "x-priority" => levels.priority = levels.priority.or(level(&lower())),
+        "importance" => levels.importance = levels.importance.or(level(&lower())),
+        "x-msmail-priority" | "x-priority" => levels.other = levels.other.or(level(&lower())),
+        "priority" => {
+            let level = level(&lower());
+            levels.priority = levels.priority.or(level);
+            levels.other = levels.other.or(level);
+        }
         "sensitivity" => bag.set(tags::SENSITIVITY, PropValue::Integer32(sensitivity(&lower()))),
         "thread-topic" => set_string(bag, tags::CONVERSATION_TOPIC, &text()),
         "thread-index" => {
@@ -91,18 +128,24 @@ fn one(field: &Field<'_>, content: &mut MessageContent, levels: &mut Levels) {
                 bag.set(tags::CONVERSATION_INDEX, PropValue::Binary(index));
             }
         }
-        "auto-submitted" if lower() != "no" => {
-            bag.set(tags::AUTO_RESPONSE_SUPPRESS, PropValue::Integer32(-1));
-        }
-        "x-auto-response-suppress" => {
-            bag.set(
-                tags::AUTO_RESPONSE_SUPPRESS,
-                PropValue::Integer32(suppress(&lower())),
+        // Nobody answers a machine (RFC 3834 2).
+        "auto-submitted" if !lower().starts_with("no") => add_suppress(bag, -1),
+        "x-auto-response-suppress" => add_suppress(bag, suppress(&lower())),
+        "x-message-flag" => {
+            // MS-OXOFLAG 2.2.1.1: flagged for follow-up.
+            bag.set(tags::FLAG_STATUS, PropValue::Integer32(2));
+            push(
+                content,
+                named::LID_FLAG_REQUEST.property_name(),
+                PropValue::String(text()),
             );
         }
-        "content-class" => {
-            let name = PropertyName::name(sets::INTERNET_HEADERS, "content-class");
-            push(content, name, PropValue::String(text()));
+        "content-class" | "accept-language" | "xref" | "content-base" => {
+            push(
+                content,
+                PropertyName::name(sets::INTERNET_HEADERS, &name),
+                PropValue::String(text()),
+            );
         }
         "keywords" => {
             let words = text();
@@ -133,23 +176,36 @@ fn push(content: &mut MessageContent, name: PropertyName, value: PropValue) {
     }
 }
 
-/// The subject, its prefix of up to three letters, and the rest (MS-OXCMAIL 2.2.3.1.7, MS-OXCMSG 3.2.4.4).
+/// Characters of a subject with its prefix (MS-OXCMSG 2.2.1.10).
+const MAX_SUBJECT: usize = 253;
+
+/// The subject, its prefix of up to three characters, and the rest (MS-OXCMAIL 2.2.3.2.6.1).
 fn subject(envelope: &Envelope, bag: &mut PropertyBag) {
     let subject = envelope.subject.as_deref().map(decode_text).unwrap_or_default();
-    let prefix = prefix_length(&subject);
-    set_string(bag, tags::SUBJECT, &subject);
-    set_string(bag, tags::SUBJECT_PREFIX, &subject[..prefix]);
-    set_string(bag, tags::NORMALIZED_SUBJECT, &subject[prefix..]);
+    let (prefix, rest) = split_prefix(&subject);
+    let prefix = prefix.map(|prefix| format!("{prefix}: ")).unwrap_or_default();
+    let room = MAX_SUBJECT - prefix.chars().count();
+    let end = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
+    let rest = &rest[..end];
+    set_string(bag, tags::SUBJECT, &format!("{prefix}{rest}"));
+    set_string(bag, tags::NORMALIZED_SUBJECT, rest);
+    set_string(bag, tags::SUBJECT_PREFIX, &prefix);
 }
 
-/// The bytes of a prefix such as `Re: `: one to three letters, a colon and a space.
-fn prefix_length(subject: &str) -> usize {
-    let Some((letters, _)) = subject.split_once(": ") else {
-        return 0;
+/// A prefix such as `Re`: one to three characters before a colon, none of them a blank or digit. What
+/// follows may be blanks, but no slash: `ftp://` is an address.
+fn split_prefix(subject: &str) -> (Option<&str>, &str) {
+    let Some((prefix, rest)) = subject.split_once(':') else {
+        return (None, subject);
     };
-    let count = letters.chars().count();
-    let word = (1..=3).contains(&count) && letters.chars().all(char::is_alphabetic);
-    if word { letters.len() + 2 } else { 0 }
+    let fits = (1..=3).contains(&prefix.chars().take(4).count())
+        && !prefix.chars().any(|c| c == ' ' || c.is_ascii_digit())
+        && !rest.starts_with('/');
+    if fits {
+        (Some(prefix), rest.trim_start_matches(' '))
+    } else {
+        (None, subject)
+    }
 }
 
 /// PidTagImportance: 0 low, 1 normal, 2 high.
@@ -173,7 +229,15 @@ fn sensitivity(text: &str) -> i32 {
     }
 }
 
-/// PidTagAutoResponseSuppress (MS-OXOMSG 2.2.1.77).
+fn add_suppress(bag: &mut PropertyBag, bits: i32) {
+    let known = match bag.get(tags::AUTO_RESPONSE_SUPPRESS) {
+        Some(&PropValue::Integer32(known)) => known,
+        _ => 0,
+    };
+    bag.set(tags::AUTO_RESPONSE_SUPPRESS, PropValue::Integer32(known | bits));
+}
+
+/// PidTagAutoResponseSuppress (MS-OXCMAIL 2.1.3.2.20, MS-OXOMSG 2.2.1.77).
 fn suppress(text: &str) -> i32 {
     let bit = |word: &str| match word.trim() {
         "all" => -1,
@@ -188,17 +252,22 @@ fn suppress(text: &str) -> i32 {
     text.split([',', ' ']).map(bit).fold(0, |bits, bit| bits | bit)
 }
 
-/// A topic, and an index made of the first message's id, where the header has none (MS-OXOMSG 2.2.1.2, 2.2.1.3):
-/// so all messages of a thread share the index's GUID.
+/// PidTagConversationIndexTracking (MS-OXOMSG 2.2.1.4).
+const CONVERSATION_INDEX_TRACKING: PropTag = PropTag::new(0x3016, PropType::BOOLEAN);
+
+/// A topic (MS-OXCMAIL 2.2.3.2.7), and an index made of the thread's first message id, where the header has
+/// none: so all messages of a thread share the GUID in the index, of which the store makes
+/// PidTagConversationId (MS-OXOMSG 2.2.1.2 to 2.2.1.4).
 fn conversation(bag: &mut PropertyBag) {
     if bag.get(tags::CONVERSATION_TOPIC).is_none() {
-        let topic = bag
-            .string(tags::NORMALIZED_SUBJECT)
-            .unwrap_or_default()
-            .to_owned();
-        set_string(bag, tags::CONVERSATION_TOPIC, &topic);
+        let subject = bag.string(tags::NORMALIZED_SUBJECT).unwrap_or_default();
+        if !subject.is_empty() {
+            let topic = subject.to_owned();
+            set_string(bag, tags::CONVERSATION_TOPIC, &topic);
+        }
     }
     if bag.get(tags::CONVERSATION_INDEX).is_some() {
+        bag.set(CONVERSATION_INDEX_TRACKING, PropValue::Boolean(true));
         return;
     }
     let first = [
@@ -216,9 +285,11 @@ fn conversation(bag: &mut PropertyBag) {
         _ => 0,
     };
     let mut index = vec![1];
-    index.extend_from_slice(&time.to_be_bytes()[1..6]);
+    // The most significant 40 bits of the time.
+    index.extend_from_slice(&time.to_be_bytes()[..5]);
     index.extend_from_slice(&fnv_128(first.as_bytes()));
     bag.set(tags::CONVERSATION_INDEX, PropValue::Binary(index));
+    bag.set(CONVERSATION_INDEX_TRACKING, PropValue::Boolean(true));
 }
 
 /// FNV-1a of 128 bits: well spread, and the same everywhere and always.

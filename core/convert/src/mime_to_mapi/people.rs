@@ -1,4 +1,4 @@
-//! Senders and recipients (MS-OXCMAIL 2.2.3.1.1 to 2.2.3.1.4).
+//! Senders and recipients (MS-OXCMAIL 2.2.3.1).
 
 use ringpost_mapi::{PropTag, PropType, PropValue, PropertyBag, entryid::OneOffEntryId, tags};
 
@@ -13,14 +13,14 @@ use crate::{
 const KINDS: [i32; 3] = [1, 2, 3];
 
 /// A person to write to.
-struct Person {
-    name: String,
+pub(super) struct Person {
+    pub(super) name: String,
     address: String,
 }
 
 impl Person {
     /// None for the rows that begin and end a group.
-    fn of(address: &Address) -> Option<Self> {
+    pub(super) fn of(address: &Address) -> Option<Self> {
         let host = String::from_utf8_lossy(address.host.as_deref()?);
         let mailbox = String::from_utf8_lossy(address.mailbox.as_deref()?);
         let smtp = if host.is_empty() {
@@ -48,12 +48,30 @@ impl Person {
         format!("SMTP:{}\0", self.address.to_uppercase()).into_bytes()
     }
 
-    fn set(&self, bag: &mut PropertyBag, tags: &PersonTags) {
+    /// The row of the recipient table; `kind` is its PidTagRecipientType.
+    pub(super) fn recipient(&self, kind: i32) -> PropertyBag {
+        /// PidTagObjectType: a mail user (MS-OXCPRPT 2.2.1.7).
+        const MAIL_USER: i32 = 6;
+        let mut bag = PropertyBag::new();
+        bag.set(tags::RECIPIENT_TYPE, PropValue::Integer32(kind));
+        bag.set(tags::RESPONSIBILITY, PropValue::Boolean(true));
+        bag.set(tags::OBJECT_TYPE, PropValue::Integer32(MAIL_USER));
+        bag.set(tags::DISPLAY_TYPE, PropValue::Integer32(0));
+        bag.set(tags::RECIPIENT_FLAGS, PropValue::Integer32(1));
+        let entry_id = self.entry_id();
+        bag.set(tags::RECIPIENT_ENTRY_ID, PropValue::Binary(entry_id.clone()));
+        set_string(&mut bag, tags::RECIPIENT_DISPLAY_NAME, &self.name);
+        set_string(&mut bag, tags::TRANSMITTABLE_DISPLAY_NAME, &self.name);
+        self.set(&mut bag, &RECIPIENT, entry_id);
+        bag
+    }
+
+    fn set(&self, bag: &mut PropertyBag, tags: &PersonTags, entry_id: Vec<u8>) {
         set_string(bag, tags.name, &self.name);
         set_string(bag, tags.address_type, "SMTP");
         set_string(bag, tags.email, &self.address);
         set_string(bag, tags.smtp, &self.address);
-        bag.set(tags.entry_id, PropValue::Binary(self.entry_id()));
+        bag.set(tags.entry_id, PropValue::Binary(entry_id));
         bag.set(tags.search_key, PropValue::Binary(self.search_key()));
     }
 }
@@ -110,10 +128,10 @@ pub(super) fn convert(envelope: &Envelope, header: &[u8], content: &mut MessageC
     let from = first(&envelope.from).or_else(|| first(&envelope.sender));
     let sender = first(&envelope.sender).or_else(|| first(&envelope.from));
     if let Some(from) = from {
-        from.set(bag, &SENT_REPRESENTING);
+        from.set(bag, &SENT_REPRESENTING, from.entry_id());
     }
     if let Some(sender) = sender {
-        sender.set(bag, &SENDER);
+        sender.set(bag, &SENDER, sender.entry_id());
     }
     if envelope.reply_to != envelope.from {
         reply_to(&envelope.reply_to, bag);
@@ -124,27 +142,11 @@ pub(super) fn convert(envelope: &Envelope, header: &[u8], content: &mut MessageC
     for ((list, kind), shown) in lists.into_iter().zip(KINDS).zip(shown) {
         let mut names = Vec::new();
         for person in list.iter().filter_map(Person::of) {
-            content.recipients.push(recipient(&person, kind));
+            content.recipients.push(person.recipient(kind));
             names.push(person.name);
         }
         set_string(&mut content.properties, shown, &names.join("; "));
     }
-}
-
-fn recipient(person: &Person, kind: i32) -> PropertyBag {
-    /// PidTagObjectType: a mail user (MS-OXCPRPT 2.2.1.7).
-    const MAIL_USER: i32 = 6;
-    let mut bag = PropertyBag::new();
-    bag.set(tags::RECIPIENT_TYPE, PropValue::Integer32(kind));
-    bag.set(tags::RESPONSIBILITY, PropValue::Boolean(true));
-    bag.set(tags::OBJECT_TYPE, PropValue::Integer32(MAIL_USER));
-    bag.set(tags::DISPLAY_TYPE, PropValue::Integer32(0));
-    bag.set(tags::RECIPIENT_FLAGS, PropValue::Integer32(1));
-    bag.set(tags::RECIPIENT_ENTRY_ID, PropValue::Binary(person.entry_id()));
-    set_string(&mut bag, tags::RECIPIENT_DISPLAY_NAME, &person.name);
-    set_string(&mut bag, tags::TRANSMITTABLE_DISPLAY_NAME, &person.name);
-    person.set(&mut bag, &RECIPIENT);
-    bag
 }
 
 /// PidTagReplyRecipientEntries is a FlatEntryList: count, size, then each entry with its size and padded to
@@ -169,14 +171,14 @@ fn reply_to(list: &[Address], bag: &mut PropertyBag) {
     set_string(bag, tags::REPLY_RECIPIENT_NAMES, &names.join("; "));
 }
 
-/// Who asked for a read receipt or a delivery report (MS-OXCMAIL 2.2.3.2).
+/// Who asked for a read receipt or a delivery report (MS-OXCMAIL 2.1.3.1.5, 2.6.1).
 fn receipts(header: &[u8], bag: &mut PropertyBag) {
     let person = |name: &str| {
         let list = addresses(&header::field(header, name)?.unfolded());
         list.iter().find_map(Person::of)
     };
     if let Some(person) = person("Disposition-Notification-To") {
-        person.set(bag, &READ_RECEIPT);
+        person.set(bag, &READ_RECEIPT, person.entry_id());
         bag.set(tags::READ_RECEIPT_REQUESTED, PropValue::Boolean(true));
         bag.set(tags::NON_RECEIPT_NOTIFICATION_REQUESTED, PropValue::Boolean(true));
     }

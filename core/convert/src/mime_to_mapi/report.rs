@@ -1,0 +1,181 @@
+//! Delivery and read reports (MS-OXCMAIL 2.2.3.7; RFC 3464, RFC 8098).
+
+use ringpost_mapi::{PropValue, PropertyBag, tags};
+
+use super::{parts, people::Person, set_string};
+use crate::{
+    body,
+    header::{self, address::addresses, decode_text},
+    message::MessageContent,
+    structure::Part,
+};
+
+/// Groups of fields of one report that are read: one for the message, one for each recipient.
+pub const MAX_GROUPS: usize = 1_000;
+
+/// Converts what a `multipart/report` says to programs. Returns its message class, where it is one of those
+/// that MAPI has.
+pub(super) fn convert(source: &[u8], root: &Part, content: &mut MessageContent) -> Option<&'static str> {
+    if !root.is("multipart", "report") {
+        return None;
+    }
+    parts(root).iter().find_map(|part| {
+        if part.media_type != b"message" {
+            return None;
+        }
+        match part.media_subtype.as_slice() {
+            b"delivery-status" | b"global-delivery-status" => delivery(&body::data(source, part), content),
+            b"disposition-notification" | b"global-disposition-notification" => {
+                disposition(&body::data(source, part), content)
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Actions of RFC 3464 2.3.3 with the classes of messages reporting them, the gravest last
+/// (MS-OXCMAIL 2.2.3.7.1.1).
+const ACTIONS: &[(&str, &str)] = &[
+    ("delivered", "REPORT.IPM.Note.DR"),
+    ("expanded", "REPORT.IPM.Note.Expanded.DR"),
+    ("relayed", "REPORT.IPM.Note.Relayed.DR"),
+    ("delayed", "REPORT.IPM.Note.Delayed.DR"),
+    ("failed", "REPORT.IPM.Note.NDR"),
+];
+
+/// A delivery report: its recipients are those of whom it says the gravest (MS-OXCMAIL 2.2.3.7.1).
+fn delivery(text: &[u8], content: &mut MessageContent) -> Option<&'static str> {
+    let mut groups = groups(text);
+    let message = groups.next()?;
+    let recipients: Vec<(usize, &[u8])> = groups
+        .filter_map(|group| {
+            let action = value(group, "Action")?;
+            let action = action.split([' ', ';', '(']).next().unwrap_or_default();
+            let severity = ACTIONS
+                .iter()
+                .position(|(known, _)| action.eq_ignore_ascii_case(known))?;
+            Some((severity, group))
+        })
+        .collect();
+    let gravest = recipients.iter().map(|(severity, _)| *severity).max()?;
+    if let Some(name) = value(message, "Reporting-MTA") {
+        let name = typed(&name).to_owned();
+        set_string(
+            &mut content.properties,
+            tags::REPORTING_MESSAGE_TRANSFER_AGENT,
+            &name,
+        );
+    }
+    let rows: Vec<(String, PropertyBag)> = recipients
+        .into_iter()
+        .filter(|(severity, _)| *severity == gravest)
+        .filter_map(|(_, group)| recipient(group))
+        .collect();
+    if !rows.is_empty() {
+        let names: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
+        set_string(&mut content.properties, tags::DISPLAY_TO, &names.join("; "));
+        set_string(&mut content.properties, tags::DISPLAY_CC, "");
+        set_string(&mut content.properties, tags::DISPLAY_BCC, "");
+        content.recipients = rows.into_iter().map(|(_, row)| row).collect();
+    }
+    Some(ACTIONS[gravest].1)
+}
+
+/// The row of a recipient, with what happened to the message on its way there.
+fn recipient(group: &[u8]) -> Option<(String, PropertyBag)> {
+    let address = value(group, "Original-Recipient").or_else(|| value(group, "Final-Recipient"))?;
+    let list = addresses(typed(&address).as_bytes());
+    let mut person = list.iter().find_map(Person::of)?;
+    if let Some(name) = value(group, "X-Display-Name") {
+        person.name = name;
+    }
+    let mut row = person.recipient(1);
+    let remote = value(group, "Remote-MTA").map(|name| typed(&name).to_owned());
+    let status = value(group, "Status");
+    if let Some(code) = status.as_deref().and_then(status_code) {
+        row.set(tags::NON_DELIVERY_REPORT_STATUS_CODE, PropValue::Integer32(code));
+    }
+    let information = value(group, "X-Supplementary-Info").or_else(|| {
+        // As Exchange words it.
+        let diagnostic = value(group, "Diagnostic-Code")?;
+        let remote = remote.as_deref().unwrap_or_default();
+        let status = status.as_deref().unwrap_or_default();
+        Some(format!("<{remote} #{status} {diagnostic}>"))
+    });
+    if let Some(information) = information {
+        set_string(&mut row, tags::SUPPLEMENTARY_INFO, &information);
+    }
+    if let Some(remote) = remote {
+        set_string(&mut row, tags::REMOTE_MESSAGE_TRANSFER_AGENT, &remote);
+    }
+    Some((person.name, row))
+}
+
+/// PidTagNonDeliveryReportStatusCode: 511 for `5.1.1` (MS-OXOMSG 2.2.2.32).
+fn status_code(status: &str) -> Option<i32> {
+    let status = status.split([' ', '(']).next()?;
+    let mut numbers = status.splitn(3, '.').map(str::parse::<u16>);
+    let (class, subject, detail) = (numbers.next()?, numbers.next()?, numbers.next()?);
+    let (class, subject, detail) = (class.ok()?, subject.ok()?, detail.ok()?);
+    Some(i32::from(class) * 100 + i32::from(subject) * 10 + i32::from(detail))
+}
+
+/// A read report: what became of the message decides its class (MS-OXCMAIL 2.2.3.7.2).
+fn disposition(text: &[u8], content: &mut MessageContent) -> Option<&'static str> {
+    let group = groups(text).next()?;
+    let bag = &mut content.properties;
+    let disposition = value(group, "Disposition")?;
+    let (mode, kind) = disposition.split_once(';')?;
+    let kind = kind
+        .split('/')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let class = match kind.as_str() {
+        "displayed" | "dispatched" | "processed" => "REPORT.IPM.Note.IPNRN",
+        "deleted" | "denied" | "failed" => "REPORT.IPM.Note.IPNNRN",
+        _ => return None,
+    };
+    set_string(bag, tags::REPORT_DISPOSITION, &kind);
+    set_string(bag, tags::REPORT_DISPOSITION_MODE, mode.trim());
+    if let Some(id) = value(group, "Original-Message-ID") {
+        set_string(bag, tags::ORIGINAL_MESSAGE_ID, &id);
+    }
+    if let Some(key) = value(group, "X-MSExch-Correlation-Key") {
+        bag.set(tags::PARENT_KEY, PropValue::Binary(body::base64(key.as_bytes())));
+    }
+    Some(class)
+}
+
+/// The text behind `dns;` or `rfc822;`.
+fn typed(value: &str) -> &str {
+    value.split_once(';').map_or(value, |(_, text)| text).trim()
+}
+
+fn value(group: &[u8], name: &str) -> Option<String> {
+    let text = decode_text(&header::field(group, name)?.unfolded());
+    (!text.is_empty()).then_some(text)
+}
+
+/// The groups of fields, which empty lines part.
+fn groups(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while let [b'\r' | b'\n', after @ ..] = rest {
+            rest = after;
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let ends = memchr::memchr_iter(b'\n', rest);
+        let end = ends
+            .map(|at| at + 1)
+            .find(|&at| matches!(rest[at..], [b'\n', ..] | [b'\r', b'\n', ..]))
+            .unwrap_or(rest.len());
+        let (group, after) = rest.split_at(end);
+        rest = after;
+        Some(group)
+    })
+    .take(MAX_GROUPS)
+}
