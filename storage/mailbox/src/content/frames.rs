@@ -86,7 +86,10 @@ pub(crate) fn decompress(frame: &[u8], length: usize) -> Result<Vec<u8>, StoreEr
             if kept.is_none() {
                 *kept = Some(zstd::bulk::Decompressor::new()?);
             }
-            kept.as_mut().map_or_else(|| Ok(Vec::new()), |decompressor| decompressor.decompress(frame, length))
+            kept.as_mut().map_or_else(
+                || Ok(Vec::new()),
+                |decompressor| decompressor.decompress(frame, length),
+            )
         })
         .map_err(|_| StoreError::damaged("compressed content"))?;
     if value.len() != length {
