@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::StoreError;
 
 /// The version this program writes (`PRAGMA user_version`).
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// `PRAGMA application_id`: tells file(1) and the tools whose database it is ("ring").
 const APPLICATION_ID: i32 = 0x7269_6e67;
@@ -21,7 +21,10 @@ const PAGE_CACHE_KIB: i64 = 1024;
 const STATEMENT_CACHE: usize = 96;
 
 /// What is run to bring a database from the version of its index to the next one.
-const UPGRADES: &[&str] = &[];
+const UPGRADES: &[&str] = &[
+    // 2: what a message shares with its copies.
+    "ALTER TABLE messages ADD COLUMN identity INTEGER;",
+];
 
 /// Settings that every connection needs.
 pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {

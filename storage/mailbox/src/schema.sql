@@ -60,7 +60,8 @@ CREATE TABLE messages (
     source INTEGER,
     class TEXT,
     subject TEXT,
-    sender TEXT
+    sender TEXT,
+    identity INTEGER
 );
 CREATE UNIQUE INDEX messages_by_uid ON messages (folder, uid) WHERE state = 0;
 CREATE INDEX messages_by_change ON messages (folder, change);

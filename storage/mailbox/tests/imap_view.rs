@@ -505,3 +505,67 @@ fn a_visit_ends_when_told() {
         .unwrap();
     assert_eq!(seen, [2, 4]);
 }
+
+#[test]
+fn copies_and_moves_keep_the_email_id() {
+    let (_folder, mut mailbox) = mailbox();
+    let placed = placement(Flags::empty(), &[]);
+    let same = message("same", 9000);
+    mailbox.store_message(INBOX, &same, &placed).unwrap();
+    mailbox.store_message(INBOX, &same, &placed).unwrap();
+    let drafts = built_in::DRAFTS;
+    mailbox
+        .save_message(INBOX, &ringpost_store::MessageDraft::default())
+        .unwrap();
+    let ids = |mailbox: &mut Mailbox, folder| -> Vec<u64> {
+        rows(mailbox, folder).iter().map(|row| row.email_id).collect()
+    };
+    let first = ids(&mut mailbox, INBOX);
+    assert_ne!(
+        first[0], first[1],
+        "delivered twice: two messages, though with one source"
+    );
+    mailbox.copy_messages(INBOX, &all(), drafts).unwrap();
+    assert_eq!(ids(&mut mailbox, drafts), first);
+    mailbox.move_messages(INBOX, &all(), built_in::JUNK).unwrap();
+    mailbox
+        .move_messages(built_in::JUNK, &all(), built_in::JUNK)
+        .unwrap();
+    assert_eq!(ids(&mut mailbox, built_in::JUNK), first);
+    // Saved again, the message without a source has other content under its new UID.
+    let moved = rows(&mut mailbox, built_in::JUNK)[2].message;
+    let draft = ringpost_store::MessageDraft {
+        replaces: Some((moved, ChangeNumber(0))),
+        force: true,
+        ..ringpost_store::MessageDraft::default()
+    };
+    mailbox.save_message(built_in::JUNK, &draft).unwrap();
+    let after = ids(&mut mailbox, built_in::JUNK);
+    assert_eq!(after[..2], first[..2]);
+    assert!(!first.contains(&after[2]));
+    assert!(mailbox.check(false).unwrap().problems.is_empty());
+}
+
+#[test]
+fn an_older_mailbox_is_upgraded_with_its_mail() {
+    let (folder, mut mailbox) = mailbox();
+    let placed = placement(Flags::SEEN, &[]);
+    mailbox
+        .store_message(INBOX, &message("old", 9000), &placed)
+        .unwrap();
+    drop(mailbox);
+    let database = folder.path().join("exmdb/exchange.sqlite3");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection
+        .execute_batch("ALTER TABLE messages DROP COLUMN identity; PRAGMA user_version = 1")
+        .unwrap();
+    drop(connection);
+    assert!(matches!(
+        Mailbox::open(folder.path(), &OpenOptions::default()),
+        Err(StoreError::NotAllowed(_))
+    ));
+    let mut mailbox = open(folder.path());
+    let row = rows(&mut mailbox, INBOX).remove(0);
+    assert_eq!(row.email_id, row.message.0 & 0xffff_ffff_ffff);
+    assert!(mailbox.check(false).unwrap().problems.is_empty());
+}

@@ -460,7 +460,7 @@ impl Current {
             }
             (Item::Size, _) => put!(out, "RFC822.SIZE {}", row.size),
             (Item::ModSeq, _) => put!(out, "MODSEQ ({})", row.change),
-            (Item::EmailId, _) => put!(out, "EMAILID (M{})", row.message),
+            (Item::EmailId, _) => put!(out, "EMAILID (M{})", row.email_id),
             (Item::ThreadId, _) => out.extend_from_slice(b"THREADID NIL"),
             (Item::Envelope, Some(structure)) => {
                 out.extend_from_slice(b"ENVELOPE ");

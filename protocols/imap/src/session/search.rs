@@ -364,7 +364,7 @@ impl Node {
             Self::Smaller(size) => row.size < *size,
             Self::ReceivedUntil(seconds) => row.received.unix_seconds() <= *seconds,
             Self::ChangedSince(change) => row.change >= *change,
-            Self::EmailId(id) => *id == format!("M{}", row.message),
+            Self::EmailId(id) => *id == format!("M{}", row.email_id),
             Self::SentDay(compare, day) => compare.holds(sent(envelope?, row).local_day, *day),
             Self::Addresses(field, needle) => {
                 let needle = &needles[*needle];

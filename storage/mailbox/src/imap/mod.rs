@@ -126,8 +126,11 @@ pub struct Status {
 pub struct MessageRow {
     /// UID
     pub uid: Uid,
-    /// The message's id; IMAP's EMAILID is made of it.
+    /// The message's id: another one after a move.
     pub message: MessageId,
+    /// What the message shares with its copies and keeps when it moves: IMAP's EMAILID (RFC 8474 §5.1). New
+    /// content, as when a client saves a draft again, has a new one.
+    pub email_id: u64,
     /// System flags
     pub flags: Flags,
     /// Keywords, as first spelt

@@ -82,11 +82,11 @@ impl Mailbox {
             return Ok(());
         };
         let mut statement = self.connection.prepare_cached(if structure {
-            "SELECT m.uid, m.id, m.flags, m.keywords, m.change, m.size, m.received, d.structure
+            "SELECT m.uid, m.id, m.flags, m.keywords, m.change, m.size, m.received, coalesce(m.identity, m.id), d.structure
              FROM messages m LEFT JOIN message_data d ON d.message = m.id
              WHERE m.folder = ?1 AND m.uid BETWEEN ?2 AND ?3 AND m.state = 0 ORDER BY m.uid"
         } else {
-            "SELECT uid, id, flags, keywords, change, size, received, NULL
+            "SELECT uid, id, flags, keywords, change, size, received, coalesce(identity, id), NULL
              FROM messages WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0 ORDER BY uid"
         })?;
         for range in uids.ranges() {
@@ -100,7 +100,8 @@ impl Mailbox {
                     change: ChangeNumber(row.get::<_, i64>(4)? as u64),
                     size: row.get::<_, i64>(5)? as u64,
                     received: FileTime(row.get::<_, i64>(6)? as u64),
-                    structure: row.get(7)?,
+                    email_id: row.get::<_, i64>(7)? as u64,
+                    structure: row.get(8)?,
                 };
                 if visit(&message).is_break() {
                     return Ok(());

@@ -147,9 +147,9 @@ impl Mailbox {
                     .connection
                     .prepare_cached(
                         "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, read_change,
-                             size, received, modified, source, class, subject, sender)
+                             size, received, modified, source, class, subject, sender, identity)
                          SELECT ?2, ?3, ?4, state, flags, keywords, ?5, ?5, NULL,
-                             size, received, ?6, source, class, subject, sender
+                             size, received, ?6, source, class, subject, sender, coalesce(identity, id)
                          FROM messages WHERE id = ?1",
                     )?
                     .execute(params![
@@ -220,7 +220,7 @@ impl Mailbox {
                     .connection
                     .prepare_cached(
                         "UPDATE messages SET id = ?2, folder = ?3, uid = ?4, change = ?5, version = ?5,
-                             read_change = NULL, modified = ?6 WHERE id = ?1",
+                             read_change = NULL, modified = ?6, identity = coalesce(identity, id) WHERE id = ?1",
                     )?
                     .execute(params![
                         row.id,

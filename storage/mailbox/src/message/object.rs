@@ -235,6 +235,7 @@ impl Mailbox {
             let mut row = SavedRow {
                 id: MessageId(0),
                 uid: Uid(0),
+                identity: None,
                 folder,
                 state: if associated {
                     State::Associated
@@ -258,6 +259,7 @@ impl Mailbox {
                 if !associated && !old.has_source {
                     store.note_removed(folder, change, old.id.to_disk(), row.uid.0, Removal::Rewritten)?;
                     row.uid = take_uid(&mut uid_next)?;
+                    row.identity = Some(store.next_id());
                 }
                 store.update_row(&row, columns)?;
             } else {
@@ -311,7 +313,7 @@ impl Mailbox {
         self.connection
             .prepare_cached(
                 "UPDATE messages SET uid = ?2, flags = ?3, change = ?4, version = ?4, size = ?5, received = ?6,
-                     modified = ?7, class = ?8, subject = ?9, sender = ?10 WHERE id = ?1",
+                     modified = ?7, class = ?8, subject = ?9, sender = ?10, identity = coalesce(?11, identity) WHERE id = ?1",
             )?
             .execute(params![
                 row.id.to_disk(),
@@ -323,7 +325,8 @@ impl Mailbox {
                 FileTime::now().0 as i64,
                 columns.class,
                 columns.subject,
-                columns.sender
+                columns.sender,
+                row.identity.map(|id| id as i64)
             ])?;
         Ok(())
     }
@@ -467,6 +470,8 @@ struct Encoded {
 struct SavedRow {
     id: MessageId,
     uid: Uid,
+    /// A new one, where the content changes under IMAP's feet; `None` leaves it.
+    identity: Option<u64>,
     folder: FolderId,
     state: State,
     bits: MessageBits,
