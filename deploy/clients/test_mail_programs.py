@@ -1,6 +1,7 @@
 """Mail programs people use: mbsync, OfflineIMAP, neomutt, curl."""
 
 import pathlib
+import subprocess
 
 from conftest import LmtpClient, need, plain_message, run
 
@@ -101,15 +102,19 @@ starttls = no
 def test_neomutt_copies_a_message(server, tmp_path):
     target = tmp_path / "saved"
     configuration = tmp_path / "neomuttrc"
-    url = f"imap://carol%40example.test:demo@127.0.0.1:{server.ports['imap']}/INBOX"
+    (tmp_path / "cache").mkdir()
+    url = f"imap://127.0.0.1:{server.ports['imap']}/INBOX"
+    # Whatever it would ask is answered here: it has no terminal to ask at.
     configuration.write_text(f"""
+set imap_user=carol@example.test imap_pass=demo imap_authenticators=plain
 set ssl_starttls=no ssl_force_tls=no
-set mbox_type=mbox confirmcreate=no confirmappend=no delete=yes mark_old=no
+set folder={tmp_path} record="" postponed="" mbox="" spool_file=""
+set mbox_type=mbox confirm_create=no confirm_append=no delete=yes mark_old=no quit=yes
 set header_cache={tmp_path}/cache
 push "<first-entry><copy-message>{target}<enter><quit>"
 """)
     run(["script", "-qec", f"{need('neomutt')} -n -F {configuration} -f '{url}'", "/dev/null"],
-        env={"TERM": "xterm", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, stdin=-3)
+        env={"TERM": "xterm", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, stdin=subprocess.DEVNULL, timeout=30)
     assert "Message-ID: <carol." in target.read_text(errors="replace")
 
 
