@@ -77,6 +77,10 @@ class Server:
 
     def add_user(self, address, password="demo"):
         self.admin("user", "add", address, "--password", password)
+        self.wait_for_account(address)
+
+    def wait_for_account(self, address):
+        """Until the server has noticed an account that was added."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             connection = LmtpClient(self)

@@ -1,15 +1,16 @@
-"""Delivery with swaks, Postfix, openssl and HAProxy; and kill -9 in its midst."""
+"""Delivery with swaks, Postfix and openssl, to many and to full mailboxes; and kill -9 in its midst."""
 
+import concurrent.futures
 import imaplib
+import json
 import os
 import pathlib
 import pwd
-import socket
-import subprocess
+import sqlite3
 import threading
 import time
 
-from conftest import BINARY, LmtpClient, need, plain_message, run
+from conftest import LmtpClient, need, plain_message, run
 
 
 def messages(server, user, folder="INBOX"):
@@ -125,34 +126,58 @@ def test_deliveries_survive_kill(server):
     assert len(acknowledged) > 50
 
 
-def test_haproxy_with_proxy_v2(server, tmp_path):
-    """A listener that expects PROXY v2 behind HAProxy."""
-    front, back = server.base + 600, server.base + 601
-    configuration = tmp_path / "ringpost.cfg"
-    configuration.write_text(
-        f"data_path={server.data}\nimap_listen=127.0.0.1:{back}\nimap_accept_haproxy=2\nlda_listen=\n"
-        f"pop3_listen=\nadmin_listen=\n")
-    server.stop()
-    with subprocess.Popen([BINARY, "serve", "-c", configuration], stderr=subprocess.PIPE) as behind:
-        (tmp_path / "haproxy.cfg").write_text(
-            f"defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
-            f"frontend f\n bind 127.0.0.1:{front}\n default_backend b\n"
-            f"backend b\n server s 127.0.0.1:{back} send-proxy-v2\n")
-        with subprocess.Popen([need("haproxy"), "-f", tmp_path / "haproxy.cfg"]) as proxy:
-            deadline = time.monotonic() + 10
-            while True:
-                try:
-                    connection = imaplib.IMAP4("127.0.0.1", front)
-                    break
-                except (OSError, imaplib.IMAP4.abort):
-                    assert time.monotonic() < deadline
-                    time.sleep(0.1)
-            assert connection.login("alice@example.test", "demo")[0] == "OK"
-            assert int(connection.select("INBOX")[1][0]) >= 100
-            connection.logout()
-            proxy.terminate()
-        with socket.create_connection(("127.0.0.1", back)) as direct:
-            direct.sendall(b"a LOGIN alice@example.test demo\r\n")
-            assert not direct.recv(100).startswith(b"* OK"), "a connection without the PROXY header was greeted"
-        behind.terminate()
+def content_of(mailbox, subject):
+    """How often a message is in a mailbox's database, and how many contents its copies have."""
+    database = sqlite3.connect(f"file:{mailbox / 'exmdb/exchange.sqlite3'}?mode=ro", uri=True)
+    rows = database.execute("SELECT source FROM messages WHERE subject = ?", (subject,)).fetchall()
+    contents = database.execute("SELECT count(*) FROM contents").fetchone()[0]
+    database.close()
+    return len(rows), contents
+
+
+def test_a_thousand_recipients(server):
+    """One transaction for 1,000 recipients: a reply for each, the message once in each mailbox, its content
+    kept once there."""
+    recipients = [f"u{number}@example.test" for number in range(1000)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda address: server.admin("user", "add", address), recipients))
+    server.wait_for_account(recipients[-1])
+    lmtp = LmtpClient(server)
+    source = plain_message("to all", 200_000)
+    started = time.monotonic()
+    replies = lmtp.deliver(recipients, source)
+    print(f"1,000 mailboxes in {time.monotonic() - started:.2f} s")
+    assert len(replies) == 1000 and all(reply.startswith("250 2.1.5") for reply in replies), set(replies)
+    lmtp.close()
+    assert server.stop() == 0
+    accounts = {account["username"]: account for account in json.loads(server.admin("--json", "user", "list"))}
+    for address in recipients:
+        mailbox = pathlib.Path(accounts[address]["mailbox"])
+        assert content_of(mailbox, "message to all") == (1, 1), address
     server.start()
+
+
+def test_quota_of_the_account(server):
+    """The quota in the directory: enforced at delivery and at APPEND, for this recipient alone."""
+    server.admin("user", "change", "carol@example.test", "--quota", "1")
+    lmtp = LmtpClient(server)
+    source = plain_message("quota", 2 << 20)
+    deadline = time.monotonic() + 20
+    while True:
+        replies = lmtp.deliver(["carol@example.test", "bob@example.test"], source)
+        assert replies[1].startswith("250")
+        if replies[0].startswith("552 5.2.2"):
+            break
+        # The change has not been noticed yet.
+        assert replies[0].startswith("250") and time.monotonic() < deadline, replies
+        time.sleep(0.2)
+    connection = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
+    connection.login("carol@example.test", "demo")
+    kind, data = connection.append("INBOX", None, None, source)
+    assert kind == "NO" and b"[OVERQUOTA]" in data[0], data
+    connection.logout()
+    server.admin("user", "change", "carol@example.test", "--quota", "none")
+    while not lmtp.deliver(["carol@example.test"], source)[0].startswith("250"):
+        assert time.monotonic() < deadline + 20
+        time.sleep(0.2)
+    lmtp.close()

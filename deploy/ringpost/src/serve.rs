@@ -24,10 +24,7 @@ const SIGNAL_POLL: Duration = Duration::from_millis(100);
 pub(crate) fn serve(source: &Source) -> Result<()> {
     let (configuration, diagnostics) = Configuration::load(source);
     report(&diagnostics);
-    if diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.severity() == Severity::Error)
-    {
+    if has_errors(&diagnostics) {
         bail!("the configuration has errors; `ringpost check-config` shows them");
     }
     let data = settings::data_path(&configuration)?;
@@ -87,18 +84,34 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Certificates and what else may change while sessions go on.
+/// Certificates, the services' options and what else may change while sessions go on. On an error nothing
+/// changes but the log.
 fn reload(runtime: &Runtime, source: Option<&Source>) {
     let Some(source) = source else { return };
     let (configuration, diagnostics) = Configuration::load(source);
     report(&diagnostics);
+    if has_errors(&diagnostics) {
+        tracing::error!("not reloaded: the configuration has errors");
+        return;
+    }
     crate::logging::reload(&configuration);
-    let reloaded = settings::tls(&configuration)
-        .and_then(|tls| tls.map_or(Ok(()), |tls| runtime.reload_tls(&tls).context("TLS")));
+    let reloaded = settings::listeners(&configuration).and_then(|listeners| {
+        if let Some(tls) = settings::tls(&configuration)? {
+            runtime.reload_tls(&tls).context("TLS")?;
+        }
+        runtime.reload_services(&listeners);
+        Ok(())
+    });
     match reloaded {
         Ok(()) => tracing::info!("configuration reloaded"),
         Err(error) => tracing::error!("not reloaded: {error:#}"),
     }
+}
+
+fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity() == Severity::Error)
 }
 
 fn report(diagnostics: &[Diagnostic]) {

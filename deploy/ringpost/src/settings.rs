@@ -90,7 +90,8 @@ pub(crate) fn tls(configuration: &Configuration) -> Result<Option<TlsSettings>> 
     Ok((!settings.certificates.is_empty()).then_some(settings))
 }
 
-fn listeners(configuration: &Configuration) -> Result<Vec<ListenerConfig>> {
+/// Where each service listens, with its options.
+pub(crate) fn listeners(configuration: &Configuration) -> Result<Vec<ListenerConfig>> {
     use directive::{imap, pop3};
     let mut listeners = Vec::new();
     let proxied = |key| configuration.text(key) == "2";

@@ -17,9 +17,13 @@
 //! the output buffer and written from there: where no line begins with a dot and every line end is CRLF,
 //! which one pass of memchr finds out, it is not copied again. Memory is bounded by that slice. Replies to
 //! pipelined commands share a write.
+//!
+//! A client that did not issue UTF8 gets ASCII headers: see [`Downgrade`]. Sizes are those of the message as it
+//! is stored, for all clients.
 
 mod authorization;
 mod command;
+mod downgrade;
 mod maildrop;
 mod reply;
 mod stuffing;
@@ -32,6 +36,7 @@ use ringpost_config::{Configuration, directive::pop3};
 use ringpost_host::{Connection, Host, Login, Outcome, Service};
 
 pub use command::{Command, SyntaxError, parse, parse_plain};
+pub use downgrade::{Downgrade, FIELD_MAX};
 pub use stuffing::Stuffer;
 
 /// Longest command line with its CRLF. RFC 2449 §4 asks for 255; a SASL initial response may be longer

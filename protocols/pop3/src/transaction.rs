@@ -2,13 +2,14 @@
 
 use std::{io, net::SocketAddr, ops::ControlFlow, time::Instant};
 
+use ringpost_convert::structure::Structure;
 use ringpost_host::{CallError, Connection, Host, MailboxRef, Priority};
 use ringpost_mapi::{MessageId, Uid};
 use ringpost_store::{Mailbox, StoreError, UidSet, folder::built_in};
 
 use crate::{
-    Command, DELETIONS_PER_CALL, FAILURES_MAX, Options, REPLIES_BUFFERED_MAX, ROWS_PER_CALL, SLICE_BYTES,
-    State, Stuffer, maildrop::Maildrop, parse, reply, transport::Transport,
+    Command, DELETIONS_PER_CALL, Downgrade, FAILURES_MAX, Options, REPLIES_BUFFERED_MAX, ROWS_PER_CALL,
+    SLICE_BYTES, State, Stuffer, maildrop::Maildrop, parse, reply, transport::Transport,
 };
 
 /// Serves an authenticated client to the end.
@@ -23,6 +24,7 @@ pub(crate) async fn run<C: Connection, H: Host>(
         transport: Transport::new(options, connection, host, state.input),
         mailbox: state.login.mailbox,
         maildrop: Maildrop::default(),
+        utf8: state.utf8,
         size: 0,
         deleted_size: 0,
         spare: Vec::new(),
@@ -44,11 +46,13 @@ struct Stage<'a, C, H> {
     transport: Transport<'a, C, H>,
     mailbox: MailboxRef,
     maildrop: Maildrop,
+    /// The client issued UTF8: headers go out as they are (RFC 6856 §2.1).
+    utf8: bool,
     /// Bytes of all messages of the maildrop.
     size: u64,
     /// Bytes of those marked as deleted.
     deleted_size: u64,
-    /// Working memory of the stuffer.
+    /// Working memory of the stuffer and the downgrade.
     spare: Vec<u8>,
 }
 
@@ -247,13 +251,20 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         };
         let mut out = std::mem::take(&mut self.transport.out);
         let kept = out.len();
+        let utf8 = self.utf8;
         let first = self
             .call(move |mailbox| {
                 let found = row(mailbox, uid).and_then(|(message, size)| {
                     out.extend_from_slice(format!("+OK {size} octets\r\n").as_bytes());
                     let from = out.len();
                     mailbox.read_source(message, 0..size.min(SLICE_BYTES), &mut out)?;
-                    Ok((message, size, from))
+                    let is_ascii = size <= SLICE_BYTES && out.get(from..).is_some_and(<[u8]>::is_ascii);
+                    let downgrade = if utf8 || is_ascii {
+                        None
+                    } else {
+                        Some(downgrade(mailbox, uid)?)
+                    };
+                    Ok((message, size, from, downgrade))
                 });
                 Ok((out, found))
             })
@@ -267,7 +278,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
             Err(error) if kept > 0 => return Err(self.cut_off(&error)),
             Err(error) => Err(error),
         };
-        let (message, size, mut from) = match found {
+        let (message, size, mut from, mut downgrade) = match found {
             Ok(found) => found,
             Err(error) => {
                 self.transport.out.truncate(kept);
@@ -278,6 +289,9 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         let mut stuffer = Stuffer::new(body_lines);
         let mut position = size.min(SLICE_BYTES);
         loop {
+            if let Some(downgrade) = &mut downgrade {
+                downgrade.push(&mut self.transport.out, from, &mut self.spare);
+            }
             stuffer.encode(&mut self.transport.out, from, &mut self.spare);
             if position >= size || stuffer.is_done() {
                 break;
@@ -383,6 +397,26 @@ fn row(mailbox: &mut Mailbox, uid: Uid) -> Result<(MessageId, u64), StoreError> 
         ControlFlow::Break(())
     })?;
     found.ok_or_else(|| StoreError::NotFound(format!("message {uid}")))
+}
+
+/// What makes a message's headers ASCII.
+fn downgrade(mailbox: &mut Mailbox, uid: Uid) -> Result<Downgrade, StoreError> {
+    let mut uids = UidSet::default();
+    uids.insert(uid);
+    let mut encoded = None;
+    mailbox.visit_messages(built_in::INBOX, &uids, true, &mut |row| {
+        encoded.clone_from(&row.structure);
+        ControlFlow::Break(())
+    })?;
+    // Without a structure it is all body.
+    let structure = match encoded {
+        None => Structure::default(),
+        Some(encoded) => Structure::decode(&encoded).ok_or_else(|| StoreError::Corrupt {
+            path: "exmdb/exchange.sqlite3".into(),
+            reason: format!("the structure of message {uid}"),
+        })?,
+    };
+    Ok(Downgrade::new(&structure))
 }
 
 fn sizes(mailbox: &mut Mailbox, uids: &UidSet) -> Result<Vec<(Uid, u64)>, StoreError> {

@@ -174,6 +174,50 @@ fn unique_ids_stay() {
     session.say("UIDL\r\n", &["+OK", &format!("1 {two}"), "."]);
 }
 
+/// RFC 6856 §3: without UTF8 headers are ASCII, with it they come as they are. Bodies are never changed.
+#[test]
+fn headers_are_downgraded_without_utf8() {
+    let source = "Subject: Gr\u{fc}\u{df}e\r\nX-Place: K\u{f6}ln\r\n\r\n.K\u{f6}ln\r\n";
+    let mut session = Session::start(Options::default(), &[source, ONE]);
+    session.log_in();
+    let status = format!("+OK {} octets", source.len());
+    let subject = "Subject: =?utf-8?B?R3LDvMOfZQ==?=";
+    session.say("RETR 1\r\n", &[&status, subject, "", "..K\u{f6}ln", "."]);
+    session.say("TOP 1 0\r\n", &[&status, subject, "", "."]);
+    let one = format!("+OK {} octets", ONE.len());
+    session.say(
+        "TOP 2 0\r\nUTF8\r\n",
+        &[&one, "Subject: one", "", ".", "-ERR not after the login"],
+    );
+    let mut session = session.again();
+    session.say("UTF8\r\n", &["+OK UTF8 mode"]);
+    session.log_in();
+    let raw = ["Subject: Gr\u{fc}\u{df}e", "X-Place: K\u{f6}ln", ""];
+    session.say("TOP 1 0\r\n", &[&[status.as_str()], &raw[..], &["."]].concat());
+}
+
+#[test]
+fn a_header_across_slices_is_downgraded() {
+    let mut source = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n".to_owned();
+    while source.len() + 60 < SLICE_BYTES as usize {
+        source.push_str("0123456789 0123456789 0123456789 0123456789\r\n");
+    }
+    source.push_str("--b\r\nContent-Disposition: attachment; filename=\"");
+    source.push_str(&"\u{fc}".repeat(50));
+    source.push_str("\"\r\n\r\nK\u{f6}ln\r\n--b--\r\n");
+    let mut session = Session::start(Options::default(), &[&source]);
+    session.log_in();
+    session.client.send("RETR 1\r\n");
+    let lines = session.host.run(session.client.lines_until("."));
+    let end = lines[lines.len() - 6..].join("|");
+    let encoded = "%C3%BC".repeat(50);
+    assert_eq!(
+        end,
+        format!("--b|Content-Disposition: attachment;| filename*=utf-8''{encoded}||K\u{f6}ln|--b--|.")
+            .replacen("--b|", "", 1),
+    );
+}
+
 #[test]
 fn top_sends_header_and_lines() {
     let mut session = Session::start(Options::default(), &[ONE]);

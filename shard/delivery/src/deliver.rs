@@ -202,7 +202,13 @@ async fn store_in_one<H: Host>(
         received,
         ..Placement::default()
     };
-    let work = move |store: &mut Mailbox| place(store, &message, folder, &placement);
+    let directory = host.directory();
+    let account = directory.account(address);
+    let quota_kib = account.and_then(|account| directory.quota(&account).receive_kib);
+    let work = move |store: &mut Mailbox| {
+        store.set_account_quota(quota_kib.map(u64::from));
+        place(store, &message, folder, &placement)
+    };
     match host.mailbox_durable(mailbox, Priority::Delivery, work).await {
         Ok(stored) => {
             tracing::debug!(recipient = address, uid = stored.uid.0, "delivered");

@@ -10,6 +10,7 @@
 //!
 //! Every mailbox is stored into once for a message, however many recipients lead to it. The source is the
 //! same for all of them (see [`trace`]), so one value is shared between cores and the parse is paid once.
+//! A mailbox that is full, by its account's quota in the directory or its own, refuses for its recipient alone.
 //!
 //! Cost of a message to *n* mailboxes: one parse and compression, *n* router calls of one transaction each,
 //! and the syncs of those mailboxes, which the runtime shares and overlaps.

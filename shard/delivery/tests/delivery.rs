@@ -1,8 +1,11 @@
 //! Resolution and delivery against real mailboxes.
 
 use bytes::Bytes;
-use ringpost_delivery::{HOPS_MAX, JunkRules, Message, Options, Recipient, Undeliverable, deliver, resolve};
+use ringpost_delivery::{
+    HELPER_THRESHOLD_BYTES, HOPS_MAX, JunkRules, Message, Options, Recipient, Undeliverable, deliver, resolve,
+};
 use ringpost_directory::AccountKind;
+use ringpost_host::{Host, MailboxRef};
 use ringpost_mapi::{FileTime, FolderId};
 use ringpost_store::folder::built_in;
 use ringpost_testhost::{TestDirectory, TestHost};
@@ -143,7 +146,6 @@ fn message(source: &str) -> Message {
 }
 
 fn run(host: &TestHost, recipients: &[&str], source: &str) -> Vec<Result<(), Undeliverable>> {
-    use ringpost_host::Host;
     let directory = host.directory();
     let recipients: Vec<Recipient> = recipients
         .iter()
@@ -152,16 +154,20 @@ fn run(host: &TestHost, recipients: &[&str], source: &str) -> Vec<Result<(), Und
     host.run(deliver(host, &options(), &recipients, message(source)))
 }
 
-fn count(host: &TestHost, address: &str, folder: FolderId) -> u32 {
-    use ringpost_host::Host;
+fn mailbox(host: &TestHost, address: &str) -> MailboxRef {
     let account = host.directory().account(address).unwrap();
     let mailbox = account.mailbox.as_ref().unwrap();
-    let mailbox = ringpost_host::MailboxRef {
+    MailboxRef {
         guid: mailbox.guid,
         path: mailbox.path.clone(),
-    };
-    host.with_mailbox(&mailbox, |store| Ok(store.status(folder)?.messages))
-        .unwrap()
+    }
+}
+
+fn count(host: &TestHost, address: &str, folder: FolderId) -> u32 {
+    host.with_mailbox(&mailbox(host, address), |store| {
+        Ok(store.status(folder)?.messages)
+    })
+    .unwrap()
 }
 
 #[test]
@@ -183,23 +189,72 @@ fn a_mailbox_reached_twice_gets_one_copy() {
     assert_eq!(host.durable_calls(), 2);
 }
 
+/// One message to more mailboxes than are stored into at a time is parsed once, and its content is once in each
+/// mailbox.
 #[test]
-fn many_mailboxes_get_the_same_source() {
+fn a_message_to_many_mailboxes_is_parsed_once() {
     let mut directory = TestDirectory::new();
-    let addresses: Vec<String> = (0..70).map(|n| format!("u{n}@example.test")).collect();
+    let addresses: Vec<String> = (0..100).map(|n| format!("u{n}@example.test")).collect();
     for address in &addresses {
         directory = directory.user(address, "p");
     }
     let host = TestHost::new(directory);
     let recipients: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    let outcomes = run(&host, &recipients, "Subject: to all\r\n\r\nhello\r\n");
+    // Large enough for a helper thread, so that the parsing is counted; it does not compress.
+    let mut source = "Subject: to all\r\n\r\n".to_owned();
+    let mut state = 1_u32;
+    while source.len() < 2 * HELPER_THRESHOLD_BYTES {
+        for _ in 0..70 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            source.push(char::from(b'!' + (state >> 24) as u8 % 90));
+        }
+        source.push_str("\r\n");
+    }
+    let outcomes = run(&host, &recipients, &source);
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(host.durable_calls(), 70);
-    assert!(
-        addresses
-            .iter()
-            .all(|address| count(&host, address, built_in::INBOX) == 1)
+    assert_eq!((host.helper_calls(), host.durable_calls()), (1, 100));
+    for address in &addresses {
+        assert_eq!(count(&host, address, built_in::INBOX), 1);
+        let files = |folder: &std::path::Path| std::fs::read_dir(folder).map_or(0, Iterator::count);
+        let cid = mailbox(&host, address).path.join("cid");
+        let kept: usize = std::fs::read_dir(&cid)
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                if path.is_dir() { files(&path) } else { 1 }
+            })
+            .sum();
+        assert_eq!(kept, 1, "content files of {address}");
+    }
+}
+
+/// The account's quota in the directory; a full mailbox refuses alone, and for good or for now as is wanted.
+#[test]
+fn a_full_mailbox_refuses_alone() {
+    let directory = directory().receive_quota("alice@example.test", 2);
+    let host = TestHost::new(directory);
+    let source = format!("Subject: a\r\n\r\n{}", "0123456789\r\n".repeat(120));
+    let both = ["alice@example.test", "bob@example.test"];
+    assert_eq!(run(&host, &both, &source), [Ok(()), Ok(())]);
+    assert_eq!(
+        run(&host, &both, &source),
+        [Err(Undeliverable::OverQuota), Ok(())]
     );
+    assert_eq!(Undeliverable::OverQuota.status().to_string()[..9], *"552 5.2.2");
+    // A small message still fits.
+    assert_eq!(
+        run(&host, &["alice@example.test"], "Subject: b\r\n\r\n"),
+        [Ok(())]
+    );
+    assert_eq!(count(&host, "alice@example.test", built_in::INBOX), 2);
+    assert_eq!(count(&host, "bob@example.test", built_in::INBOX), 2);
+    let patient = Options {
+        over_quota_is_temporary: true,
+        ..options()
+    };
+    let recipient = resolve(&*host.directory(), &patient, SENDER, "alice@example.test").unwrap();
+    let outcome = host.run(deliver(&host, &patient, &[recipient], message(&source)));
+    assert_eq!(outcome, [Err(Undeliverable::OverQuotaForNow)]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ahash::AHashMap;
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, ReactorErrorKind};
 use ringpost_directory::Directory;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -307,6 +308,22 @@ impl Runtime {
         });
         *current = Some(material);
         Ok(())
+    }
+
+    /// Takes over the options of these listeners' services. Sessions go on with what they began with; new
+    /// ones get the new. A service is known by its name, so all its listeners have the same options; what
+    /// else a listener says (address, encryption) stays.
+    pub fn reload_services(&self, listeners: &[ListenerConfig]) {
+        let services = listeners
+            .iter()
+            .map(|listener| (listener.service.name(), Arc::clone(&listener.service)));
+        let services: AHashMap<_, _> = services.collect();
+        self.control.broadcast(|_| {
+            let services = services.clone();
+            Box::new(move |shard| {
+                shard.services.replace(services);
+            })
+        });
     }
 
     /// Writes what every core is doing to the log.

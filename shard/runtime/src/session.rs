@@ -222,7 +222,10 @@ impl Ends {
 }
 
 async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: Arc<ListenerConfig>) {
-    let name = config.service.name();
+    // A session keeps the options that it began with.
+    let reloaded = shard.services.borrow().get(config.service.name()).cloned();
+    let service = reloaded.unwrap_or_else(|| Arc::clone(&config.service));
+    let name = service.name();
     let _counted = shard.sessions.enter(&shard, name);
     shard.metrics.service(name, |service| service.connections += 1);
     if config.proxy {
@@ -249,7 +252,7 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             tracing::warn!("{name}: {} refused: {reason}", connection.peer());
             // No handshake for it: that is what a flood would want.
             if config.security == Security::Plain {
-                let _ = connection.write(config.service.busy()).await;
+                let _ = connection.write(service.busy()).await;
             }
             return;
         }
@@ -258,7 +261,7 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
         return;
     }
     let host = ShardHost::new(Rc::clone(&shard));
-    let accept = Arc::clone(&config.service).accept(connection, host);
+    let accept = service.accept(connection, host);
     let next = match config.login_timeout {
         Some(limit) => within(limit, accept).await,
         None => Some(accept.await),

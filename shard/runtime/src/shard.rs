@@ -25,7 +25,7 @@ use crate::{
     metrics::Metrics,
     operation::MAX_OPERATIONS,
     router::Router,
-    session::Limits,
+    session::{BoxedService, Limits},
     waiters::Waiters,
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Shard {
     pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) directory: RefCell<Arc<dyn Directory>>,
     pub(crate) tls: RefCell<Option<Arc<ServerConfig>>>,
+    /// Services with options newer than the listeners', by their names.
+    pub(crate) services: RefCell<AHashMap<&'static str, Arc<dyn BoxedService>>>,
     pub(crate) queues: Queues,
     pub(crate) router: Router,
     pub(crate) mailboxes: Mailboxes,
@@ -99,6 +101,7 @@ impl Shard {
             accounts: parts.accounts,
             directory: RefCell::new(parts.directory),
             tls: RefCell::new(parts.tls),
+            services: RefCell::default(),
             queues: Queues::create(),
             router: Router::new(parts.count),
             mailboxes: Mailboxes::default(),

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use ringpost_directory::{Account, AccountKind, AccountMailbox, Directory, Domain, Forward, Privileges};
+use ringpost_directory::{
+    Account, AccountKind, AccountMailbox, Directory, Domain, Forward, Privileges, Quota,
+};
 use ringpost_host::{Credentials, Login, LoginError, MailboxRef};
 use ringpost_mapi::{Guid, MailboxGuid};
 use ringpost_store::{CreateOptions, Mailbox, MailboxKind};
@@ -17,6 +19,7 @@ pub struct TestDirectory {
     members: HashMap<String, Vec<String>>,
     closed_lists: HashMap<String, Vec<String>>,
     domains: HashMap<String, Arc<Domain>>,
+    quotas: HashMap<String, Quota>,
 }
 
 impl Default for TestDirectory {
@@ -36,13 +39,14 @@ impl TestDirectory {
             members: HashMap::new(),
             closed_lists: HashMap::new(),
             domains: HashMap::new(),
+            quotas: HashMap::new(),
         }
     }
 
     /// A user with a password and a new private mailbox.
     #[must_use]
     pub fn user(mut self, address: &str, password: &str) -> Self {
-        let number = self.accounts.len() as u8 + 1;
+        let number = self.accounts.len() as u16 + 1;
         let mailbox = self.create_mailbox(number, MailboxKind::Private);
         self.passwords.insert(address.to_owned(), password.to_owned());
         self.add(address, AccountKind::User, Some(mailbox), None)
@@ -88,7 +92,7 @@ impl TestDirectory {
     /// A domain's public store.
     #[must_use]
     pub fn public_store(mut self, domain: &str) -> Self {
-        let mailbox = self.create_mailbox(0xff, MailboxKind::Public);
+        let mailbox = self.create_mailbox(u16::MAX, MailboxKind::Public);
         let entry = Domain {
             name: domain.to_owned(),
             enabled: true,
@@ -106,6 +110,17 @@ impl TestDirectory {
             .get_mut(address)
             .expect("the account was added before");
         change(Arc::make_mut(account));
+        self
+    }
+
+    /// Limits what an account's mailbox may hold, in KiB.
+    #[must_use]
+    pub fn receive_quota(mut self, address: &str, kib: u32) -> Self {
+        let quota = Quota {
+            receive_kib: Some(kib),
+            ..Quota::default()
+        };
+        self.quotas.insert(address.to_owned(), quota);
         self
     }
 
@@ -136,8 +151,11 @@ impl TestDirectory {
         })
     }
 
-    fn create_mailbox(&self, number: u8, kind: MailboxKind) -> AccountMailbox {
-        let guid = MailboxGuid(Guid([number; 16]));
+    fn create_mailbox(&self, number: u16, kind: MailboxKind) -> AccountMailbox {
+        let [high, low] = number.to_be_bytes();
+        let mut bytes = [low; 16];
+        bytes[0] = high;
+        let guid = MailboxGuid(Guid(bytes));
         let path: Arc<Path> = self.root.path().join(guid.to_string()).into();
         let options = CreateOptions {
             kind,
@@ -204,6 +222,10 @@ impl Directory for TestDirectory {
         self.closed_lists
             .get(&list.username)
             .is_none_or(|senders| senders.iter().any(|s| s == sender))
+    }
+
+    fn quota(&self, account: &Account) -> Quota {
+        self.quotas.get(&account.username).copied().unwrap_or_default()
     }
 
     fn mailboxes(&self) -> Vec<Arc<Account>> {

@@ -46,6 +46,7 @@ struct Inner {
     stopping: Cell<bool>,
     executor: LocalExecutor<'static>,
     durable_calls: Cell<usize>,
+    helper_calls: Cell<usize>,
 }
 
 struct Subscriber {
@@ -89,6 +90,7 @@ impl TestHost {
                 stopping: Cell::new(false),
                 executor: LocalExecutor::new(),
                 durable_calls: Cell::new(0),
+                helper_calls: Cell::new(0),
             }),
         }
     }
@@ -130,6 +132,11 @@ impl TestHost {
     /// How many calls asked for durability so far.
     pub fn durable_calls(&self) -> usize {
         self.inner.durable_calls.get()
+    }
+
+    /// How many pieces of work went to a helper thread so far.
+    pub fn helper_calls(&self) -> usize {
+        self.inner.helper_calls.get()
     }
 
     /// Closes every mailbox, as a restart would.
@@ -234,6 +241,7 @@ impl Host for TestHost {
         R: Send + 'static,
         W: FnOnce() -> R + Send + 'static,
     {
+        self.inner.helper_calls.set(self.inner.helper_calls.get() + 1);
         Ok(work())
     }
 

@@ -189,9 +189,17 @@ impl Mailbox {
         })
     }
 
+    /// The limit that the directory of accounts sets for this mailbox, in KiB, until it is set again. It
+    /// joins the store's own `PidTagProhibitReceiveQuota`: the lower of them counts. Costs nothing, so
+    /// whoever stores a message says it each time.
+    pub fn set_account_quota(&mut self, receive_kib: Option<u64>) {
+        self.account_quota_kib = receive_kib;
+    }
+
     /// Whether `more` bytes fit (`PidTagProhibitReceiveQuota`, in KiB; none where unset or negative).
     pub(crate) fn check_quota(&self, more: u64) -> Result<(), StoreError> {
-        let Some(limit_kib) = self.receive_quota_kib else {
+        let limits = [self.receive_quota_kib, self.account_quota_kib];
+        let Some(limit_kib) = limits.into_iter().flatten().min() else {
             return Ok(());
         };
         if self.counters.size.saturating_add(more) > limit_kib.saturating_mul(1024) {

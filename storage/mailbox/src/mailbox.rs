@@ -75,6 +75,7 @@ pub struct Mailbox {
     events: Vec<Event>,
     committed_events: Vec<Event>,
     pub(crate) receive_quota_kib: Option<u64>,
+    pub(crate) account_quota_kib: Option<u64>,
     pub(crate) keyword_cache: Option<Keywords>,
     pub(crate) named_cache: Option<NamedIds>,
     /// The search folders, once they were needed.
@@ -191,6 +192,7 @@ impl Mailbox {
             events: Vec::new(),
             committed_events: Vec::new(),
             receive_quota_kib: receive_quota_kib(&properties)?,
+            account_quota_kib: None,
             keyword_cache: None,
             named_cache: None,
             searches: None,

@@ -66,12 +66,17 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 },
             ));
         }
+        let directory = self.host.directory();
+        let quota_kib = directory
+            .account(&self.account)
+            .and_then(|account| directory.quota(&account).receive_kib);
         let stored = self
             .host
             .mailbox_durable(&self.mailbox, Priority::Interactive, move |mailbox| {
                 let Some(folder) = folders::find(mailbox, &name)? else {
                     return Ok(None);
                 };
+                mailbox.set_account_quota(quota_kib.map(u64::from));
                 // All or none (RFC 3502).
                 mailbox.transaction(|mailbox| {
                     let store = |(message, placement): &(Arc<PreparedMessage>, Placement)| {

@@ -65,6 +65,8 @@ struct Session<'a, C, H: Host> {
     host: &'a H,
     settings: &'a Settings,
     mailbox: MailboxRef,
+    /// Whose mailbox it is: for the quota.
+    account: Box<str>,
     framer: Framer,
     out: Vec<u8>,
     enabled: Enabled,
@@ -87,6 +89,7 @@ pub(crate) async fn authenticated<C: Connection, H: Host>(
         host,
         settings,
         mailbox: state.login.mailbox,
+        account: state.login.effective.into(),
         framer: Framer::default(),
         out: Vec::new(),
         enabled: Enabled::default(),
