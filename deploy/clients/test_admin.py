@@ -8,6 +8,7 @@ import pty
 import select
 import shlex
 import subprocess
+import termios
 import time
 
 import pytest
@@ -52,6 +53,8 @@ def on_a_terminal(command, answers):
             break
         shown += data
         if answers and shown.endswith(b": "):
+            # What a person types comes a little later than the prompt; the terminal is silent by then.
+            wait_until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO)
             os.write(terminal, answers.pop(0).encode() + b"\n")
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode()
 
@@ -126,4 +129,4 @@ def test_a_mailbox_in_use_is_not_checked(demo, tools):
     assert logs_in(demo, "alice@example.test", "demo")
     shown = json.loads(demo.admin("--json", "user", "show", "alice@example.test"))
     done = subprocess.run([tools / "gromox-mbck", "-p", shown["mailbox"]], capture_output=True, text=True)
-    assert done.returncode == 1 and "in use" in done.stderr, done.stdout + done.stderr
+    assert done.returncode == 1 and "open in another process" in done.stderr, done.stdout + done.stderr
