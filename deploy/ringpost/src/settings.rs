@@ -35,6 +35,15 @@ pub(crate) fn runtime(configuration: &Configuration) -> Result<RuntimeConfig> {
             upgrade: configuration.boolean(directive::EXMDB_SCHEMA_UPGRADES),
         },
         helpers: configuration.size(directive::HELPER_THREADS),
+        max_connections: [
+            directive::imap::CONTEXT_NUM,
+            directive::pop3::CONTEXT_NUM,
+            directive::smtp::CONTEXT_NUM,
+        ]
+        .into_iter()
+        .map(|key| configuration.size(key))
+        .sum(),
+        max_without_login: configuration.size(directive::SESSIONS_WITHOUT_LOGIN),
         max_connections_per_address: configuration.size(directive::CONNECTIONS_PER_ADDRESS),
         max_sessions_per_user: configuration.size(directive::CONNECTIONS_PER_USER),
         write_timeout: configuration.duration(directive::IMAP_CONN_TIMEOUT),

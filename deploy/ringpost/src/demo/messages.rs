@@ -248,7 +248,7 @@ fn multipart(subtype: &str, boundary: &str, parts: &[String]) -> Vec<u8> {
 
 fn paragraphs(dice: &mut Dice, count: usize) -> String {
     (0..count).fold(String::new(), |mut text, _| {
-        for _ in 0..1 + dice.below(3) {
+        for _ in 0..=dice.below(3) {
             text.push_str(SENTENCES[dice.below(SENTENCES.len())]);
             text.push_str("\r\n");
         }

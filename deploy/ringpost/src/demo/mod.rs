@@ -4,6 +4,7 @@ mod certificate;
 mod messages;
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -98,13 +99,19 @@ fn configuration(options: &Options, data: &Path) -> String {
         options.shards,
     );
     for service in ["imap", "pop3", "smtp"] {
-        text += &format!(
-            "{service}_certificate_path={0}/certificate.pem\n{service}_private_key_path={0}/key.pem\n",
+        let _ = writeln!(
+            text,
+            "{service}_certificate_path={}/certificate.pem",
             data.display()
         );
+        let _ = writeln!(text, "{service}_private_key_path={}/key.pem", data.display());
     }
     for (_, directive, port) in SERVICES {
-        text += &format!("{directive}=[::ffff:127.0.0.1]:{}\n", port + options.port_base);
+        let _ = writeln!(
+            text,
+            "{directive}=[::ffff:127.0.0.1]:{}",
+            port + options.port_base
+        );
     }
     text
 }
