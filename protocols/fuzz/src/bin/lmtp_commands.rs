@@ -13,15 +13,33 @@ fuzz_target!(|data: &[u8]| {
         let _ = parse(line);
     }
     // However the network cuts it, a message decodes to the same.
-    let mut whole = Vec::new();
-    let mut decoder = Decoder::new(LIMIT_BYTES);
-    decoder.push(data, &mut whole);
-    let mut pieces = Vec::new();
-    let mut decoder = Decoder::new(LIMIT_BYTES);
-    for byte in data.chunks(1) {
-        if matches!(decoder.push(byte, &mut pieces), Progress::End(_)) {
-            break;
-        }
-    }
-    assert_eq!(whole, pieces);
+    let whole = decode(data, data.len().max(1));
+    let pieces = decode(data, 1);
+    assert_eq!((whole.end, whole.is_too_long), (pieces.end, pieces.is_too_long));
+    // What is decoded of too long a message is not used.
+    assert!(whole.is_too_long || whole.message == pieces.message);
+    assert!(pieces.message.len() as u64 <= LIMIT_BYTES);
 });
+
+struct Decoded {
+    message: Vec<u8>,
+    /// How much input was the message's, if it came to its end.
+    end: Option<usize>,
+    is_too_long: bool,
+}
+
+fn decode(data: &[u8], size: usize) -> Decoded {
+    let (mut decoder, mut message) = (Decoder::new(LIMIT_BYTES), Vec::new());
+    let end =
+        data.chunks(size)
+            .enumerate()
+            .find_map(|(number, piece)| match decoder.push(piece, &mut message) {
+                Progress::End(at) => Some(number * size + at),
+                Progress::More => None,
+            });
+    Decoded {
+        message,
+        end,
+        is_too_long: decoder.is_too_long(),
+    }
+}
