@@ -323,12 +323,11 @@ fn what_is_found_agrees_with_python() {
                 .iter()
                 .flat_map(|(aspect, _, files)| files.iter().map(move |file| (aspect, file)))
                 .find(|(aspect, file)| *aspect == of && name.ends_with(*file));
-            match known {
-                Some(known) => seen.push(known),
-                None => {
-                    differ.push(format!("{of} {name} {}", expected[name]["defects"]));
-                    differences(&ours, &theirs, &mut differ);
-                }
+            if let Some(known) = known {
+                seen.push(known);
+            } else {
+                differ.push(format!("{of} {name} {}", expected[name]["defects"]));
+                differences(&ours, &theirs, &mut differ);
             }
         }
     }
