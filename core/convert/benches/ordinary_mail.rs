@@ -104,7 +104,7 @@ fn plain() -> String {
 
 /// Text, HTML and an attachment.
 fn rich() -> String {
-    let base64 = "QSBsaW5lIG9mIGJhc2U2NCB0aGF0IGhhcyB0aGUgdXN1YWwgbGVuZ3RoIG9mIHNldmVudHktc2l4IA==\r\n";
+    let base64 = "QSBsaW5lIG9mIGJhc2U2NCB0aGF0IGhhcyB0aGUgdXN1YWwgbGVuZ3RoIG9mIHNldmVudHktc2l4\r\n";
     format!(
         "{HEADER}Content-Type: multipart/mixed; boundary=\"------------mixed0123456789\"\r\n\r\n\
          This is a multi-part message in MIME format.\r\n--------------mixed0123456789\r\n\
