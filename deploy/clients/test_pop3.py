@@ -1,5 +1,7 @@
 """POP3 with Python's poplib, curl and fetchmail."""
 
+import email
+import email.policy
 import poplib
 
 from conftest import LmtpClient, need, plain_message, run
@@ -35,6 +37,34 @@ def test_source_comes_back(server):
     connection = login(server, "bob")
     lines = connection.retr(connection.stat()[0])[1]
     assert b"\r\n".join(lines).endswith(source.rstrip(b"\r\n"))
+    connection.quit()
+
+
+def test_headers_are_ascii_without_utf8(server):
+    """RFC 6856: the source as it came for a client that issued UTF8, ASCII headers that read the same for others."""
+    source = ("From: J\u00f6rg <joerg@example.org>\r\nTo: bob@example.test\r\nSubject: Gr\u00fc\u00dfe aus K\u00f6ln\r\n"
+              "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+              "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsch\u00f6n\r\n--b\r\n"
+              "Content-Disposition: attachment; filename=\"\u00dcbung.txt\"\r\n\r\nx\r\n--b--\r\n").encode()
+    lmtp = LmtpClient(server)
+    assert lmtp.deliver(["bob@example.test"], source)[0].startswith("250")
+    lmtp.close()
+    connection = login(server, "bob")
+    lines = connection.retr(connection.stat()[0])[1]
+    connection.quit()
+    message = email.message_from_bytes(b"\r\n".join(lines), policy=email.policy.default)
+    for part in message.walk():
+        assert all(str(value) for value in part.values()) and not part.defects
+    header = b"\r\n".join(lines).partition(b"\r\n\r\n")[0]
+    assert header.isascii()
+    assert message["Subject"] == "Gr\u00fc\u00dfe aus K\u00f6ln" and message["From"].addresses[0].display_name == "J\u00f6rg"
+    text, attachment = message.iter_parts()
+    assert text.get_content().strip() == "sch\u00f6n" and attachment.get_filename() == "\u00dcbung.txt"
+    connection = poplib.POP3("127.0.0.1", server.ports["pop3"])
+    connection.utf8()
+    connection.user("bob@example.test")
+    connection.pass_("demo")
+    assert b"\r\n".join(connection.retr(connection.stat()[0])[1]).endswith(source.rstrip(b"\r\n"))
     connection.quit()
 
 
