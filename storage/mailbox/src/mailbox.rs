@@ -81,6 +81,8 @@ pub struct Mailbox {
     /// The search folders, once they were needed.
     pub(crate) searches: Option<Vec<Search>>,
     pub(crate) content_cache: ContentCache,
+    /// Up to which change removals were pruned, since the mailbox was opened.
+    pub(crate) pruned: u64,
     /// Content files that may have lost their last reference, or whose row may have been rolled back. They
     /// are looked at, and go, at the next checkpoint: before it, a power failure could bring their rows back.
     pub(crate) unreferenced: Vec<PathBuf>,
@@ -197,6 +199,7 @@ impl Mailbox {
             named_cache: None,
             searches: None,
             content_cache: ContentCache::default(),
+            pruned: 0,
             unreferenced: Vec::new(),
         })
     }
@@ -302,12 +305,13 @@ impl Mailbox {
         Ok(ChangeNumber(self.counters.last_change))
     }
 
-    /// Writes the WAL back into the database and truncates it, and removes content files that nothing
-    /// refers to any more. Long: run it away from requests.
+    /// Forgets old removals, writes the WAL back into the database and truncates it, and removes content
+    /// files that nothing refers to any more. Long: run it away from requests.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         if self.depth > 0 {
             return Err(StoreError::NotAllowed("a checkpoint inside a transaction"));
         }
+        self.prune_now_and_then()?;
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         self.remove_unreferenced()

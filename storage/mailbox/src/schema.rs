@@ -22,8 +22,9 @@ const STATEMENT_CACHE: usize = 96;
 
 /// What is run to bring a database from the version of its index to the next one.
 const UPGRADES: &[&str] = &[
-    // 2: what a message shares with its copies.
-    "ALTER TABLE messages ADD COLUMN identity INTEGER;",
+    // 2: what a message shares with its copies; from where on a folder's removals are known.
+    "ALTER TABLE messages ADD COLUMN identity INTEGER;
+     ALTER TABLE folders ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Settings that every connection needs.

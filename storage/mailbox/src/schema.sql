@@ -33,7 +33,8 @@ CREATE TABLE folders (
     modified INTEGER NOT NULL,
     subscribed INTEGER NOT NULL,
     name TEXT NOT NULL,
-    class TEXT NOT NULL
+    class TEXT NOT NULL,
+    pruned INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX folders_by_name ON folders (parent, name_key) WHERE state = 0;
 CREATE TABLE folder_data (

@@ -11,6 +11,10 @@ use rusqlite::params;
 
 use crate::{Flags, Mailbox, StoreError, folder::Kind, message::columns::MessageBits};
 
+/// Messages of a client's state that are looked for one by one, where the state is older than what is remembered
+/// of removals.
+pub const MAX_GIVEN: usize = 1 << 18;
+
 /// A client's state of a folder's content, and what it asks for.
 #[derive(Clone, Debug, Default)]
 pub struct ContentQuery {
@@ -127,7 +131,11 @@ impl Mailbox {
         if let (Some(user), Some(seen)) = (&query.user, &query.seen_read) {
             changes.read = self.read_states_after(folder, user, seen, &query.given)?;
         }
-        changes.deleted = self.removed_after(folder, floor, &query.given)?;
+        changes.deleted = if floor < self.removals_known_after(folder)? {
+            self.not_in(folder, &query.given)?
+        } else {
+            self.removed_after(folder, floor, &query.given)?
+        };
         Ok(changes)
     }
 
@@ -169,6 +177,28 @@ impl Mailbox {
             }
         }
         Ok(removed)
+    }
+
+    /// What the client has and is not in the folder, whenever it left.
+    fn not_in(&self, folder: FolderId, given: &IdSet<u16>) -> Result<Vec<MessageId>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM messages WHERE id = ?1 AND folder = ?2")?;
+        let mut gone = Vec::new();
+        let mut asked = 0;
+        for (replica, set) in given.iter() {
+            for counter in set.ranges().flatten() {
+                asked += 1;
+                if asked > MAX_GIVEN {
+                    return Err(StoreError::LimitExceeded("messages in a client's state"));
+                }
+                let id = MessageId(u64::from(replica) << 48 | counter);
+                if !statement.exists(params![id.to_disk(), folder.to_disk()])? {
+                    gone.push(id);
+                }
+            }
+        }
+        Ok(gone)
     }
 
     /// What changed in the folders below (and without) `root`.

@@ -557,7 +557,7 @@ fn an_older_mailbox_is_upgraded_with_its_mail() {
     let database = folder.path().join("exmdb/exchange.sqlite3");
     let connection = rusqlite::Connection::open(&database).unwrap();
     connection
-        .execute_batch("ALTER TABLE messages DROP COLUMN identity; PRAGMA user_version = 1")
+        .execute_batch("ALTER TABLE messages DROP COLUMN identity; ALTER TABLE folders DROP COLUMN pruned; PRAGMA user_version = 1")
         .unwrap();
     drop(connection);
     assert!(matches!(
@@ -567,5 +567,100 @@ fn an_older_mailbox_is_upgraded_with_its_mail() {
     let mut mailbox = open(folder.path());
     let row = rows(&mut mailbox, INBOX).remove(0);
     assert_eq!(row.email_id, row.message.0 & 0xffff_ffff_ffff);
+    assert!(mailbox.check(false).unwrap().problems.is_empty());
+}
+
+#[test]
+fn a_visit_of_changes_goes_on_where_it_broke() {
+    let (_folder, mut mailbox) = mailbox();
+    let placed = placement(Flags::empty(), &[]);
+    for n in 0..10 {
+        mailbox
+            .store_message(INBOX, &message(&n.to_string(), 100), &placed)
+            .unwrap();
+    }
+    let seen = |mailbox: &mut Mailbox, uid| {
+        mailbox
+            .change_flags(
+                INBOX,
+                &set(&[(uid, uid)]),
+                FlagAction::Add,
+                Flags::SEEN,
+                &[],
+                None,
+            )
+            .unwrap()
+    };
+    seen(&mut mailbox, 2);
+    let whole = mailbox.changes_since(INBOX, ChangeNumber(0)).unwrap();
+    assert_eq!(whole.changed.len(), 10);
+    let (mut since, mut visited) = (ChangeNumber(0), Vec::new());
+    loop {
+        let before = visited.len();
+        mailbox
+            .visit_changes(INBOX, since, &mut |change| {
+                since = change.change;
+                visited.push(change);
+                if visited.len() - before == 3 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+            .unwrap();
+        if visited.len() == before {
+            break;
+        }
+    }
+    assert_eq!(
+        visited.last().unwrap().uid,
+        Uid(2),
+        "the latest change comes last"
+    );
+    visited.sort_unstable_by_key(|change| change.uid);
+    assert_eq!(visited, whole.changed);
+}
+
+#[test]
+fn a_state_older_than_what_is_remembered_gets_all_that_is_gone() {
+    let (_folder, mut mailbox) = mailbox();
+    let placed = placement(Flags::empty(), &[]);
+    for n in 0..6 {
+        mailbox
+            .store_message(INBOX, &message(&n.to_string(), 100), &placed)
+            .unwrap();
+    }
+    let old = mailbox.last_change().unwrap();
+    mailbox.expunge(INBOX, &set(&[(2, 2)]), false).unwrap();
+    let recent = mailbox.last_change().unwrap();
+    mailbox.expunge(INBOX, &set(&[(5, 6)]), false).unwrap();
+    assert_eq!(
+        mailbox.vanished_since(INBOX, old).unwrap(),
+        set(&[(2, 2), (5, 6)])
+    );
+    mailbox.prune_removed(1).unwrap();
+    assert_eq!(
+        mailbox.vanished_since(INBOX, recent).unwrap(),
+        set(&[(5, 6)]),
+        "still remembered"
+    );
+    assert_eq!(
+        mailbox.vanished_since(INBOX, ChangeNumber(1)).unwrap(),
+        set(&[(2, 2), (5, 6)])
+    );
+    mailbox.prune_removed(0).unwrap();
+    assert_eq!(
+        mailbox.vanished_since(INBOX, recent).unwrap(),
+        set(&[(2, 2), (5, 6)]),
+        "too much rather than too little"
+    );
+    let latest = mailbox.last_change().unwrap();
+    assert!(mailbox.vanished_since(INBOX, latest).unwrap().is_empty());
+    assert!(
+        mailbox
+            .vanished_since(built_in::JUNK, ChangeNumber(1))
+            .unwrap()
+            .is_empty()
+    );
     assert!(mailbox.check(false).unwrap().problems.is_empty());
 }

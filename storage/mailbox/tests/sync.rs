@@ -275,3 +275,26 @@ fn settings_rules_and_ids() {
     ));
     assert_eq!(order(&mut mailbox), [first]);
 }
+
+#[test]
+fn a_client_with_an_old_state_is_told_what_is_gone() {
+    let (_folder, mut mailbox) = mailbox();
+    let ids: Vec<MessageId> = (0..4)
+        .map(|n| deliver(&mut mailbox, INBOX, &n.to_string()))
+        .collect();
+    let mut client = Client::new();
+    client.sync(&mut mailbox, INBOX);
+    mailbox.delete_messages(INBOX, &ids[1..3]).unwrap();
+    mailbox.soft_delete(INBOX, &ids[3..]).unwrap();
+    mailbox.prune_removed(0).unwrap();
+    let changes = client.sync(&mut mailbox, INBOX);
+    assert_eq!(changes.deleted, ids[1..3]);
+    assert_eq!(changes.soft_deleted, ids[3..]);
+    assert!(client.sync(&mut mailbox, INBOX).deleted.is_empty());
+    client.query.seen = Some(GlobSet::new());
+    client.query.given.insert_range(1, 1..=1 << 30);
+    assert!(matches!(
+        mailbox.content_changes(INBOX, &client.query),
+        Err(StoreError::LimitExceeded(_))
+    ));
+}

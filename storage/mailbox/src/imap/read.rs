@@ -136,42 +136,80 @@ impl Mailbox {
     /// What changed in the folder's normal messages after `since`. Cost grows with the answer.
     pub fn changes_since(&mut self, folder: FolderId, since: ChangeNumber) -> Result<Changes, StoreError> {
         let status = self.status(folder)?;
-        self.keyword_table()?;
-        let mut changes = Changes {
+        let mut changed = Vec::new();
+        self.visit_changes(folder, since, &mut |change| {
+            changed.push(change);
+            ControlFlow::Continue(())
+        })?;
+        changed.sort_unstable_by_key(|change| change.uid);
+        Ok(Changes {
+            changed,
+            vanished: self.vanished_since(folder, since)?,
             highest_change: status.highest_change,
             uid_next: status.uid_next,
-            ..Changes::default()
-        };
-        if since >= status.highest_change {
-            return Ok(changes);
+        })
+    }
+
+    /// Visits the folder's normal messages that are new or changed after `since`, by ascending change, until
+    /// `visit` breaks; whoever breaks goes on after the last change it got. Needs memory for one of them.
+    pub fn visit_changes(
+        &mut self,
+        folder: FolderId,
+        since: ChangeNumber,
+        visit: &mut dyn FnMut(Change) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        if since >= self.status(folder)?.highest_change {
+            return Ok(());
         }
-        let keywords = self.keyword_cache.as_ref();
+        self.keyword_table()?;
+        let Some(keywords) = &self.keyword_cache else {
+            return Ok(());
+        };
         // Named: without statistics the planner may take the index by UID and read every row.
         let mut statement = self.connection.prepare_cached(
             "SELECT uid, flags, keywords, change FROM messages INDEXED BY messages_by_change
-             WHERE folder = ?1 AND change > ?2 AND +state = 0",
+             WHERE folder = ?1 AND change > ?2 AND +state = 0 ORDER BY change",
         )?;
         let mut rows = statement.query(params![folder.to_disk(), since.0 as i64])?;
         while let Some(row) = rows.next()? {
-            let names = match keywords {
-                Some(keywords) => keywords.names_of(row.get_ref(2)?.as_blob_or_null()?)?,
-                None => Vec::new(),
-            };
-            changes.changed.push(Change {
+            let change = Change {
                 uid: Uid(row.get(0)?),
                 flags: MessageBits::from_bits_retain(row.get(1)?).imap(),
-                keywords: names,
+                keywords: keywords.names_of(row.get_ref(2)?.as_blob_or_null()?)?,
                 change: ChangeNumber(row.get::<_, i64>(3)? as u64),
-            });
+            };
+            if visit(change).is_break() {
+                break;
+            }
         }
-        changes.changed.sort_unstable_by_key(|change| change.uid);
+        Ok(())
+    }
+
+    /// UIDs that left the folder after `since` (RFC 7162 §3.2.6). Of a state older than the removals that are
+    /// remembered ([`Self::prune_removed`]) it is all UIDs that are not there: clients pass over those that
+    /// they don't know. Memory grows with the number of ranges.
+    pub fn vanished_since(&mut self, folder: FolderId, since: ChangeNumber) -> Result<UidSet, StoreError> {
+        let status = self.status(folder)?;
+        let mut vanished = UidSet::default();
+        if since >= status.highest_change {
+            return Ok(vanished);
+        }
+        if since.0 < self.removals_known_after(folder)? {
+            let mut next = 1;
+            for present in self.uids(folder)?.ranges() {
+                vanished.insert_range(next..=present.start() - 1);
+                next = present.end().saturating_add(1);
+            }
+            vanished.insert_range(next..=status.uid_next - 1);
+            return Ok(vanished);
+        }
         let mut statement = self
             .connection
             .prepare_cached("SELECT uid FROM removed WHERE folder = ?1 AND change > ?2 AND uid > 0")?;
         let mut rows = statement.query(params![folder.to_disk(), since.0 as i64])?;
         while let Some(row) = rows.next()? {
-            changes.vanished.insert(Uid(row.get(0)?));
+            vanished.insert(Uid(row.get(0)?));
         }
-        Ok(changes)
+        Ok(vanished)
     }
 }

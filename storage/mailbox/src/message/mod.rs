@@ -8,4 +8,6 @@ mod soft;
 
 pub(crate) use ringpost_mapi::tags;
 
+pub use removal::REMOVALS_KEPT;
+
 pub use object::{Message, MessageDraft};

@@ -6,6 +6,10 @@ use rusqlite::{OptionalExtension, params};
 use super::columns::MessageBits;
 use crate::{EventKind, Flags, Mailbox, StoreError, folder::Delta};
 
+/// Of how many latest changes of the store removals are remembered: years of an ordinary mailbox, and at most
+/// some 30 MB of one whose user deletes all the time.
+pub const REMOVALS_KEPT: u64 = 1 << 20;
+
 /// Why a message left (`removed.kind`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Removal {
@@ -148,6 +152,50 @@ impl Mailbox {
                 why as i64
             ])?;
         Ok(())
+    }
+
+    /// Forgets removals older than the latest `keep` changes. Who asks with an older state is told about every
+    /// message that is gone instead. [`Self::checkpoint`] does this with [`REMOVALS_KEPT`].
+    pub fn prune_removed(&mut self, keep: u64) -> Result<(), StoreError> {
+        let horizon = self.counters.last_change.saturating_sub(keep);
+        if horizon == 0 {
+            return Ok(());
+        }
+        self.transaction(|store| {
+            store
+                .connection
+                .prepare_cached(
+                    "UPDATE folders SET pruned = ?1 WHERE EXISTS
+                         (SELECT 1 FROM removed r WHERE r.folder = folders.id AND r.change <= ?1)",
+                )?
+                .execute([horizon as i64])?;
+            store
+                .connection
+                .prepare_cached(
+                    "DELETE FROM removed WHERE change <= ?1 AND folder IN (SELECT id FROM folders UNION ALL SELECT 0)",
+                )?
+                .execute([horizon as i64])?;
+            Ok(())
+        })?;
+        self.pruned = horizon;
+        Ok(())
+    }
+
+    /// [`Self::prune_removed`], once enough changed since the last time that it is worth a look at each folder.
+    pub(crate) fn prune_now_and_then(&mut self) -> Result<(), StoreError> {
+        let horizon = self.counters.last_change.saturating_sub(REMOVALS_KEPT);
+        if horizon < self.pruned + REMOVALS_KEPT / 16 {
+            return Ok(());
+        }
+        self.prune_removed(REMOVALS_KEPT)
+    }
+
+    /// What left a folder after this change is known.
+    pub(crate) fn removals_known_after(&self, folder: FolderId) -> Result<u64, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT pruned FROM folders WHERE id = ?1")?
+            .query_row([folder.to_disk()], |row| row.get::<_, i64>(0))? as u64)
     }
 
     /// Removes what other tables know of a message that goes, or gets another id. Links of search folders go
