@@ -536,4 +536,67 @@ mod tests {
             assert!(out == expected.as_bytes(), "slices of {size}");
         }
     }
+
+    /// Headers made of the pieces that the syntax turns on: always ASCII, and however they are cut.
+    #[test]
+    fn random_headers_become_ascii() {
+        const PIECES: [&str; 24] = [
+            "From: ",
+            "Subject: ",
+            "Content-Type: a/b; ",
+            "X: ",
+            "\r\n",
+            "\n",
+            "\r\n ",
+            "\u{e4}",
+            "\u{1f600}",
+            "\"",
+            "\\",
+            "(",
+            ")",
+            "<",
+            ">",
+            ",",
+            ";",
+            ":",
+            "=",
+            "=?utf-8?Q?a?=",
+            " ",
+            "a@b",
+            "\u{e4}@b",
+            "\r",
+        ];
+        let mut state = 7_u64;
+        for _ in 0..5000 {
+            let mut header = String::new();
+            for _ in 0..20 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                header.push_str(PIECES[(state >> 33) as usize % PIECES.len()]);
+            }
+            header.push_str("\r\n\r\n");
+            let range = 0..header.len() as u64;
+            let sent = |size| {
+                let root = Part {
+                    header: range.clone(),
+                    ..Part::default()
+                };
+                let structure = Structure {
+                    root,
+                    ..Structure::default()
+                };
+                let mut downgrade = Downgrade::new(&structure);
+                let (mut out, mut spare) = (Vec::new(), Vec::new());
+                for slice in header.as_bytes().chunks(size) {
+                    let from = out.len();
+                    out.extend_from_slice(slice);
+                    downgrade.push(&mut out, from, &mut spare);
+                }
+                out
+            };
+            let whole = sent(header.len());
+            assert!(whole.is_ascii(), "{header:?}");
+            assert!([1, 2, 7].iter().all(|&size| sent(size) == whole), "{header:?}");
+            assert!(whole.ends_with(b"\r\n"), "{header:?}");
+        }
+    }
 }
