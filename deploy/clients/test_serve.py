@@ -210,6 +210,17 @@ def test_options_change_by_sighup(data, tmp_path):
         assert int(imap.select("INBOX")[1][0]) == count + 1
         imap.logout()
 
+        # Limits, too; who is connected stays.
+        imap = imaplib.IMAP4("127.0.0.1", base + 143)
+        imap.login("alice@example.test", "demo")
+        assert "configuration reloaded" in serve.reload(connections_per_user="1")
+        second = imaplib.IMAP4("127.0.0.1", base + 143)
+        with pytest.raises(imaplib.IMAP4.abort):
+            second.login("alice@example.test", "demo")
+            second.noop()
+        assert imap.select("INBOX")[0] == "OK"
+        imap.logout()
+
         # A configuration with an error changes nothing.
         assert "not reloaded" in serve.reload(mail_max_length="a lot")
         with Lmtp(base + 24) as new:

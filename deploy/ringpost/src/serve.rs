@@ -95,11 +95,12 @@ fn reload(runtime: &Runtime, source: Option<&Source>) {
         return;
     }
     crate::logging::reload(&configuration);
-    let reloaded = settings::listeners(&configuration).and_then(|listeners| {
-        if let Some(tls) = settings::tls(&configuration)? {
-            runtime.reload_tls(&tls).context("TLS")?;
+    let reloaded = settings::runtime(&configuration).and_then(|config| {
+        if let Some(tls) = &config.tls {
+            runtime.reload_tls(tls).context("TLS")?;
         }
-        runtime.reload_services(&listeners);
+        runtime.reload_services(&config.listeners);
+        runtime.reload_limits(&config);
         Ok(())
     });
     match reloaded {

@@ -54,7 +54,7 @@ pub(crate) fn runtime(configuration: &Configuration) -> Result<RuntimeConfig> {
 }
 
 /// The certificates of all services: a client gets the one for the name it asks for.
-pub(crate) fn tls(configuration: &Configuration) -> Result<Option<TlsSettings>> {
+fn tls(configuration: &Configuration) -> Result<Option<TlsSettings>> {
     use directive::{imap, pop3, smtp};
     let services = [
         (
@@ -99,8 +99,7 @@ pub(crate) fn tls(configuration: &Configuration) -> Result<Option<TlsSettings>> 
     Ok((!settings.certificates.is_empty()).then_some(settings))
 }
 
-/// Where each service listens, with its options.
-pub(crate) fn listeners(configuration: &Configuration) -> Result<Vec<ListenerConfig>> {
+fn listeners(configuration: &Configuration) -> Result<Vec<ListenerConfig>> {
     use directive::{imap, pop3};
     let mut listeners = Vec::new();
     let proxied = |key| configuration.text(key) == "2";

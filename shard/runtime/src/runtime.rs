@@ -97,7 +97,8 @@ pub struct Runtime {
     pub(crate) control: Arc<Control>,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
-    config: Arc<RuntimeConfig>,
+    limits: Arc<Limits>,
+    stop_grace: Mutex<Duration>,
     tls: Mutex<Option<TlsMaterial>>,
     /// Dropped to end the thread that looks after the accounts.
     _refresh: Sender<()>,
@@ -262,7 +263,8 @@ impl Runtime {
             control,
             addresses,
             admin,
-            config,
+            limits,
+            stop_grace: Mutex::new(config.stop_grace),
             tls: Mutex::new(tls),
             _refresh: refresh,
         })
@@ -326,6 +328,13 @@ impl Runtime {
         });
     }
 
+    /// Takes over the limits of connections (but for their number in all) and the grace of a stop. A
+    /// connection that is there stays.
+    pub fn reload_limits(&self, config: &RuntimeConfig) {
+        self.limits.change(config);
+        *self.stop_grace.lock().unwrap_or_else(PoisonError::into_inner) = config.stop_grace;
+    }
+
     /// Writes what every core is doing to the log.
     pub fn dump_state(&self) {
         self.control.broadcast(|_| Box::new(|shard| shard.dump_state()));
@@ -334,7 +343,7 @@ impl Runtime {
     /// Stops in order: no new connections; sessions are told and have the grace; then mailboxes are closed,
     /// and the cores end. Everything acknowledged is durable already.
     pub fn stop(self) {
-        let grace = self.config.stop_grace;
+        let grace = *self.stop_grace.lock().unwrap_or_else(PoisonError::into_inner);
         let quiet = self.control.all(grace + SLACK, move |shard| async move {
             shard.stop();
             if within(grace, shard.sessions.none_left()).await.is_none() {

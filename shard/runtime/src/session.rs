@@ -94,9 +94,10 @@ pub(crate) struct Limits {
     connections: AtomicUsize,
     max_connections: usize,
     without_login: AtomicUsize,
-    max_without_login: usize,
+    max_without_login: AtomicUsize,
     addresses: Box<[AtomicU32]>,
-    max_per_address: usize,
+    max_per_address: AtomicUsize,
+    max_per_user: AtomicUsize,
     hasher: RandomState,
 }
 
@@ -108,11 +109,26 @@ impl Limits {
             connections: AtomicUsize::new(0),
             max_connections: config.max_connections,
             without_login: AtomicUsize::new(0),
-            max_without_login: config.max_without_login,
+            max_without_login: AtomicUsize::new(config.max_without_login),
             addresses: (0..places).map(|_| AtomicU32::new(0)).collect(),
-            max_per_address,
+            max_per_address: AtomicUsize::new(max_per_address),
+            max_per_user: AtomicUsize::new(config.max_sessions_per_user),
             hasher: RandomState::new(),
         }
+    }
+
+    /// Takes over the limits that may change while connections go on. Addresses are counted only where they
+    /// had a limit from the start.
+    pub(crate) fn change(&self, config: &RuntimeConfig) {
+        self.max_without_login.store(config.max_without_login, Relaxed);
+        self.max_per_address
+            .store(config.max_connections_per_address, Relaxed);
+        self.max_per_user.store(config.max_sessions_per_user, Relaxed);
+    }
+
+    /// Sessions that one user may have; 0 means any number.
+    pub(crate) fn max_per_user(&self) -> usize {
+        self.max_per_user.load(Relaxed)
     }
 
     fn place(&self, address: IpAddr) -> Option<&AtomicU32> {
@@ -131,7 +147,8 @@ impl Limits {
         }
         if let Some(count) = self.place(address) {
             place.address = Some(address);
-            if count.fetch_add(1, Relaxed) as usize >= self.max_per_address {
+            let max = self.max_per_address.load(Relaxed);
+            if count.fetch_add(1, Relaxed) as usize >= max && max != 0 {
                 return Err("too many connections from this address");
             }
         }
@@ -141,7 +158,7 @@ impl Limits {
     /// Counts a connection that has not logged in, unless that would be too many.
     fn enter_without_login(self: &Arc<Self>) -> Result<WithoutLogin, &'static str> {
         let counted = WithoutLogin(Arc::clone(self));
-        if self.without_login.fetch_add(1, Relaxed) >= self.max_without_login {
+        if self.without_login.fetch_add(1, Relaxed) >= self.max_without_login.load(Relaxed) {
             return Err("too many connections that have not logged in");
         }
         Ok(counted)

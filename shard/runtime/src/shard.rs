@@ -244,7 +244,7 @@ impl Sessions {
     pub(crate) fn enter_user(&self, shard: &Rc<Shard>, guid: MailboxGuid) -> Option<CountedUser> {
         let mut users = self.users.borrow_mut();
         let count = users.entry(guid).or_default();
-        let max = shard.config.max_sessions_per_user;
+        let max = shard.limits.max_per_user();
         if max != 0 && *count >= max {
             return None;
         }
