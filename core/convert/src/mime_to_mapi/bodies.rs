@@ -221,6 +221,9 @@ fn leaf<'a>(part: &'a Part, path: &[u16], place: Place, layout: &mut Layout<'a>)
     }
 }
 
+/// The code page of UTF-8.
+const UTF_8: u32 = 65001;
+
 /// Sets what the bodies say of themselves; their content stays in the source.
 pub(super) fn convert(layout: &Layout<'_>, bag: &mut PropertyBag) {
     let html = layout.html().next();
@@ -235,8 +238,10 @@ pub(super) fn convert(layout: &Layout<'_>, bag: &mut PropertyBag) {
     let body = html.or(plain);
     let page = body
         .and_then(|part| part.parameter("charset"))
-        .map_or(65001, charset::code_page);
-    bag.set(tags::INTERNET_CODEPAGE, PropValue::Integer32(page as i32));
+        .map_or(UTF_8, charset::code_page);
+    // PidTagHtml is bytes of this page (MS-OXCMSG 2.2.1.58.9), and the HTML body comes as UTF-8.
+    let internet = if html.is_some() { UTF_8 } else { page };
+    bag.set(tags::INTERNET_CODEPAGE, PropValue::Integer32(internet as i32));
     bag.set(tags::MESSAGE_CODEPAGE, PropValue::Integer32(page as i32));
     if let Some(location) = body.and_then(|part| part.location.as_deref()) {
         let location = String::from_utf8_lossy(location).into_owned();

@@ -46,7 +46,8 @@ fn a_message_with_everything() {
         (tags::SENSITIVITY, PropValue::Integer32(2)),
         (tags::AUTO_RESPONSE_SUPPRESS, PropValue::Integer32(17)),
         (tags::NATIVE_BODY, PropValue::Integer32(3)),
-        (tags::INTERNET_CODEPAGE, PropValue::Integer32(28591)),
+        (tags::INTERNET_CODEPAGE, PropValue::Integer32(65001)),
+        (tags::MESSAGE_CODEPAGE, PropValue::Integer32(28591)),
         (tags::READ_RECEIPT_REQUESTED, PropValue::Boolean(true)),
         (tags::HAS_ATTACHMENTS, PropValue::Boolean(true)),
         (
