@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringpost_convert::{message::MessageContent, structure::Structure};
 use ringpost_mapi::{
-    CodecError, FileTime, FolderId, MessageId, PropValue,
+    CodecError, FileTime, FolderId, MessageId, PropValue, PropertyBag,
     codec::{encode_bag, encode_bags, get_from_encoded},
 };
 use rusqlite::params;
@@ -14,7 +14,7 @@ use crate::{
     EventKind, Flags, Mailbox, StoreError,
     folder::{Delta, Kind, State},
     imap::{keywords, take_uid},
-    message::{columns::Columns, encoding::encode_attachments, tags},
+    message::{columns::Columns, encoding::encode_attachments, packed::pack, tags},
     named::has_names,
 };
 
@@ -63,18 +63,35 @@ pub(crate) struct Row {
 
 impl Row {
     fn of(content: &MessageContent, structure: &Structure) -> Self {
-        let mut properties = content.properties.clone();
-        // The source has them.
-        properties.remove(tags::TRANSPORT_MESSAGE_HEADERS);
-        let columns = Columns::take(&mut properties, has_attachments(content));
+        let (columns, properties) = Self::properties(content);
         let attachments = (!content.attachments.is_empty()).then(|| encode_attachments(&content.attachments));
         Self {
             columns,
             structure: structure.encode(),
-            properties: encode_bag(&properties),
-            recipients: (!content.recipients.is_empty()).then(|| encode_bags(&content.recipients)),
-            attachments: attachments.transpose(),
+            properties: pack(encode_bag(&properties)),
+            recipients: (!content.recipients.is_empty()).then(|| pack(encode_bags(&content.recipients))),
+            attachments: attachments.transpose().map(|encoded| encoded.map(pack)),
         }
+    }
+
+    fn properties(content: &MessageContent) -> (Columns, PropertyBag) {
+        let mut properties = content.properties.clone();
+        // The source has them.
+        properties.remove(tags::TRANSPORT_MESSAGE_HEADERS);
+        let columns = Columns::take(&mut properties, has_attachments(content));
+        (columns, properties)
+    }
+
+    /// What is packed of a message: properties, recipients, attachments.
+    #[cfg(test)]
+    pub(crate) fn values(content: &MessageContent) -> [Option<Vec<u8>>; 3] {
+        [
+            Some(encode_bag(&Self::properties(content).1)),
+            (!content.recipients.is_empty()).then(|| encode_bags(&content.recipients)),
+            encode_attachments(&content.attachments)
+                .ok()
+                .filter(|_| !content.attachments.is_empty()),
+        ]
     }
 }
 

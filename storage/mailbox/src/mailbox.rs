@@ -121,6 +121,9 @@ impl Mailbox {
             new.clone(),
             with_suffix(&new, "-wal"),
             with_suffix(&new, "-journal"),
+            // Of a database that was here before: SQLite would write it over the new one.
+            with_suffix(&path, "-wal"),
+            with_suffix(&path, "-journal"),
         ] {
             match std::fs::remove_file(&left) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -664,3 +664,23 @@ fn a_state_older_than_what_is_remembered_gets_all_that_is_gone() {
     );
     assert!(mailbox.check(false).unwrap().problems.is_empty());
 }
+
+#[test]
+fn the_wal_of_an_older_database_does_not_reach_a_new_one() {
+    let (folder, mut mailbox) = mailbox();
+    let placed = placement(Flags::empty(), &[]);
+    mailbox
+        .store_message(INBOX, &message("old", 100), &placed)
+        .unwrap();
+    let wal = mailbox.wal_path();
+    let left = std::fs::read(&wal).unwrap();
+    drop(mailbox);
+    assert!(!left.is_empty());
+    std::fs::remove_file(folder.path().join("exmdb/exchange.sqlite3")).unwrap();
+    std::fs::write(&wal, left).unwrap();
+    create(folder.path(), MailboxKind::Private);
+    assert!(!wal.exists());
+    let mut mailbox = open(folder.path());
+    assert!(rows(&mut mailbox, INBOX).is_empty());
+    assert!(mailbox.check(false).unwrap().problems.is_empty());
+}

@@ -8,7 +8,7 @@ use super::{Report, Rule, rule};
 use crate::{
     Mailbox, MailboxKind, StoreError,
     folder::{built_in, built_in_public},
-    message::encoding::decode_attachments,
+    message::{encoding::decode_attachments, packed::unpack},
 };
 
 const RULES: &[Rule] = &[
@@ -116,6 +116,7 @@ impl Mailbox {
                 .as_ref()
                 .is_some_and(|known| column(1).and_then(|ids| known.names_of(ids)).is_ok());
             let structure = column(2)?.filter(|encoded| !encoded.is_empty());
+            let unpacked = |at| -> Result<Option<_>, StoreError> { Ok(column(at)?.map(unpack)) };
             let sound = [
                 ("keywords", keywords_known),
                 (
@@ -124,15 +125,15 @@ impl Mailbox {
                 ),
                 (
                     "properties",
-                    column(3)?.is_some_and(|bag| decode_bag(bag).is_ok()),
+                    unpacked(3)?.is_some_and(|bag| bag.and_then(|bag| decode_bag(&bag)).is_ok()),
                 ),
                 (
                     "recipients",
-                    column(4)?.is_none_or(|bags| decode_bags(bags).is_ok()),
+                    unpacked(4)?.is_none_or(|bags| bags.and_then(|bags| decode_bags(&bags)).is_ok()),
                 ),
                 (
                     "attachments",
-                    column(5)?.is_none_or(|a| decode_attachments(a).is_ok()),
+                    unpacked(5)?.is_none_or(|a| a.and_then(|a| decode_attachments(&a)).is_ok()),
                 ),
             ];
             for (what, _) in sound.into_iter().filter(|(_, sound)| !sound) {

@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub(crate) mod encoding;
 mod object;
+pub(crate) mod packed;
 pub(crate) mod removal;
 mod soft;
 

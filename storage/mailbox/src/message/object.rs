@@ -19,6 +19,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{
     columns::{Columns, MessageBits},
     encoding::{decode_attachments, encode_attachments},
+    packed::{pack, unpack},
     removal::Removal,
     tags,
 };
@@ -95,19 +96,19 @@ impl Mailbox {
                     row.get::<_, Option<i64>>(3)?,
                 ))
             })?;
-        let mut bag = decode_bag(&properties)?;
+        let mut bag = decode_bag(&unpack(&properties)?)?;
         for (tag, value) in self.large_properties(id)?.iter() {
             bag.set(tag, value.clone());
         }
         columns.put(&mut bag, message.size, times.0, times.1);
         let attachments = match large_attachments {
-            Some(content) => Some(self.whole_content(content)?),
-            None => attachments,
+            Some(content) => Some(Cow::Owned(self.whole_content(content)?)),
+            None => attachments.as_deref().map(unpack).transpose()?,
         };
         message.content = MessageContent {
             properties: bag,
             named: Vec::new(),
-            recipients: recipients.map_or(Ok(Vec::new()), |encoded| decode_bags(&encoded))?,
+            recipients: recipients.map_or(Ok(Vec::new()), |stored| decode_bags(&unpack(&stored)?))?,
             attachments: attachments.map_or(Ok(Vec::new()), |encoded| decode_attachments(&encoded))?,
         };
         Ok(message)
@@ -122,6 +123,7 @@ impl Mailbox {
             .query_row([id.to_disk()], |row| row.get(0))
             .optional()?
             .ok_or_else(|| not_found(id))?;
+        let properties = unpack(&properties)?;
         if let Some(value) = get_from_encoded(&properties, tag)? {
             return Ok(Some(value));
         }
@@ -380,6 +382,8 @@ impl Mailbox {
             size: 0,
         };
         encoded.size = (encoded.properties.len() + encoded.recipients.as_ref().map_or(0, Vec::len)) as u64;
+        encoded.properties = pack(encoded.properties);
+        encoded.recipients = encoded.recipients.map(pack);
         if !large.is_empty() {
             let value = encode_bag(&large);
             encoded.size += value.len() as u64;
@@ -391,7 +395,7 @@ impl Mailbox {
             if value.len() > LARGE_ATTACHMENTS_BYTES {
                 encoded.large_attachments = Some(self.add_value(&value)?);
             } else {
-                encoded.attachments = Some(value);
+                encoded.attachments = Some(pack(value));
             }
         }
         Ok(encoded)

@@ -22,6 +22,7 @@ use crate::{
     message::{
         columns::{Columns, MessageBits},
         encoding::decode_attachments,
+        packed::unpack,
     },
 };
 
@@ -194,6 +195,12 @@ struct Data {
     has_large: bool,
 }
 
+/// An encoded value, from the form that it is stored in.
+fn unpacked(row: &Row<'_>, column: usize) -> Result<Option<Vec<u8>>, StoreError> {
+    let stored = row.get_ref(column)?.as_blob_or_null()?;
+    Ok(stored.map(unpack).transpose()?.map(Cow::into_owned))
+}
+
 impl<'a> Message<'a> {
     /// Whether a property is in [`ROW`]; otherwise [`DATA`] is needed.
     pub(crate) fn is_in_row(tag: PropTag) -> bool {
@@ -226,9 +233,9 @@ impl<'a> Message<'a> {
         let (received, modified) = (row.get::<_, i64>(7)?, row.get::<_, i64>(8)?);
         let data = data.then(|| {
             Ok::<_, StoreError>(Data {
-                properties: row.get(ROW_COLUMNS)?,
-                recipients: row.get(ROW_COLUMNS + 1)?,
-                attachments: row.get(ROW_COLUMNS + 2)?,
+                properties: unpacked(row, ROW_COLUMNS)?.unwrap_or_default(),
+                recipients: unpacked(row, ROW_COLUMNS + 1)?,
+                attachments: unpacked(row, ROW_COLUMNS + 2)?,
                 has_large: row.get(ROW_COLUMNS + 3)?,
             })
         });
