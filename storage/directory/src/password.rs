@@ -109,7 +109,8 @@ pub fn check_format(hash: &str) -> Result<Scheme, PasswordError> {
 }
 
 fn recognise(hash: &str) -> Option<Scheme> {
-    if hash.len() > HASH_MAX || !hash.is_ascii() {
+    // Control characters in a salt overflow a subtraction in the crate that reads it.
+    if hash.len() > HASH_MAX || !hash.bytes().all(|byte| byte.is_ascii_graphic()) {
         return None;
     }
     let fields: Vec<&str> = hash.strip_prefix('$')?.split('$').collect();
@@ -157,6 +158,12 @@ fn sha_settings(fields: &[&str]) -> Option<Scheme> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_salt_of_control_characters_is_refused() {
+        // Found by fuzzing.
+        assert!(check_format("$1$ab\0\u{11}\0\0gh$bVo2O2/zpxBPLaG64PSCs/").is_err());
+    }
 
     /// Made by libxcrypt's crypt(3), which is what filled the databases that are taken over.
     const KNOWN: &[(&str, &str)] = &[

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use ringpost_convert::{
-    message::{AttachmentData, MessageContent},
+    message::{AttachmentContent, AttachmentData, MessageContent},
     mime_to_mapi::{html_body, part_data, plain_body, transport_headers},
     structure::Structure,
 };
@@ -190,6 +190,18 @@ impl Mailbox {
         }
     }
 
+    /// The attachments where they are kept apart; none otherwise.
+    pub(crate) fn large_attachments(&mut self, id: MessageId) -> Result<Vec<AttachmentContent>, StoreError> {
+        let content: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT large_attachments FROM message_data WHERE message = ?1")?
+            .query_row([id.to_disk()], |row| row.get(0))?;
+        match content {
+            Some(content) => Ok(decode_attachments(&self.whole_content(content)?)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn whole_content(&mut self, content: i64) -> Result<Vec<u8>, StoreError> {
         let mut value = Vec::new();
         self.read_content(content, 0..u64::MAX, &mut value)?;
@@ -246,6 +258,10 @@ impl Mailbox {
                 },
                 bits: columns.bits.with_imap(flags),
                 change,
+                read_change: old
+                    .as_ref()
+                    .filter(|(old, _)| (old.flags ^ flags).contains(Flags::SEEN))
+                    .map(|_| change),
                 size,
                 received: delivered
                     .or(old.as_ref().map(|(_, received)| *received))
@@ -315,7 +331,8 @@ impl Mailbox {
         self.connection
             .prepare_cached(
                 "UPDATE messages SET uid = ?2, flags = ?3, change = ?4, version = ?4, size = ?5, received = ?6,
-                     modified = ?7, class = ?8, subject = ?9, sender = ?10, identity = coalesce(?11, identity) WHERE id = ?1",
+                     modified = ?7, class = ?8, subject = ?9, sender = ?10, identity = coalesce(?11, identity),
+                     read_change = coalesce(?12, read_change) WHERE id = ?1",
             )?
             .execute(params![
                 row.id.to_disk(),
@@ -328,7 +345,8 @@ impl Mailbox {
                 columns.class,
                 columns.subject,
                 columns.sender,
-                row.identity.map(|id| id as i64)
+                row.identity.map(|id| id as i64),
+                row.read_change.map(|change| change.0 as i64)
             ])?;
         Ok(())
     }
@@ -437,7 +455,11 @@ impl Mailbox {
     }
 
     /// A property that is derived from the source and not stored: a body or the header.
-    fn derived_property(&mut self, id: MessageId, tag: PropTag) -> Result<Option<PropValue>, StoreError> {
+    pub(crate) fn derived_property(
+        &mut self,
+        id: MessageId,
+        tag: PropTag,
+    ) -> Result<Option<PropValue>, StoreError> {
         if ![tags::BODY, tags::HTML, tags::TRANSPORT_MESSAGE_HEADERS].contains(&tag) {
             return Ok(None);
         }
@@ -480,6 +502,8 @@ struct SavedRow {
     state: State,
     bits: MessageBits,
     change: ChangeNumber,
+    /// Where saving changed the read state.
+    read_change: Option<ChangeNumber>,
     size: u64,
     received: FileTime,
 }
