@@ -246,6 +246,10 @@ impl Mailbox {
                 },
                 bits: columns.bits.with_imap(flags),
                 change,
+                read_change: old
+                    .as_ref()
+                    .filter(|(old, _)| (old.flags ^ flags).contains(Flags::SEEN))
+                    .map(|_| change),
                 size,
                 received: delivered
                     .or(old.as_ref().map(|(_, received)| *received))
@@ -315,7 +319,8 @@ impl Mailbox {
         self.connection
             .prepare_cached(
                 "UPDATE messages SET uid = ?2, flags = ?3, change = ?4, version = ?4, size = ?5, received = ?6,
-                     modified = ?7, class = ?8, subject = ?9, sender = ?10, identity = coalesce(?11, identity) WHERE id = ?1",
+                     modified = ?7, class = ?8, subject = ?9, sender = ?10, identity = coalesce(?11, identity),
+                     read_change = coalesce(?12, read_change) WHERE id = ?1",
             )?
             .execute(params![
                 row.id.to_disk(),
@@ -328,7 +333,8 @@ impl Mailbox {
                 columns.class,
                 columns.subject,
                 columns.sender,
-                row.identity.map(|id| id as i64)
+                row.identity.map(|id| id as i64),
+                row.read_change.map(|change| change.0 as i64)
             ])?;
         Ok(())
     }
@@ -480,6 +486,8 @@ struct SavedRow {
     state: State,
     bits: MessageBits,
     change: ChangeNumber,
+    /// Where saving changed the read state.
+    read_change: Option<ChangeNumber>,
     size: u64,
     received: FileTime,
 }
