@@ -56,6 +56,10 @@ pub(crate) struct Condition {
     pub(crate) residual: Option<Restriction>,
 }
 
+/// What never holds. A plain `0` would make SQLite drop the conditions beside it, and with them the use of an
+/// index that a query insists on.
+const NEVER: &str = "(1 = 0)";
+
 /// The SQL for a restriction.
 pub(crate) fn compile(restriction: &Restriction, columns: &[Column]) -> Condition {
     let mut residual = Vec::new();
@@ -127,7 +131,7 @@ impl Compiler<'_> {
         }
         Some(match restriction {
             Restriction::And(list) => self.list(list, " AND ", "1")?,
-            Restriction::Or(list) => self.list(list, " OR ", "0")?,
+            Restriction::Or(list) => self.list(list, " OR ", NEVER)?,
             Restriction::Not(one) => format!("(NOT {})", self.condition(one)?),
             Restriction::Content { fuzzy, tag, value } => match &value.value {
                 PropValue::String(wanted) => self.content(*fuzzy, *tag, wanted)?,
@@ -238,7 +242,7 @@ impl Compiler<'_> {
             _ => column.expression.to_owned(),
         };
         let Some(operator) = operator(relation) else {
-            return Some("0".to_owned());
+            return Some(NEVER.to_owned());
         };
         self.parameters.push(parameter);
         // An absent property is less than every value.
@@ -250,7 +254,7 @@ impl Compiler<'_> {
     fn pair(relation: Relation, left: &str, right: &str) -> String {
         use std::cmp::Ordering;
         let Some(operator) = operator(relation) else {
-            return "0".to_owned();
+            return NEVER.to_owned();
         };
         let holds = |order| i32::from(relation.holds(order));
         format!(
