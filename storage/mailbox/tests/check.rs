@@ -74,6 +74,11 @@ fn every_broken_invariant_is_found() {
         ("I4", "UPDATE folders SET unread = 77 WHERE id = 13", true),
         ("I4", "UPDATE store SET size = 1", true),
         (
+            "I4",
+            "UPDATE folders SET search = 1, unread = 5 WHERE id = 16",
+            true,
+        ),
+        (
             "I5",
             "UPDATE messages SET folder = 4711 WHERE uid = 1 AND folder = 13",
             true,

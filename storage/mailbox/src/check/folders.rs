@@ -38,6 +38,19 @@ const COUNTED: &str = "SELECT f.id AS id,
         coalesce(sum(iif(m.state >= 2, m.size, 0)), 0) AS soft_size
     FROM folders f LEFT JOIN messages m ON m.folder = f.id GROUP BY f.id";
 
+/// A search folder's counters follow from its links.
+const SEARCHES: Rule = rule(
+    "I4",
+    "SELECT 'counters of search folder ' || f.id || ' (' || f.name || ')' FROM folders f WHERE f.search = 1 AND
+         (f.messages, f.unread, f.deleted, f.associated, f.size, f.associated_size, f.soft_messages, f.soft_size) <>
+         ((SELECT count(*) FROM search_links l WHERE l.folder = f.id),
+          (SELECT coalesce(sum(l.unread), 0) FROM search_links l WHERE l.folder = f.id), 0, 0, 0, 0, 0, 0)",
+    "UPDATE folders SET messages = (SELECT count(*) FROM search_links l WHERE l.folder = folders.id),
+         unread = (SELECT coalesce(sum(l.unread), 0) FROM search_links l WHERE l.folder = folders.id),
+         deleted = 0, associated = 0, size = 0, associated_size = 0, soft_messages = 0, soft_size = 0
+     WHERE search = 1",
+);
+
 impl Mailbox {
     /// I3
     pub(super) fn check_tree(&mut self, report: &mut Report, repair: bool) -> Result<(), StoreError> {
@@ -94,6 +107,7 @@ impl Mailbox {
                 )?;
             }
         }
+        self.apply(&SEARCHES, report, repair)?;
         let size: i64 = self.connection.query_row(
             "SELECT coalesce(sum(size + associated_size), 0) FROM folders WHERE search = 0",
             [],
