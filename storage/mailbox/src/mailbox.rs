@@ -17,7 +17,7 @@ use crate::{
     incoming::receive_quota_kib,
     named::NamedIds,
     schema,
-    table::Search,
+    table::{Search, Stamps},
 };
 
 /// Where the database is in a mailbox's folder.
@@ -80,6 +80,8 @@ pub struct Mailbox {
     pub(crate) named_cache: Option<NamedIds>,
     /// The search folders, once they were needed.
     pub(crate) searches: Option<Vec<Search>>,
+    /// What listed tables look at to see whether their rows may have changed.
+    pub(crate) stamps: Stamps,
     pub(crate) content_cache: ContentCache,
     /// Up to which change removals were pruned, since the mailbox was opened.
     pub(crate) pruned: u64,
@@ -201,6 +203,7 @@ impl Mailbox {
             keyword_cache: None,
             named_cache: None,
             searches: None,
+            stamps: Stamps::new(),
             content_cache: ContentCache::default(),
             pruned: 0,
             unreferenced: Vec::new(),
@@ -256,6 +259,8 @@ impl Mailbox {
             self.keyword_cache = None;
             self.named_cache = None;
             self.searches = None;
+            // Tables that were read meanwhile have seen what never was.
+            self.stamps.touch_all();
             self.content_cache.clear();
             self.roll_back();
         }
@@ -360,6 +365,7 @@ impl Mailbox {
         message: Option<MessageId>,
         change: ChangeNumber,
     ) {
+        self.stamps.touch(folder);
         self.events.push(Event {
             folder,
             message,

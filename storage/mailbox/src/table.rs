@@ -20,6 +20,7 @@ mod message;
 mod search;
 mod source;
 mod sql;
+mod stamp;
 mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -35,6 +36,7 @@ pub use collapse::MAX_COLLAPSE_CATEGORIES;
 pub(crate) use search::Search;
 pub use search::{MAX_SCOPE_FOLDERS, MAX_SEARCH_FOLDERS, SearchCriteria, SearchProgress};
 pub(crate) use sql::register_functions;
+pub(crate) use stamp::Stamps;
 
 /// The most columns of a table.
 pub const MAX_COLUMNS: usize = 512;
@@ -109,7 +111,7 @@ pub struct Table {
 
 #[derive(Debug)]
 enum Content {
-    Contents(FolderId, ContentsKind),
+    Contents(FolderId, ContentsKind, Option<String>),
     Hierarchy { folder: FolderId, deep: bool },
     Bags(Vec<PropertyBag>),
 }
@@ -137,7 +139,13 @@ enum Cursor {
 impl Table {
     /// The messages of a folder.
     pub fn contents(folder: FolderId, kind: ContentsKind) -> Self {
-        Self::new(Content::Contents(folder, kind))
+        Self::new(Content::Contents(folder, kind, None))
+    }
+
+    /// The messages of a folder of a public store, with the read states of `user` (an address). In a private
+    /// store as [`Self::contents`].
+    pub fn contents_of_user(folder: FolderId, kind: ContentsKind, user: &str) -> Self {
+        Self::new(Content::Contents(folder, kind, Some(user.to_lowercase())))
     }
 
     /// The subfolders of a folder; with `deep` all folders below it.
@@ -541,7 +549,7 @@ impl Content {
 
     fn contents<'m>(&self, mailbox: &'m mut Mailbox) -> Result<Contents<'m>, StoreError> {
         match self {
-            Self::Contents(folder, kind) => Contents::new(mailbox, *folder, *kind),
+            Self::Contents(folder, kind, user) => Contents::new(mailbox, *folder, *kind, user.as_deref()),
             _ => Err(StoreError::NotAllowed("no contents table")),
         }
     }

@@ -146,6 +146,7 @@ impl Mailbox {
         self.check_database(&mut report)?;
         if repair {
             self.transaction(|store| store.check_rows(&mut report, true))?;
+            self.stamps.touch_all();
             self.checkpoint()?;
         } else {
             self.check_rows(&mut report, false)?;

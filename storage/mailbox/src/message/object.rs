@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use ringpost_convert::{
-    message::{AttachmentData, MessageContent},
+    message::{AttachmentContent, AttachmentData, MessageContent},
     mime_to_mapi::{html_body, part_data, plain_body, transport_headers},
     structure::Structure,
 };
@@ -187,6 +187,18 @@ impl Mailbox {
         match content {
             Some(content) => Ok(decode_bag(&self.whole_content(content)?)?),
             None => Ok(PropertyBag::new()),
+        }
+    }
+
+    /// The attachments where they are kept apart; none otherwise.
+    pub(crate) fn large_attachments(&mut self, id: MessageId) -> Result<Vec<AttachmentContent>, StoreError> {
+        let content: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT large_attachments FROM message_data WHERE message = ?1")?
+            .query_row([id.to_disk()], |row| row.get(0))?;
+        match content {
+            Some(content) => Ok(decode_attachments(&self.whole_content(content)?)?),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -443,7 +455,11 @@ impl Mailbox {
     }
 
     /// A property that is derived from the source and not stored: a body or the header.
-    fn derived_property(&mut self, id: MessageId, tag: PropTag) -> Result<Option<PropValue>, StoreError> {
+    pub(crate) fn derived_property(
+        &mut self,
+        id: MessageId,
+        tag: PropTag,
+    ) -> Result<Option<PropValue>, StoreError> {
         if ![tags::BODY, tags::HTML, tags::TRANSPORT_MESSAGE_HEADERS].contains(&tag) {
             return Ok(None);
         }

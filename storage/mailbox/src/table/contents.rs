@@ -1,6 +1,6 @@
 //! A folder's messages as rows: scans for listed tables, and reading along an index.
 
-use std::{cell::Cell, collections::HashSet};
+use std::{borrow::Cow, cell::Cell, collections::HashSet};
 
 use ringpost_mapi::{
     FolderId, Guid, MessageId, PropTag, Restriction,
@@ -11,9 +11,9 @@ use rusqlite::{OptionalExtension, params_from_iter, types::Value};
 
 use super::{
     ContentsKind, Row,
-    message::{DATA, Identity, Message, ROW, SQL_COLUMNS},
+    message::{DATA, Identity, Message, ROW, SQL_COLUMNS, look_at},
     source::{Scanned, Source},
-    sql::{Condition, compile},
+    sql::{Column, Condition, compile},
 };
 use crate::{Mailbox, MailboxKind, StoreError};
 
@@ -24,6 +24,10 @@ pub(crate) struct Contents<'m> {
     folder: FolderId,
     kind: ContentsKind,
     search: bool,
+    /// In a public store, for a user: [`ROW`] with the user's read states.
+    row: Cow<'static, str>,
+    /// What SQL can compare.
+    sql_columns: Cow<'static, [Column]>,
 }
 
 /// An order that an index gives, of rows that SQL alone can choose.
@@ -65,6 +69,7 @@ impl<'m> Contents<'m> {
         mailbox: &'m mut Mailbox,
         folder: FolderId,
         kind: ContentsKind,
+        user: Option<&str>,
     ) -> Result<Self, StoreError> {
         let search = mailbox
             .connection
@@ -73,12 +78,26 @@ impl<'m> Contents<'m> {
             .optional()?
             .ok_or_else(|| StoreError::NotFound(format!("folder {folder}")))?;
         let identity = identity(mailbox)?;
+        let (row, sql_columns) = match user.filter(|_| identity.public) {
+            Some(user) => (
+                row_of_user(mailbox, user)?.into(),
+                SQL_COLUMNS
+                    .iter()
+                    .filter(|column| ![tags::READ, tags::MESSAGE_FLAGS].contains(&column.tag))
+                    .copied()
+                    .collect::<Vec<_>>()
+                    .into(),
+            ),
+            None => (ROW.into(), SQL_COLUMNS.into()),
+        };
         Ok(Self {
             mailbox,
             identity,
             folder,
             kind,
             search,
+            row,
+            sql_columns,
         })
     }
 
@@ -98,7 +117,7 @@ impl<'m> Contents<'m> {
             }
             _ => return None,
         };
-        let condition = compile(restriction, SQL_COLUMNS);
+        let condition = compile(restriction, &self.sql_columns);
         condition.residual.is_none().then_some(Index {
             column,
             descending,
@@ -231,13 +250,13 @@ impl<'m> Contents<'m> {
         forward: bool,
         restriction: &Restriction,
     ) -> Result<Option<Key>, StoreError> {
-        let wanted = compile(restriction, SQL_COLUMNS);
+        let wanted = compile(restriction, &self.sql_columns);
         let data = needs_data(wanted.residual.as_ref(), &[]);
         let Some((place, place_parameters)) = place(index, from, forward) else {
             return Ok(None);
         };
         let columns = if wanted.residual.is_some() {
-            columns(data)
+            self.columns(data)
         } else {
             String::new()
         };
@@ -350,6 +369,15 @@ impl<'m> Contents<'m> {
         steps.map(|step| step.unwrap()).collect::<Vec<_>>().join("\n")
     }
 
+    /// The columns of a message, each followed by a comma.
+    fn columns(&self, data: bool) -> String {
+        if data {
+            format!("{}, {DATA}, ", self.row)
+        } else {
+            format!("{}, ", self.row)
+        }
+    }
+
     /// The table and condition of an index's rows.
     fn chosen(&self, index: &Index) -> String {
         self.chosen_with(index, false)
@@ -390,7 +418,11 @@ impl<'m> Contents<'m> {
 
 impl Source for Contents<'_> {
     fn stamp(&self) -> u64 {
-        self.mailbox.counters.last_change
+        if self.search {
+            // What a search folder that is not kept up to date shows may have changed elsewhere.
+            return self.mailbox.stamps.latest();
+        }
+        self.mailbox.stamps.of(self.folder)
     }
 
     fn scan(
@@ -399,11 +431,11 @@ impl Source for Contents<'_> {
         keys: &[PropTag],
         visit: &mut dyn FnMut(Scanned),
     ) -> Result<(), StoreError> {
-        let condition = compile(restriction, SQL_COLUMNS);
+        let condition = compile(restriction, &self.sql_columns);
         let data = needs_data(condition.residual.as_ref(), keys);
         let sql = format!(
             "SELECT {}0 FROM {}{}",
-            columns(data),
+            self.columns(data),
             self.rows(data, true),
             and(&condition.sql)
         );
@@ -422,16 +454,11 @@ impl Source for Contents<'_> {
             }
         }
         for id in large {
-            let sql = format!("SELECT {}0 FROM {WITH_DATA} WHERE m.id = ?1", columns(true));
-            let large = self.mailbox.large_properties(id)?;
-            let mut statement = self.mailbox.connection.prepare_cached(&sql)?;
-            let mut rows = statement.query([id.to_disk()])?;
-            if let Some(row) = rows.next()? {
-                let mut message = Message::read(row, &self.identity, true)?;
-                message.set_large(large);
-                if let Some(found) = scanned(&message, condition.residual.as_ref(), keys)? {
-                    visit(found);
-                }
+            let found = look_at(self.mailbox, &self.identity, id, &self.row, &mut |message| {
+                scanned(message, condition.residual.as_ref(), keys)
+            })?;
+            if let Some(found) = found.flatten() {
+                visit(found);
             }
             ringpost_vfs::breathe();
         }
@@ -441,27 +468,29 @@ impl Source for Contents<'_> {
     fn read(&mut self, id: u64, tags: &[PropTag]) -> Result<Option<Row>, StoreError> {
         let data = needs_data(None, tags);
         let join = if data { WITH_DATA } else { "messages m" };
-        let sql = format!("SELECT {}0 FROM {join} WHERE m.id = ?1", columns(data));
-        let mut values: Row = {
+        let sql = format!("SELECT {}0 FROM {join} WHERE m.id = ?1", self.columns(data));
+        {
             let mut statement = self.mailbox.connection.prepare_cached(&sql)?;
             let mut rows = statement.query([MessageId(id).to_disk()])?;
             let Some(row) = rows.next()? else { return Ok(None) };
             let message = Message::read(row, &self.identity, data)?;
-            let values = tags
-                .iter()
-                .map(|tag| message.get(*tag))
-                .collect::<Result<_, _>>()?;
+            let values = values_of(&message, tags)?;
             if !message.has_missed() {
                 return Ok(Some(values));
             }
-            values
-        };
-        let mut large = self.mailbox.large_properties(MessageId(id))?;
-        for (tag, value) in tags.iter().zip(&mut values).filter(|(_, value)| value.is_none()) {
-            *value = large.remove(*tag);
         }
-        Ok(Some(values))
+        look_at(
+            self.mailbox,
+            &self.identity,
+            MessageId(id),
+            &self.row,
+            &mut |message| values_of(message, tags),
+        )
     }
+}
+
+fn values_of(message: &Message<'_>, tags: &[PropTag]) -> Result<Row, StoreError> {
+    tags.iter().map(|tag| message.get(*tag)).collect()
 }
 
 /// A message with its encoded properties.
@@ -478,14 +507,10 @@ fn scanned(
     {
         return Ok(None);
     }
-    let values = keys
-        .iter()
-        .map(|tag| message.get(*tag))
-        .collect::<Result<_, _>>()?;
     Ok(Some(Scanned {
         id: message.id.0,
         unread: message.unread,
-        values,
+        values: values_of(message, keys)?,
     }))
 }
 
@@ -502,13 +527,20 @@ pub(crate) fn identity(mailbox: &Mailbox) -> Result<Identity, StoreError> {
     })
 }
 
-/// The columns of a message, each followed by a comma.
-fn columns(data: bool) -> String {
-    if data {
-        format!("{ROW}, {DATA}, ")
-    } else {
-        format!("{ROW}, ")
-    }
+/// [`ROW`] with the read states of a public store's user in place of the messages' own.
+fn row_of_user(mailbox: &Mailbox, user: &str) -> Result<String, StoreError> {
+    const NOBODY: i64 = 0;
+    let principal: Option<i64> = mailbox
+        .connection
+        .prepare_cached("SELECT id FROM principals WHERE name = ?1")?
+        .query_row([user], |row| row.get(0))
+        .optional()?;
+    let principal = principal.unwrap_or(NOBODY);
+    let flags = format!(
+        "m.flags & ~1 | coalesce((SELECT r.read FROM read_states r
+             WHERE r.message = m.id AND r.principal = {principal}), 0)"
+    );
+    Ok(ROW.replacen("m.flags", &flags, 1))
 }
 
 /// Whether the encoded properties are needed to check a condition or to read properties.

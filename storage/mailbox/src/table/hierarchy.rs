@@ -114,7 +114,8 @@ impl<'m> Hierarchy<'m> {
 
 impl Source for Hierarchy<'_> {
     fn stamp(&self) -> u64 {
-        self.mailbox.counters.last_change
+        // Counters are columns too, so every folder's change counts.
+        self.mailbox.stamps.latest()
     }
 
     fn scan(

@@ -18,7 +18,7 @@ use rusqlite::Row;
 
 use super::sql::{Column, ColumnKind};
 use crate::{
-    StoreError,
+    Mailbox, StoreError,
     message::{
         columns::{Columns, MessageBits},
         encoding::decode_attachments,
@@ -93,7 +93,8 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
 /// What [`Message::read`] reads, of `messages m`.
 pub(crate) const ROW: &str = "m.id, m.folder, m.uid, m.state, m.flags, m.change, m.size, m.received, m.modified, m.class, m.subject, m.sender";
 /// What it reads besides where encoded properties are needed, of `message_data d`.
-pub(crate) const DATA: &str = "d.properties, d.recipients, d.attachments, d.large_properties IS NOT NULL";
+pub(crate) const DATA: &str = "d.properties, d.recipients, d.attachments, d.large_properties IS NOT NULL, d.large_attachments IS NOT NULL,
+     m.source IS NOT NULL";
 /// How many columns [`ROW`] has.
 const ROW_COLUMNS: usize = 12;
 
@@ -179,10 +180,10 @@ pub(crate) struct Message<'a> {
     kept: Columns,
     /// What is put together from columns, once it is asked for.
     combined: OnceCell<PropertyBag>,
-    /// Large properties that were read for it, if they were.
-    large: Option<PropertyBag>,
-    /// Whether a property was asked for that only the large ones could have, before they were read.
-    missed: Cell<bool>,
+    /// What is kept elsewhere and was read for it.
+    rest: Rest,
+    /// What was asked for and is kept elsewhere.
+    missed: Cell<Elsewhere>,
     pub(crate) unread: bool,
     data: Option<Data>,
 }
@@ -191,8 +192,94 @@ struct Data {
     properties: Vec<u8>,
     recipients: Option<Vec<u8>>,
     attachments: Option<Vec<u8>>,
-    /// Whether there are large properties, which are kept elsewhere.
-    has_large: bool,
+    /// What there is elsewhere.
+    elsewhere: Elsewhere,
+}
+
+bitflags::bitflags! {
+    /// What of a message is neither in its row nor in its encoded properties.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub(crate) struct Elsewhere: u8 {
+        /// Large properties.
+        const LARGE = 1;
+        /// Attachments, where they are large together.
+        const ATTACHMENTS = 1 << 1;
+        // What is derived from the source:
+        const BODY = 1 << 2;
+        const HTML = 1 << 3;
+        const HEADERS = 1 << 4;
+    }
+}
+
+impl Elsewhere {
+    /// What is derived from a source.
+    const DERIVED: [(Self, PropTag); 3] = [
+        (Self::BODY, tags::BODY),
+        (Self::HTML, tags::HTML),
+        (Self::HEADERS, tags::TRANSPORT_MESSAGE_HEADERS),
+    ];
+}
+
+/// What was read of it.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    read: Elsewhere,
+    properties: PropertyBag,
+    attachments: Vec<PropertyBag>,
+}
+
+impl Rest {
+    /// Reads what `missed` says.
+    fn read(&mut self, mailbox: &mut Mailbox, id: MessageId, missed: Elsewhere) -> Result<(), StoreError> {
+        if missed.contains(Elsewhere::LARGE) {
+            for (tag, value) in mailbox.large_properties(id)?.iter() {
+                self.properties.set(tag, value.clone());
+            }
+        }
+        for (_, tag) in Elsewhere::DERIVED.iter().filter(|(one, _)| missed.contains(*one)) {
+            if let Some(value) = mailbox.derived_property(id, *tag)? {
+                self.properties.set(*tag, value);
+            }
+        }
+        if missed.contains(Elsewhere::ATTACHMENTS) {
+            let attachments = mailbox.large_attachments(id)?;
+            self.attachments = attachments.into_iter().map(|one| one.properties).collect();
+        }
+        self.read |= missed;
+        Ok(())
+    }
+}
+
+/// Shows one message to `look`, again where it asked for what is kept elsewhere: then with that. `None` where
+/// there is no such message.
+pub(crate) fn look_at<T>(
+    mailbox: &mut Mailbox,
+    identity: &Identity,
+    id: MessageId,
+    columns: &str,
+    look: &mut dyn FnMut(&Message<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let sql = format!(
+        "SELECT {columns}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id WHERE m.id = ?1"
+    );
+    let mut rest = Rest::default();
+    loop {
+        let missed = {
+            let mut statement = mailbox.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([id.to_disk()])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let mut message = Message::read(row, identity, true)?;
+            message.rest = rest;
+            let seen = look(&message)?;
+            let missed = message.missed.get();
+            if missed.is_empty() {
+                return Ok(Some(seen));
+            }
+            rest = message.rest;
+            missed
+        };
+        rest.read(mailbox, id, missed)?;
+    }
 }
 
 /// An encoded value, from the form that it is stored in.
@@ -236,7 +323,15 @@ impl<'a> Message<'a> {
                 properties: unpacked(row, ROW_COLUMNS)?.unwrap_or_default(),
                 recipients: unpacked(row, ROW_COLUMNS + 1)?,
                 attachments: unpacked(row, ROW_COLUMNS + 2)?,
-                has_large: row.get(ROW_COLUMNS + 3)?,
+                elsewhere: {
+                    let mut elsewhere = Elsewhere::empty();
+                    elsewhere.set(Elsewhere::LARGE, row.get(ROW_COLUMNS + 3)?);
+                    elsewhere.set(Elsewhere::ATTACHMENTS, row.get(ROW_COLUMNS + 4)?);
+                    if row.get(ROW_COLUMNS + 5)? {
+                        elsewhere |= Elsewhere::BODY | Elsewhere::HTML | Elsewhere::HEADERS;
+                    }
+                    elsewhere
+                },
             })
         });
         let data = data.transpose()?;
@@ -258,8 +353,8 @@ impl<'a> Message<'a> {
             modified: FileTime(modified as u64),
             kept,
             combined: OnceCell::new(),
-            large: None,
-            missed: Cell::new(false),
+            rest: Rest::default(),
+            missed: Cell::default(),
             unread: !bits.imap().contains(crate::Flags::SEEN),
             data,
         })
@@ -313,14 +408,23 @@ impl<'a> Message<'a> {
                 }
                 let Some(data) = &self.data else { return Ok(None) };
                 let value = get_from_encoded(&data.properties, tag)?;
-                if value.is_none() && data.has_large {
-                    let Some(large) = &self.large else {
-                        self.missed.set(true);
-                        return Ok(None);
-                    };
-                    return Ok(large.get(tag).cloned());
+                if value.is_some() {
+                    return Ok(value);
                 }
-                return Ok(value);
+                // What was saved comes before what is derived.
+                let derived = Elsewhere::DERIVED
+                    .iter()
+                    .find(|(_, derived)| derived.id() == tag.id())
+                    .map_or(Elsewhere::empty(), |(one, _)| *one);
+                for one in [Elsewhere::LARGE, derived] {
+                    if !self.has_all(data, one) {
+                        return Ok(None);
+                    }
+                    if let Some(value) = self.rest.properties.get(tag) {
+                        return Ok(Some(value.clone()));
+                    }
+                }
+                return Ok(None);
             }
         }))
     }
@@ -349,16 +453,22 @@ fn untyped(tag: PropTag) -> PropTag {
 }
 
 impl Message<'_> {
-    /// Whether what was answered so far may be wrong: a large property was asked for. [`Self::set_large`]
-    /// and ask again.
+    /// Whether what was answered so far may be wrong, as something that is kept elsewhere was asked for: see
+    /// [`look_at`].
     pub(crate) fn has_missed(&self) -> bool {
-        self.missed.get()
+        !self.missed.get().is_empty()
     }
 
-    /// Gives it its large properties.
-    pub(crate) fn set_large(&mut self, large: PropertyBag) {
-        self.large = Some(large);
-        self.missed.set(false);
+    /// Whether it is a normal message.
+    pub(crate) fn is_normal(&self) -> bool {
+        self.state == 0
+    }
+
+    /// Whether nothing of this kind is kept elsewhere, or was read; otherwise notes that it is missing.
+    fn has_all(&self, data: &Data, kind: Elsewhere) -> bool {
+        let missing = (kind & data.elsewhere) - self.rest.read;
+        self.missed.set(self.missed.get() | missing);
+        missing.is_empty()
     }
 
     fn combined(&self) -> Result<&PropertyBag, StoreError> {
@@ -394,6 +504,10 @@ impl PropertySource for Message<'_> {
         };
         let rows = match table {
             SubObjectTable::Recipients => data.recipients.as_deref().map(decode_bags).transpose()?,
+            SubObjectTable::Attachments if data.elsewhere.contains(Elsewhere::ATTACHMENTS) => {
+                self.has_all(data, Elsewhere::ATTACHMENTS);
+                return Ok(Cow::Borrowed(&self.rest.attachments));
+            }
             SubObjectTable::Attachments => {
                 let attachments = data.attachments.as_deref().map(decode_attachments).transpose()?;
                 attachments.map(|list| list.into_iter().map(|one| one.properties).collect())

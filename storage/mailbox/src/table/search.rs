@@ -14,14 +14,13 @@
 use std::collections::{HashMap, HashSet};
 
 use ringpost_mapi::{
-    ChangeNumber, CodecError, FolderId, MessageId, PropertyBag, Reader, Restriction, WireFormat,
-    reader::write_varint,
+    ChangeNumber, CodecError, FolderId, MessageId, Reader, Restriction, WireFormat, reader::write_varint,
 };
 use rusqlite::{OptionalExtension, params, params_from_iter};
 
 use super::{
     contents::identity,
-    message::{DATA, Identity, Message, ROW, SQL_COLUMNS},
+    message::{DATA, Identity, Message, ROW, SQL_COLUMNS, look_at},
     sql::compile,
 };
 use crate::{EventKind, Mailbox, StoreError, folder::Delta, message::removal::Removal};
@@ -273,7 +272,7 @@ impl Mailbox {
         }
         let identity = identity(self)?;
         for (message, change) in messages {
-            self.follow_message(message, change, &identity, None)?;
+            self.follow_message(message, change, &identity)?;
             ringpost_vfs::breathe();
         }
         Ok(())
@@ -314,53 +313,32 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Links and unlinks one message as its state now is. Its large properties are read where a condition
-    /// asks for one.
+    /// Links and unlinks one message as its state now is.
     fn follow_message(
         &mut self,
         message: MessageId,
         change: ChangeNumber,
         identity: &Identity,
-        large_properties: Option<PropertyBag>,
     ) -> Result<(), StoreError> {
-        let searches = self.searches.as_deref().unwrap_or_default();
-        let mut wanted: Vec<(FolderId, bool)> = Vec::with_capacity(searches.len());
-        let mut unread = false;
-        let mut large = false;
-        {
-            let sql = format!(
-                "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id
-                 WHERE m.id = ?1 AND m.state = 0"
-            );
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let mut rows = statement.query([message.to_disk()])?;
-            let row = rows.next()?;
-            let mut found = row.map(|row| Message::read(row, identity, true)).transpose()?;
-            if let (Some(found), Some(properties)) = (&mut found, large_properties) {
-                found.set_large(properties);
+        // An error leaves none: then the transaction is rolled back, and they are read again.
+        let searches = self.searches.take().unwrap_or_default();
+        let seen = look_at(self, identity, message, ROW, &mut |found| {
+            let mut wanted = Vec::with_capacity(searches.len());
+            for search in &searches {
+                // One that is not kept up to date only loses what is gone.
+                if !found.is_normal() {
+                    wanted.push((search.folder, false));
+                } else if !search.criteria.fixed || search.running {
+                    let shown = search.folders.contains(&found.folder)
+                        && search.criteria.restriction.matches(found)?;
+                    wanted.push((search.folder, shown));
+                }
             }
-            unread |= found.as_ref().is_some_and(|found| found.unread);
-            for search in searches {
-                let shown = match &found {
-                    // One that is not kept up to date only loses what is gone.
-                    Some(_) if search.criteria.fixed && !search.running => continue,
-                    Some(found) if search.folders.contains(&found.folder) => {
-                        let shown = search.criteria.restriction.matches(found)?;
-                        if found.has_missed() {
-                            large = true;
-                            break;
-                        }
-                        shown
-                    }
-                    _ => false,
-                };
-                wanted.push((search.folder, shown));
-            }
-        }
-        if large {
-            let properties = self.large_properties(message)?;
-            return self.follow_message(message, change, identity, Some(properties));
-        }
+            Ok((wanted, found.unread))
+        })?;
+        let gone = || searches.iter().map(|search| (search.folder, false)).collect();
+        let (wanted, unread) = seen.unwrap_or_else(|| (gone(), false));
+        self.searches = Some(searches);
         for (folder, shown) in wanted {
             match (shown, self.link_state(folder, message)?) {
                 (true, None) => self.link(folder, message, unread, change)?,
@@ -422,19 +400,14 @@ impl Mailbox {
         message: MessageId,
         identity: &Identity,
     ) -> Result<bool, StoreError> {
-        let large = self.large_properties(message)?;
         let Some(search) = self.search(folder) else {
             return Ok(false);
         };
-        let sql = format!(
-            "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id WHERE m.id = ?1"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query([message.to_disk()])?;
-        let Some(row) = rows.next()? else { return Ok(false) };
-        let mut found = Message::read(row, identity, true)?;
-        found.set_large(large);
-        Ok(search.folders.contains(&found.folder) && search.criteria.restriction.matches(&found)?)
+        let (folders, restriction) = (search.folders.clone(), search.criteria.restriction.clone());
+        let seen = look_at(self, identity, message, ROW, &mut |found| {
+            Ok(folders.contains(&found.folder) && restriction.matches(found)?)
+        })?;
+        Ok(seen.unwrap_or(false))
     }
 
     fn finish_search(&mut self, folder: FolderId) -> Result<(), StoreError> {

@@ -50,6 +50,7 @@ impl Fixture {
         let new = new.clone();
         let insert = move |mailbox: &mut Mailbox| {
             let change = mailbox.next_change();
+            mailbox.stamps.touch(INBOX);
             mailbox.connection.prepare_cached(
                 "INSERT INTO messages (id, folder, uid, state, flags, change, version, size, received, modified, subject)
                  VALUES (?1, ?2, ?1, ?3, ?4, ?5, ?5, 100, ?6, 0, ?7)",
@@ -80,6 +81,7 @@ impl Fixture {
     fn remove(&mut self, id: u64) {
         let change = |mailbox: &mut Mailbox| {
             mailbox.next_change();
+            mailbox.stamps.touch(INBOX);
             mailbox
                 .connection
                 .execute("DELETE FROM messages WHERE id = ?1", [id as i64])?;
@@ -279,7 +281,7 @@ fn reading_along_the_index_sorts_nothing() {
         ),
         (SortOrderSet::default(), "messages_by_uid"),
     ] {
-        let contents = Contents::new(&mut fixture.mailbox, INBOX, ContentsKind::Normal).unwrap();
+        let contents = Contents::new(&mut fixture.mailbox, INBOX, ContentsKind::Normal, None).unwrap();
         for restriction in [Restriction::Always, unread.clone()] {
             let plan = contents.explain(&contents.index(&sort, &restriction).unwrap());
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
@@ -668,4 +670,53 @@ fn both_ways_of_reading_agree_with_a_model() {
         }
     }
     assert!(is_indexed(&tables[0]) && !is_indexed(&tables[1]));
+}
+
+#[test]
+fn what_never_holds_finds_nothing_and_no_error() {
+    let mut fixture = Fixture::new();
+    fixture.add(&New {
+        id: 1,
+        subject: "a",
+        ..New::default()
+    });
+    let mut table = Table::contents(INBOX, ContentsKind::Normal);
+    table
+        .sort(SortOrderSet::plain(vec![SortOrder {
+            tag: tags::SUBJECT,
+            direction: Direction::Ascending,
+        }]))
+        .unwrap();
+    table.restrict(Restriction::Or(Vec::new()));
+    assert_eq!(table.row_count(&mut fixture.mailbox).unwrap(), 0);
+    table.restrict(Restriction::Not(Box::new(Restriction::Or(Vec::new()))));
+    assert_eq!(table.row_count(&mut fixture.mailbox).unwrap(), 1);
+}
+
+#[test]
+fn a_table_read_in_a_transaction_that_failed_is_read_again() {
+    let (mut fixture, draft) = (Fixture::new(), crate::MessageDraft::default());
+    let mut table = Table::contents(INBOX, ContentsKind::Normal);
+    table
+        .sort(SortOrderSet::plain(vec![SortOrder {
+            tag: tags::SUBJECT,
+            direction: Direction::Ascending,
+        }]))
+        .unwrap();
+    let failed = fixture.mailbox.transaction(|store| {
+        store.save_message(INBOX, &draft)?;
+        store.save_message(INBOX, &draft)?;
+        assert_eq!(table.row_count(store)?, 2);
+        Err::<(), _>(StoreError::NotAllowed("on purpose"))
+    });
+    assert!(failed.is_err());
+    assert_eq!(table.row_count(&mut fixture.mailbox).unwrap(), 0);
+    // As many changes as were rolled back.
+    let stored = fixture.mailbox.save_message(INBOX, &draft).unwrap();
+    fixture.mailbox.delete_messages(INBOX, &[stored.message]).unwrap();
+    assert_eq!(table.row_count(&mut fixture.mailbox).unwrap(), 0);
+    // What happens elsewhere does not list it again.
+    let listed = fixture.mailbox.stamps.of(INBOX);
+    fixture.mailbox.save_message(built_in::DRAFTS, &draft).unwrap();
+    assert_eq!(fixture.mailbox.stamps.of(INBOX), listed);
 }
