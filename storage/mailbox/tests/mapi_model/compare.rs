@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringpost_mapi::{FolderId, MessageId, PropValue, tags};
-use ringpost_store::{Flags, MailboxKind, table::{ContentsKind, Table}};
-
-use super::{
-    Run, USERS,
-    common::rows,
-    messages::COMPUTED,
-    tables::message_id,
+use ringpost_store::{
+    Flags, MailboxKind,
+    table::{ContentsKind, Table},
 };
+
+use super::{Run, USERS, common::rows, messages::COMPUTED, tables::message_id};
 
 impl Run {
     pub(crate) fn compare_everything(&mut self) {
@@ -20,7 +18,13 @@ impl Run {
         }
         self.compare_searches();
         self.compare_hierarchy();
-        let size: u64 = self.model.messages.values().filter(|one| !one.hidden).map(|one| one.size).sum();
+        let size: u64 = self
+            .model
+            .messages
+            .values()
+            .filter(|one| !one.hidden)
+            .map(|one| one.size)
+            .sum();
         assert_eq!(self.store().size(), size);
         let names = self.model.names.clone();
         for (name, id) in names {
@@ -30,7 +34,9 @@ impl Run {
 
     pub(crate) fn compare_folder(&mut self, id: FolderId) {
         let at = format!("step {}, after {}, folder {id}", self.step, self.done);
-        let Some(model) = self.model.folders.get(&id).cloned() else { return };
+        let Some(model) = self.model.folders.get(&id).cloned() else {
+            return;
+        };
         if model.is_search {
             return;
         }
@@ -41,33 +47,75 @@ impl Run {
         assert_eq!(folder.change.0, model.change, "{at}");
         let normal: Vec<_> = messages.values().filter(|one| one.is_normal()).collect();
         let count = |flag| normal.iter().filter(|one| one.flags.contains(flag)).count() as u32;
-        let associated: Vec<_> = messages.values().filter(|one| one.associated && !one.hidden).collect();
-        let expected = (normal.len() as u32, normal.len() as u32 - count(Flags::SEEN), associated.len() as u32);
-        assert_eq!((folder.messages, folder.unread, folder.associated), expected, "{at}");
+        let associated: Vec<_> = messages
+            .values()
+            .filter(|one| one.associated && !one.hidden)
+            .collect();
+        let expected = (
+            normal.len() as u32,
+            normal.len() as u32 - count(Flags::SEEN),
+            associated.len() as u32,
+        );
+        assert_eq!(
+            (folder.messages, folder.unread, folder.associated),
+            expected,
+            "{at}"
+        );
         assert_eq!(store.folder_properties(id).unwrap(), model.properties, "{at}");
         let permissions = store.permissions(id).unwrap();
         assert_eq!(permissions.len(), model.permissions.len(), "{at}");
         for permission in permissions {
-            assert!(model.permissions.contains(&(permission.member, permission.rights)), "{at}");
+            assert!(
+                model
+                    .permissions
+                    .contains(&(permission.member, permission.rights)),
+                "{at}"
+            );
         }
         // IMAP's view.
         let status = store.status(id).unwrap();
         assert_eq!((status.messages, status.unseen), (expected.0, expected.1), "{at}");
-        assert_eq!((status.deleted, status.uid_next), (count(Flags::DELETED), model.uid_next), "{at}");
-        assert_eq!(status.size, normal.iter().map(|one| one.size).sum::<u64>(), "{at}");
+        assert_eq!(
+            (status.deleted, status.uid_next),
+            (count(Flags::DELETED), model.uid_next),
+            "{at}"
+        );
+        assert_eq!(
+            status.size,
+            normal.iter().map(|one| one.size).sum::<u64>(),
+            "{at}"
+        );
         let highest = messages.values().map(|one| one.change).max().unwrap_or(0);
         assert!(status.highest_change.0 >= highest, "{at}");
         let mut expected: Vec<_> = messages
             .iter()
             .filter(|(_, one)| one.is_normal())
-            .map(|(id, one)| (one.uid, *id, one.flags, one.keywords.clone(), one.change, one.size, one.received))
+            .map(|(id, one)| {
+                (
+                    one.uid,
+                    *id,
+                    one.flags,
+                    one.keywords.clone(),
+                    one.change,
+                    one.size,
+                    one.received,
+                )
+            })
             .collect();
         expected.sort_by_key(|row| row.0);
         let found: Vec<_> = rows(store, id)
             .into_iter()
             .map(|row| {
                 let keywords: BTreeSet<String> = row.keywords.into_iter().collect();
-                (row.uid.0, row.message, row.flags, keywords, row.change.0, row.size, row.received)
+                (
+                    row.uid.0,
+                    row.message,
+                    row.flags,
+                    keywords,
+                    row.change.0,
+                    row.size,
+                    row.received,
+                )
             })
             .collect();
         assert_eq!(found, expected, "{at}");
@@ -84,8 +132,16 @@ impl Run {
         let store = self.mailbox.as_mut().unwrap();
         let mut message = store.message(id).unwrap();
         assert_eq!(message.folder, model.folder, "{at}");
-        assert_eq!((message.associated, message.soft_deleted), (model.associated, model.hidden), "{at}");
-        assert_eq!((message.version.0, message.change.0), (model.version, model.change), "{at}");
+        assert_eq!(
+            (message.associated, message.soft_deleted),
+            (model.associated, model.hidden),
+            "{at}"
+        );
+        assert_eq!(
+            (message.version.0, message.change.0),
+            (model.version, model.change),
+            "{at}"
+        );
         assert_eq!((message.flags, message.size), (model.flags, model.size), "{at}");
         assert_eq!(message.uid.map_or(0, |uid| uid.0), model.uid, "{at}");
         assert_eq!(message.has_source, model.source.is_some(), "{at}");
@@ -106,8 +162,14 @@ impl Run {
             }
         }
         // A property alone, and the source.
-        let tag = self.dice.of(&[tags::SUBJECT, tags::BODY, super::dice::LONG, tags::MESSAGE_FLAGS]);
-        assert_eq!(store.message_property(id, tag).unwrap(), model.seen_by(None).get(tag), "{at}, {tag:?}");
+        let tag = self
+            .dice
+            .of(&[tags::SUBJECT, tags::BODY, super::dice::LONG, tags::MESSAGE_FLAGS]);
+        assert_eq!(
+            store.message_property(id, tag).unwrap(),
+            model.seen_by(None).get(tag),
+            "{at}, {tag:?}"
+        );
         if let Some(source) = model.source.as_ref().filter(|_| self.dice.one_in(4)) {
             let mut out = Vec::new();
             store.read_source(id, 0..u64::MAX, &mut out).unwrap();
@@ -134,7 +196,12 @@ impl Run {
             if model.search.as_ref().is_some_and(|search| search.running) {
                 assert!(found.iter().all(|id| expected.contains_key(id)), "{at}");
             } else {
-                assert_eq!(found, expected.keys().copied().collect(), "{at}, {:?}", model.search);
+                assert_eq!(
+                    found,
+                    expected.keys().copied().collect(),
+                    "{at}, {:?}",
+                    model.search
+                );
                 let unread = expected.values().filter(|unread| **unread).count();
                 assert_eq!(folder.unread as usize, unread, "{at}");
             }
@@ -146,7 +213,12 @@ impl Run {
         let at = format!("step {}, after {}: hierarchy", self.step, self.done);
         for (root, deep) in [(self.root, true), (self.dice.of(&self.arena.clone()), false)] {
             let mut table = Table::hierarchy(root, deep);
-            let columns = vec![tags::FOLDER_ID, tags::DISPLAY_NAME, tags::CONTENT_COUNT, tags::SUBFOLDERS];
+            let columns = vec![
+                tags::FOLDER_ID,
+                tags::DISPLAY_NAME,
+                tags::CONTENT_COUNT,
+                tags::SUBFOLDERS,
+            ];
             table.set_columns(columns).unwrap();
             let rows = table.query_rows(self.store(), 10_000, true, false).unwrap();
             let found: BTreeMap<FolderId, _> = rows

@@ -10,7 +10,9 @@ use ringpost_mapi::{
 };
 use ringpost_store::Flags;
 
-const WORDS: [&str; 8] = ["Alpha", "alpha", "beta", "Gamma", "delta", "Übung", "übung", "zeta"];
+const WORDS: [&str; 8] = [
+    "Alpha", "alpha", "beta", "Gamma", "delta", "Übung", "übung", "zeta",
+];
 const KEYWORDS: [&str; 4] = ["Red", "Green", "$Label1", "Later"];
 const CLASSES: [&str; 4] = ["IPM.Note", "IPM.Appointment", "IPM.Contact", "IPM.note.SMIME"];
 /// The first id of the properties that have one type each.
@@ -79,7 +81,9 @@ impl Dice {
     pub(crate) fn some<T: Clone>(&mut self, list: &[T], most: usize) -> Vec<T> {
         let mut rest = list.to_vec();
         let count = self.below(most.min(list.len()) + 1);
-        (0..count).map(|_| rest.swap_remove(self.below(rest.len()))).collect()
+        (0..count)
+            .map(|_| rest.swap_remove(self.below(rest.len())))
+            .collect()
     }
 
     pub(crate) fn word(&mut self) -> String {
@@ -172,21 +176,25 @@ impl Dice {
         if self.one_in(2) {
             PropertyName::lid(set, 0x8200 + self.below(6) as u32)
         } else {
-            PropertyName { set, id: ringpost_mapi::named::NameId::Name(self.word()) }
+            PropertyName {
+                set,
+                id: ringpost_mapi::named::NameId::Name(self.word()),
+            }
         }
     }
 
     /// A message as Outlook would save it; embedded messages at most `depth` deep.
     pub(crate) fn content(&mut self, depth: usize) -> MessageContent {
         let mut properties = self.properties();
-        if self.one_in(2) {
+        let subject = self.below(4);
+        if subject < 2 {
             let (prefix, subject) = (self.of(&["", "RE: ", "AW: "]), self.word());
             properties.set(tags::SUBJECT_PREFIX, PropValue::String(prefix.to_owned()));
             properties.set(tags::NORMALIZED_SUBJECT, PropValue::String(subject.clone()));
             if self.one_in(2) {
                 properties.set(tags::SUBJECT, PropValue::String(format!("{prefix}{subject}")));
             }
-        } else if self.one_in(2) {
+        } else if subject == 2 {
             let subject = self.word();
             properties.set(tags::SUBJECT, PropValue::String(subject));
         }
@@ -194,7 +202,10 @@ impl Dice {
             properties.set(tags::IMPORTANCE, PropValue::Integer32(self.below(3) as i32));
         }
         if self.one_in(2) {
-            properties.set(tags::MESSAGE_CLASS, PropValue::String(self.of(&CLASSES).to_owned()));
+            properties.set(
+                tags::MESSAGE_CLASS,
+                PropValue::String(self.of(&CLASSES).to_owned()),
+            );
         }
         if self.one_in(2) {
             let sender = self.word();
@@ -213,13 +224,21 @@ impl Dice {
         }
         let recipients = (0..self.below(4)).map(|row| self.recipient(row)).collect();
         let attachments = (0..self.below(3)).map(|_| self.attachment(depth)).collect();
-        MessageContent { properties, named, recipients, attachments }
+        MessageContent {
+            properties,
+            named,
+            recipients,
+            attachments,
+        }
     }
 
     fn recipient(&mut self, row: usize) -> PropertyBag {
         let mut bag = self.properties();
         bag.set(tags::ROWID, PropValue::Integer32(row as i32));
-        bag.set(tags::RECIPIENT_TYPE, PropValue::Integer32(1 + self.below(3) as i32));
+        bag.set(
+            tags::RECIPIENT_TYPE,
+            PropValue::Integer32(1 + self.below(3) as i32),
+        );
         let address = format!("{}@example.test", self.word());
         bag.set(tags::EMAIL_ADDRESS, PropValue::String(address));
         bag
@@ -244,7 +263,10 @@ impl Dice {
 
     /// The source of a message as it comes from outside, and a word of its body.
     pub(crate) fn source(&mut self) -> (Vec<u8>, String) {
-        let (subject, word) = (self.of(&["alpha", "Re: beta", "Gamma"]), self.of(&["river", "Mountain"]));
+        let (subject, word) = (
+            self.of(&["alpha", "Re: beta", "Gamma"]),
+            self.of(&["river", "Mountain"]),
+        );
         let padding = "The quick brown fox jumps over the lazy dog.\r\n".repeat(self.below(300));
         let mut source = format!(
             "From: Ann <ann@example.test>\r\nTo: bob@example.test\r\nSubject: {subject}\r\nX-Number: {}\r\n",
@@ -255,9 +277,13 @@ impl Dice {
             source.push_str("\r\n");
             source.push_str(&text);
         } else {
-            source.push_str("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n");
+            source.push_str(
+                "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n",
+            );
             source.push_str(&text);
-            source.push_str("\r\n--b\r\nContent-Type: application/pdf; name=alpha.txt\r\n\r\ndata\r\n--b--\r\n");
+            source.push_str(
+                "\r\n--b\r\nContent-Type: application/pdf; name=alpha.txt\r\n\r\ndata\r\n--b--\r\n",
+            );
         }
         (source.into_bytes(), word.to_owned())
     }
@@ -284,7 +310,10 @@ impl Dice {
             2 => property(tags::READ, PropValue::Boolean(self.one_in(2))),
             3 => property(tags::IMPORTANCE, PropValue::Integer32(self.below(3) as i32)),
             4 => property(tags::MESSAGE_DELIVERY_TIME, PropValue::Time(self.time())),
-            5 => property(tags::MESSAGE_SIZE, PropValue::Integer32(self.below(20_000) as i32)),
+            5 => property(
+                tags::MESSAGE_SIZE,
+                PropValue::Integer32(self.below(20_000) as i32),
+            ),
             6 => property(tags::NORMALIZED_SUBJECT, PropValue::String(self.word())),
             7 => property(tags::HAS_ATTACHMENTS, PropValue::Boolean(self.one_in(2))),
             8 => Restriction::Bitmask {
@@ -293,7 +322,13 @@ impl Dice {
                 mask: self.of(&[1, 8, 16, 17]),
             },
             9 | 10 => {
-                let tag = self.of(&[tags::SUBJECT, tags::NORMALIZED_SUBJECT, tags::SENT_REPRESENTING_NAME, TEXT, tags::MESSAGE_CLASS]);
+                let tag = self.of(&[
+                    tags::SUBJECT,
+                    tags::NORMALIZED_SUBJECT,
+                    tags::SENT_REPRESENTING_NAME,
+                    TEXT,
+                    tags::MESSAGE_CLASS,
+                ]);
                 let word = self.word();
                 let text = word.chars().take(1 + self.below(5)).collect();
                 self.contains(tag, text)
@@ -302,8 +337,14 @@ impl Dice {
                 let word = self.of(&["river", "mountain", "alpha", "fox"]);
                 self.contains(tags::BODY, word.to_owned())
             }
-            12 => Restriction::Exist { tag: self.of(&[NUMBER, LIST, LONG, tags::BODY]) },
-            13 => Restriction::Size { relation, tag: self.of(&[LONG, TEXT]), size: self.below(9000) as u32 },
+            12 => Restriction::Exist {
+                tag: self.of(&[NUMBER, LIST, LONG, tags::BODY]),
+            },
+            13 => Restriction::Size {
+                relation,
+                tag: self.of(&[LONG, TEXT]),
+                size: self.below(9000) as u32,
+            },
             14 => {
                 let word = self.word();
                 Restriction::SubObject {
@@ -330,7 +371,10 @@ impl Dice {
         Restriction::Content {
             fuzzy: FuzzyLevel { low, high },
             tag,
-            value: TaggedValue { tag, value: PropValue::String(text) },
+            value: TaggedValue {
+                tag,
+                value: PropValue::String(text),
+            },
         }
     }
 
@@ -339,7 +383,10 @@ impl Dice {
         let direction = |dice: &mut Self| dice.of(&[Direction::Ascending, Direction::Descending]);
         if self.one_in(4) {
             let direction = direction(self);
-            return SortOrderSet::plain(vec![SortOrder { tag: tags::MESSAGE_DELIVERY_TIME, direction }]);
+            return SortOrderSet::plain(vec![SortOrder {
+                tag: tags::MESSAGE_DELIVERY_TIME,
+                direction,
+            }]);
         }
         let each = PropTag::new(LIST.id(), PropType(LIST.kind().0 | PropType::INSTANCE));
         let known = [
@@ -354,11 +401,16 @@ impl Dice {
         let mut orders: Vec<SortOrder> = self
             .some(&known, 4)
             .into_iter()
-            .map(|tag| SortOrder { tag, direction: direction(self) })
+            .map(|tag| SortOrder {
+                tag,
+                direction: direction(self),
+            })
             .collect();
         let categories = self.below(orders.len().min(2) + 1);
         let expanded = self.below(categories + 1);
-        let largest = orders.iter().all(|order| order.tag != tags::MESSAGE_DELIVERY_TIME);
+        let largest = orders
+            .iter()
+            .all(|order| order.tag != tags::MESSAGE_DELIVERY_TIME);
         if categories > 0 && largest && self.one_in(3) {
             let largest = SortOrder {
                 tag: tags::MESSAGE_DELIVERY_TIME,
@@ -366,6 +418,10 @@ impl Dice {
             };
             orders.insert(categories, largest);
         }
-        SortOrderSet { orders, categories, expanded }
+        SortOrderSet {
+            orders,
+            categories,
+            expanded,
+        }
     }
 }

@@ -1,11 +1,7 @@
 //! What sessions do to folders.
 
 use ringpost_mapi::{FolderId, MessageId, rights::Rights};
-use ringpost_store::{
-    FolderChange, StoreError,
-    permission::Member,
-    table::SearchCriteria,
-};
+use ringpost_store::{FolderChange, StoreError, permission::Member, table::SearchCriteria};
 
 use super::{
     Run, USERS,
@@ -39,7 +35,10 @@ impl Run {
 
     fn learn(&mut self, id: FolderId, name: &str, parent: FolderId) {
         let mut folder = Self::learn_folder(self.store(), id);
-        assert_eq!((&folder.name[..], folder.parent, folder.uid_next), (name, Some(parent), 1));
+        assert_eq!(
+            (&folder.name[..], folder.parent, folder.uid_next),
+            (name, Some(parent), 1)
+        );
         folder.change = NEW;
         assert!(self.model.folders.insert(id, folder).is_none());
         self.arena.push(id);
@@ -95,9 +94,15 @@ impl Run {
     /// A folder with its messages and subfolders, as `RopCopyFolder` makes it.
     pub(crate) fn copy_folder(&mut self, parent: FolderId) -> Vec<FolderId> {
         self.done = "copy a folder";
-        let Some(root) = self.any_folder() else { return vec![] };
-        let below: Vec<FolderId> =
-            self.model.below(root).into_iter().filter(|id| !self.model.folders[id].is_search).collect();
+        let Some(root) = self.any_folder() else {
+            return vec![];
+        };
+        let below: Vec<FolderId> = self
+            .model
+            .below(root)
+            .into_iter()
+            .filter(|id| !self.model.folders[id].is_search)
+            .collect();
         if self.arena.len() + below.len() > MAX_FOLDERS || root == self.root || below.contains(&parent) {
             return vec![];
         }
@@ -140,7 +145,12 @@ impl Run {
             Member::Account(USERS[1].to_owned()),
         ];
         let member = self.dice.of(&members);
-        let rights = self.dice.of(&[None, Some(Rights::REVIEWER), Some(Rights::EDITOR), Some(Rights::OWNER)]);
+        let rights = self.dice.of(&[
+            None,
+            Some(Rights::REVIEWER),
+            Some(Rights::EDITOR),
+            Some(Rights::OWNER),
+        ]);
         self.store().set_permission(folder, &member, rights).unwrap();
         let model = self.model.folders.get_mut(&folder).unwrap();
         model.change = NEW;
@@ -178,8 +188,12 @@ impl Run {
         let Some(folder) = (!searches.is_empty()).then(|| self.dice.of(&searches)) else {
             return vec![];
         };
-        let generic: Vec<FolderId> =
-            self.arena.iter().copied().filter(|id| !self.model.folders[id].is_search).collect();
+        let generic: Vec<FolderId> = self
+            .arena
+            .iter()
+            .copied()
+            .filter(|id| !self.model.folders[id].is_search)
+            .collect();
         let mut scope = self.dice.some(&generic, 3);
         scope.push(self.dice.of(&generic));
         let criteria = SearchCriteria {
@@ -197,7 +211,11 @@ impl Run {
             fixed: std::collections::BTreeMap::new(),
         });
         self.learn_change(folder);
-        if self.dice.one_in(2) { vec![] } else { self.search_on() }
+        if self.dice.one_in(2) {
+            vec![]
+        } else {
+            self.search_on()
+        }
     }
 
     /// New criteria are no change of the folder that others are told, as far as its number goes.
@@ -213,23 +231,41 @@ impl Run {
             self.store().run_search(folder).unwrap();
             let search = self.model.folders[&folder].search.clone().unwrap();
             let found = self.model.matching(&search.criteria);
-            let search = self.model.folders.get_mut(&folder).unwrap().search.as_mut().unwrap();
+            let search = self
+                .model
+                .folders
+                .get_mut(&folder)
+                .unwrap()
+                .search
+                .as_mut()
+                .unwrap();
             (search.running, search.fixed) = (false, found);
         }
-        let running = |id: &FolderId| self.model.folders[id].search.as_ref().is_some_and(|one| one.running);
+        let running = |id: &FolderId| {
+            self.model.folders[id]
+                .search
+                .as_ref()
+                .is_some_and(|one| one.running)
+        };
         assert!(!self.searches().iter().any(running));
         vec![]
     }
 
     pub(crate) fn searches(&self) -> Vec<FolderId> {
-        self.arena.iter().copied().filter(|id| self.model.folders[id].is_search).collect()
+        self.arena
+            .iter()
+            .copied()
+            .filter(|id| self.model.folders[id].is_search)
+            .collect()
     }
 
     /// A folder that is gone takes what the sessions knew of it along.
     fn forget_folder(&mut self, folder: FolderId) {
         for session in &mut self.sessions {
             for mut open in session.tables.extract_if(.., |open| open.folder == folder) {
-                let read = open.table.query_rows(self.mailbox.as_mut().unwrap(), 1, true, true);
+                let read = open
+                    .table
+                    .query_rows(self.mailbox.as_mut().unwrap(), 1, true, true);
                 assert!(matches!(read, Err(StoreError::NotFound(_))), "{read:?}");
             }
             session.earlier.retain(|earlier| earlier.folder != folder);

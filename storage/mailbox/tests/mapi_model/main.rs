@@ -28,8 +28,8 @@ use ringpost_store::{Mailbox, MailboxKind, folder::built_in, folder::built_in_pu
 use sync::Earlier;
 use tables::OpenTable;
 
-const PRIVATE_STEPS: usize = 900;
-const PUBLIC_STEPS: usize = 500;
+const PRIVATE_STEPS: usize = 700;
+const PUBLIC_STEPS: usize = 400;
 /// Everything is compared after so many steps.
 const EVERYTHING: usize = 50;
 const USERS: [&str; 3] = ["ann@example.test", "bob@example.test", "carol@example.test"];
@@ -106,7 +106,10 @@ impl Run {
             MailboxKind::Public => (built_in_public::IPM_SUBTREE, vec![built_in_public::IPM_SUBTREE]),
         };
         let mut folders: BTreeMap<FolderId, ModelFolder> = BTreeMap::new();
-        for id in [root].into_iter().chain(mailbox.folders(root).unwrap().into_iter().map(|f| f.id)) {
+        for id in [root]
+            .into_iter()
+            .chain(mailbox.folders(root).unwrap().into_iter().map(|f| f.id))
+        {
             folders.insert(id, Self::learn_folder(&mut mailbox, id));
         }
         let model = Model {
@@ -143,7 +146,10 @@ impl Run {
             uid_next: folder.uid_next,
             is_search: false,
             search: None,
-            permissions: permissions.into_iter().map(|one| (one.member, one.rights)).collect(),
+            permissions: permissions
+                .into_iter()
+                .map(|one| (one.member, one.rights))
+                .collect(),
             properties: mailbox.folder_properties(id).unwrap(),
         }
     }
@@ -260,7 +266,11 @@ impl Run {
     }
 
     /// Some messages of a folder that are as `which` says.
-    fn some_messages(&mut self, folder: FolderId, which: impl Fn(&model::ModelMessage) -> bool) -> Vec<MessageId> {
+    fn some_messages(
+        &mut self,
+        folder: FolderId,
+        which: impl Fn(&model::ModelMessage) -> bool,
+    ) -> Vec<MessageId> {
         let all: Vec<MessageId> = self
             .model
             .in_folder(folder)

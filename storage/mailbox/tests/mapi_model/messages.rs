@@ -72,7 +72,9 @@ impl Run {
         }
         let mut content = self.dice.content(3);
         let received = self.dice.time();
-        content.properties.set(tags::MESSAGE_DELIVERY_TIME, PropValue::Time(received));
+        content
+            .properties
+            .set(tags::MESSAGE_DELIVERY_TIME, PropValue::Time(received));
         let draft = MessageDraft {
             associated: self.dice.one_in(4),
             flags: self.dice.one_in(2).then(|| self.dice.flags()),
@@ -80,7 +82,11 @@ impl Run {
             ..MessageDraft::default()
         };
         let stored = self.store().save_message(folder, &draft).unwrap();
-        let uid = if draft.associated { 0 } else { self.take_uid(folder) };
+        let uid = if draft.associated {
+            0
+        } else {
+            self.take_uid(folder)
+        };
         assert_eq!(stored.uid, Uid(uid));
         let message = ModelMessage {
             folder,
@@ -129,7 +135,11 @@ impl Run {
         }
         assert_eq!(saved.unwrap().message, id);
         let content = self.as_shown(&draft.content);
-        let uid = if old.associated || old.source.is_some() { old.uid } else { self.take_uid(folder) };
+        let uid = if old.associated || old.source.is_some() {
+            old.uid
+        } else {
+            self.take_uid(folder)
+        };
         let size = self.store().message(id).unwrap().size;
         let message = self.model.messages.get_mut(&id).unwrap();
         let flags = draft.flags.unwrap_or(old.flags);
@@ -145,12 +155,20 @@ impl Run {
     pub(crate) fn flag(&mut self, folder: FolderId) -> Vec<FolderId> {
         self.done = "flag";
         let ids = self.some_messages(folder, ModelMessage::is_normal);
-        let action = self.dice.of(&[FlagAction::Replace, FlagAction::Add, FlagAction::Remove]);
+        let action = self
+            .dice
+            .of(&[FlagAction::Replace, FlagAction::Add, FlagAction::Remove]);
         let (flags, keywords) = (self.dice.flags(), self.dice.keywords());
         let uids = self.uids(&ids);
-        self.store().change_flags(folder, &uids, action, flags, &keywords, None).unwrap();
+        self.store()
+            .change_flags(folder, &uids, action, flags, &keywords, None)
+            .unwrap();
         for id in ids {
-            self.model.messages.get_mut(&id).unwrap().set_flags(action, flags, &keywords);
+            self.model
+                .messages
+                .get_mut(&id)
+                .unwrap()
+                .set_flags(action, flags, &keywords);
         }
         vec![folder]
     }
@@ -158,8 +176,14 @@ impl Run {
     /// Marks messages read or unread, as the session's user.
     pub(crate) fn read(&mut self, folder: FolderId) -> Vec<FolderId> {
         self.done = "read";
-        let (ids, read, user) = (self.some_messages(folder, |_| true), self.dice.one_in(2), self.user());
-        self.store().set_read(folder, &ids, read, &user.to_uppercase()).unwrap();
+        let (ids, read, user) = (
+            self.some_messages(folder, |_| true),
+            self.dice.one_in(2),
+            self.user(),
+        );
+        self.store()
+            .set_read(folder, &ids, read, &user.to_uppercase())
+            .unwrap();
         for id in ids {
             let message = self.model.messages.get_mut(&id).unwrap();
             if !message.is_normal() {
@@ -179,7 +203,11 @@ impl Run {
     /// Read states have numbers that only a change query shows.
     fn settle_readers(&mut self, folder: FolderId, user: &str) {
         let last = self.store().last_change().unwrap().0;
-        let messages = self.model.messages.values_mut().filter(|message| message.folder == folder);
+        let messages = self
+            .model
+            .messages
+            .values_mut()
+            .filter(|message| message.folder == folder);
         for message in messages {
             if let Some((_, change)) = message.readers.get_mut(user).filter(|(_, change)| *change == NEW) {
                 *change = last;
@@ -189,7 +217,9 @@ impl Run {
 
     pub(crate) fn copy(&mut self, from: FolderId) -> Vec<FolderId> {
         self.done = "copy";
-        let Some(to) = self.any_folder() else { return vec![] };
+        let Some(to) = self.any_folder() else {
+            return vec![];
+        };
         let ids = self.some_messages(from, ModelMessage::is_normal);
         if self.model.in_folder(to).count() + ids.len() > MAX_MESSAGES {
             return vec![];
@@ -206,7 +236,9 @@ impl Run {
 
     pub(crate) fn move_away(&mut self, from: FolderId) -> Vec<FolderId> {
         self.done = "move";
-        let Some(to) = self.any_folder() else { return vec![] };
+        let Some(to) = self.any_folder() else {
+            return vec![];
+        };
         let ids = self.some_messages(from, ModelMessage::is_normal);
         if self.model.in_folder(to).count() + ids.len() > MAX_MESSAGES {
             return vec![];
@@ -227,11 +259,20 @@ impl Run {
             .collect();
         for (old, new) in pairs {
             assert_eq!(new.0, self.take_uid(to));
-            let mut message = self.model.normal(from).find(|(_, one)| one.uid == old.0).unwrap().1.clone();
+            let mut message = self
+                .model
+                .normal(from)
+                .find(|(_, one)| one.uid == old.0)
+                .unwrap()
+                .1
+                .clone();
             (message.folder, message.uid) = (to, new.0);
             (message.version, message.change, message.read_change) = (NEW, NEW, 0);
             message.readers.clear();
-            assert!(self.model.messages.insert(ids[&new.0], message).is_none(), "ids are not used again");
+            assert!(
+                self.model.messages.insert(ids[&new.0], message).is_none(),
+                "ids are not used again"
+            );
         }
     }
 
@@ -262,7 +303,11 @@ impl Run {
             if !message.hidden {
                 continue;
             }
-            let uid = if message.associated { 0 } else { self.take_uid(folder) };
+            let uid = if message.associated {
+                0
+            } else {
+                self.take_uid(folder)
+            };
             let message = self.model.messages.get_mut(&id).unwrap();
             (message.hidden, message.uid) = (false, uid);
             (message.version, message.change) = (NEW, NEW);
@@ -280,8 +325,12 @@ impl Run {
 
     pub(crate) fn purge(&mut self, folder: FolderId) -> Vec<FolderId> {
         self.done = "purge";
-        let hidden: Vec<MessageId> =
-            self.model.in_folder(folder).filter(|(_, one)| one.hidden).map(|(id, _)| id).collect();
+        let hidden: Vec<MessageId> = self
+            .model
+            .in_folder(folder)
+            .filter(|(_, one)| one.hidden)
+            .map(|(id, _)| id)
+            .collect();
         assert_eq!(self.store().purge(folder, FileTime(0)).unwrap(), 0);
         let later = FileTime(FileTime::now().0 + 10_000_000);
         assert_eq!(self.store().purge(folder, later).unwrap(), hidden.len());
@@ -322,7 +371,10 @@ impl Run {
             }
             Err::<(), _>(StoreError::NotAllowed("on purpose"))
         });
-        assert!(matches!(result, Err(StoreError::NotAllowed("on purpose"))), "{result:?}");
+        assert!(
+            matches!(result, Err(StoreError::NotAllowed("on purpose"))),
+            "{result:?}"
+        );
         self.sessions[self.turn].tables = tables;
         if self.dice.one_in(2) {
             // What comes next gets the same numbers.
@@ -346,7 +398,9 @@ impl Run {
 
     fn uids(&self, ids: &[MessageId]) -> UidSet {
         let mut uids = UidSet::default();
-        ids.iter().for_each(|id| uids.insert(Uid(self.model.messages[id].uid)));
+        for id in ids {
+            uids.insert(Uid(self.model.messages[id].uid));
+        }
         uids
     }
 
@@ -367,7 +421,10 @@ impl Run {
             bag.set(tags::MESSAGE_CLASS, PropValue::String("IPM.Note".to_owned()));
         }
         if let (None, Some(subject)) = (bag.get(tags::SUBJECT), bag.string(tags::NORMALIZED_SUBJECT)) {
-            let whole = format!("{}{subject}", bag.string(tags::SUBJECT_PREFIX).unwrap_or_default());
+            let whole = format!(
+                "{}{subject}",
+                bag.string(tags::SUBJECT_PREFIX).unwrap_or_default()
+            );
             bag.set(tags::SUBJECT, PropValue::String(whole));
         }
         content
@@ -378,7 +435,10 @@ impl Run {
 /// name its own, for ever.
 fn resolve(content: &mut MessageContent, store: &mut Mailbox, model: &mut Model) {
     for (name, value) in content.named.drain(..) {
-        let id = store.named_property_id(&name, false).unwrap().expect("the name has an id");
+        let id = store
+            .named_property_id(&name, false)
+            .unwrap()
+            .expect("the name has an id");
         let known = *model.names.entry(name.clone()).or_insert(id);
         assert_eq!(id, known);
         assert_eq!(store.named_property_name(id).unwrap(), Some(name));

@@ -106,14 +106,23 @@ impl Model {
         };
         if search.criteria.fixed && !search.running {
             let there = |id: &MessageId| self.messages.get(id).is_some_and(ModelMessage::is_normal);
-            return search.fixed.iter().filter(|(id, _)| there(id)).map(|(id, unread)| (*id, *unread)).collect();
+            return search
+                .fixed
+                .iter()
+                .filter(|(id, _)| there(id))
+                .map(|(id, unread)| (*id, *unread))
+                .collect();
         }
         self.matching(&search.criteria)
     }
 
     pub(crate) fn matching(&self, criteria: &SearchCriteria) -> BTreeMap<MessageId, bool> {
         let mut scope = BTreeSet::new();
-        for root in criteria.scope.iter().filter(|root| self.folders.contains_key(root)) {
+        for root in criteria
+            .scope
+            .iter()
+            .filter(|root| self.folders.contains_key(root))
+        {
             if criteria.recursive {
                 scope.extend(self.below(*root));
             } else {
@@ -123,9 +132,14 @@ impl Model {
         let matching = self.messages.iter().filter(|(_, message)| {
             message.is_normal()
                 && scope.contains(&message.folder)
-                && criteria.restriction.matches(&message.seen_by(None)).unwrap_or_else(|never| match never {})
+                && criteria
+                    .restriction
+                    .matches(&message.seen_by(None))
+                    .unwrap_or_else(|never| match never {})
         });
-        matching.map(|(id, message)| (*id, !message.flags.contains(Flags::SEEN))).collect()
+        matching
+            .map(|(id, message)| (*id, !message.flags.contains(Flags::SEEN)))
+            .collect()
     }
 
     /// The messages that a contents table shows, unrestricted.
@@ -144,7 +158,8 @@ impl Model {
             ContentsKind::SoftDeletedAssociated => (true, true),
         };
         let all = self.in_folder(folder);
-        all.filter(|(_, one)| (one.associated, one.hidden) == (associated, hidden)).collect()
+        all.filter(|(_, one)| (one.associated, one.hidden) == (associated, hidden))
+            .collect()
     }
 }
 
@@ -196,7 +211,9 @@ impl Seen<'_> {
             tags::READ => PropValue::Boolean(message.is_read(self.user)),
             tag => {
                 let kept = message.content.properties.get(tag).cloned();
-                let derived = (tag == tags::BODY).then(|| message.derived_body.clone()).flatten();
+                let derived = (tag == tags::BODY)
+                    .then(|| message.derived_body.clone())
+                    .flatten();
                 return kept.or(derived);
             }
         })
@@ -214,9 +231,12 @@ impl PropertySource for Seen<'_> {
         let content = &self.message.content;
         Ok(match table {
             SubObjectTable::Recipients => Cow::Borrowed(&content.recipients),
-            SubObjectTable::Attachments => {
-                content.attachments.iter().map(|one| one.properties.clone()).collect::<Vec<_>>().into()
-            }
+            SubObjectTable::Attachments => content
+                .attachments
+                .iter()
+                .map(|one| one.properties.clone())
+                .collect::<Vec<_>>()
+                .into(),
         })
     }
 }

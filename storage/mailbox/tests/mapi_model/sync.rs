@@ -33,7 +33,12 @@ impl Run {
         let earlier = Earlier {
             folder,
             last: self.before,
-            had: self.model.in_folder(folder).filter(|(_, one)| !one.hidden).map(|(id, _)| id).collect(),
+            had: self
+                .model
+                .in_folder(folder)
+                .filter(|(_, one)| !one.hidden)
+                .map(|(id, _)| id)
+                .collect(),
             folders: self.model.below(self.root),
             highest: self.store().status(folder).unwrap().highest_change,
             imap: self.imap_view(folder),
@@ -48,7 +53,10 @@ impl Run {
     }
 
     fn imap_view(&self, folder: FolderId) -> BTreeMap<u32, (Flags, BTreeSet<String>)> {
-        self.model.normal(folder).map(|(_, one)| (one.uid, (one.flags, one.keywords.clone()))).collect()
+        self.model
+            .normal(folder)
+            .map(|(_, one)| (one.uid, (one.flags, one.keywords.clone())))
+            .collect()
     }
 
     /// Asks what changed since one of the session's earlier states.
@@ -109,30 +117,36 @@ impl Run {
                 }
                 continue;
             }
-            let seen = if message.associated { &query.seen_associated } else { &query.seen };
+            let seen = if message.associated {
+                &query.seen_associated
+            } else {
+                &query.seen
+            };
             let is_changed = seen.as_ref().is_some_and(|seen| !seen.contains(message.version));
             if is_changed {
                 changed.insert(id, (message.uid, message.version, !has(id), message.associated));
             }
-            let Some(seen_read) = &query.seen_read else { continue };
-            match &query.user {
-                Some(user) => {
-                    if let Some((state, change)) = message.readers.get(user)
-                        && has(id)
-                        && !seen_read.contains(*change)
-                    {
-                        read.insert(id, *state);
-                    }
+            let Some(seen_read) = &query.seen_read else {
+                continue;
+            };
+            if let Some(user) = &query.user {
+                if let Some((state, change)) = message.readers.get(user)
+                    && has(id)
+                    && !seen_read.contains(*change)
+                {
+                    read.insert(id, *state);
                 }
-                None => {
-                    let unseen = message.read_change > 0 && !seen_read.contains(message.read_change);
-                    if has(id) && unseen && !is_changed {
-                        read.insert(id, message.flags.contains(Flags::SEEN));
-                    }
+            } else {
+                let unseen = message.read_change > 0 && !seen_read.contains(message.read_change);
+                if has(id) && unseen && !is_changed {
+                    read.insert(id, message.flags.contains(Flags::SEEN));
                 }
             }
         }
-        let ordered = changes.changed.windows(2).all(|pair| pair[0].version <= pair[1].version);
+        let ordered = changes
+            .changed
+            .windows(2)
+            .all(|pair| pair[0].version <= pair[1].version);
         assert!(ordered, "{at}");
         let found: BTreeMap<_, _> = changes
             .changed
@@ -142,23 +156,42 @@ impl Run {
                 (one.message, (uid, one.version.0, one.is_new, one.associated))
             })
             .collect();
-        assert_eq!((found.len(), found), (changes.changed.len(), changed), "{at}: {query:?}");
+        assert_eq!(
+            (found.len(), found),
+            (changes.changed.len(), changed),
+            "{at}: {query:?}"
+        );
         let found: BTreeMap<_, _> = changes.read.iter().copied().collect();
-        assert_eq!((found.len(), found), (changes.read.len(), read), "{at}: {query:?}");
+        assert_eq!(
+            (found.len(), found),
+            (changes.read.len(), read),
+            "{at}: {query:?}"
+        );
         let found: BTreeSet<_> = changes.soft_deleted.iter().copied().collect();
-        assert_eq!((found.len(), found), (changes.soft_deleted.len(), hidden), "{at}: {query:?}");
+        assert_eq!(
+            (found.len(), found),
+            (changes.soft_deleted.len(), hidden),
+            "{at}: {query:?}"
+        );
         let left = self.model.left.iter();
         let left: BTreeSet<MessageId> = left
             .filter(|(folder, id, change)| *folder == earlier.folder && has(*id) && *change > floor)
             .map(|(_, id, _)| *id)
             .collect();
         let found: BTreeSet<_> = changes.deleted.iter().copied().collect();
-        assert_eq!((found.len(), found), (changes.deleted.len(), left), "{at}: {query:?}");
+        assert_eq!(
+            (found.len(), found),
+            (changes.deleted.len(), left),
+            "{at}: {query:?}"
+        );
     }
 
     fn check_imap(&mut self, earlier: &Earlier) {
         let at = format!("step {}, after {}, since {earlier:?}", self.step, self.done);
-        let changes = self.store().changes_since(earlier.folder, earlier.highest).unwrap();
+        let changes = self
+            .store()
+            .changes_since(earlier.folder, earlier.highest)
+            .unwrap();
         let mut view = earlier.imap.clone();
         let now = self.imap_view(earlier.folder);
         for uid in changes.vanished.iter() {
@@ -167,7 +200,10 @@ impl Run {
         }
         for change in changes.changed {
             assert!(change.change > earlier.highest, "{at}");
-            view.insert(change.uid.0, (change.flags, change.keywords.into_iter().collect()));
+            view.insert(
+                change.uid.0,
+                (change.flags, change.keywords.into_iter().collect()),
+            );
         }
         assert_eq!(view, now, "{at}");
     }
@@ -194,12 +230,19 @@ impl Run {
         let mut told = BTreeSet::new();
         for id in &changes.changed {
             let parent = self.model.folders[id].parent.unwrap();
-            assert!(told.contains(&parent) || !expected.contains(&parent), "{at}: parents come first");
+            assert!(
+                told.contains(&parent) || !expected.contains(&parent),
+                "{at}: parents come first"
+            );
             assert!(told.insert(*id), "{at}: twice");
         }
         assert_eq!(told, expected, "{at}");
-        let gone: BTreeSet<FolderId> =
-            earlier.folders.iter().copied().filter(|id| has(*id) && !below.contains(id)).collect();
+        let gone: BTreeSet<FolderId> = earlier
+            .folders
+            .iter()
+            .copied()
+            .filter(|id| has(*id) && !below.contains(id))
+            .collect();
         let found: BTreeSet<_> = changes.deleted.iter().copied().collect();
         assert_eq!((found.len(), found), (changes.deleted.len(), gone), "{at}");
     }

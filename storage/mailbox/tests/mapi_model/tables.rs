@@ -63,7 +63,12 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum Shown {
-    Header { path: Key, rows: usize, unread: usize, expanded: bool },
+    Header {
+        path: Key,
+        rows: usize,
+        unread: usize,
+        expanded: bool,
+    },
     Leaf(Entry),
 }
 
@@ -87,7 +92,9 @@ impl Run {
         }
         let mut tables = std::mem::take(&mut self.sessions[self.turn].tables);
         for open in &mut tables {
-            if self.dice.one_in(2) {
+            let search = self.model.folders[&open.folder].search.as_ref();
+            let running = search.is_some_and(|search| search.running);
+            if !running && self.dice.one_in(2) {
                 self.use_table(open);
             }
         }
@@ -105,14 +112,21 @@ impl Run {
             ContentsKind::SoftDeletedAssociated,
         ];
         let kind = self.dice.of(&kinds);
-        let mut table = Table::contents(folder, kind);
+        let public = self.model.kind == MailboxKind::Public;
+        let user = (public && self.dice.one_in(2)).then(|| self.user().to_owned());
+        let mut table = match &user {
+            Some(user) => Table::contents_of_user(folder, kind, user),
+            None => Table::contents(folder, kind),
+        };
         table.set_columns(COLUMNS.to_vec()).unwrap();
         let sort = self.dice.sort();
         table.sort(sort.clone()).unwrap();
-        let restriction = if self.dice.one_in(2) { self.dice.restriction(2) } else { Restriction::Always };
+        let restriction = if self.dice.one_in(2) {
+            self.dice.restriction(2)
+        } else {
+            Restriction::Always
+        };
         table.restrict(restriction.clone());
-        let public = self.model.kind == MailboxKind::Public;
-        let user = (public && self.dice.one_in(2)).then(|| self.user().to_owned());
         let open = OpenTable {
             table,
             folder,
@@ -137,17 +151,30 @@ impl Run {
         let mut entries = Vec::new();
         for (id, message) in self.model.shown(open.folder, open.kind) {
             let seen = message.seen_by(user);
-            if !open.restriction.matches(&seen).unwrap_or_else(|never| match never {}) {
+            if !open
+                .restriction
+                .matches(&seen)
+                .unwrap_or_else(|never| match never {})
+            {
                 continue;
             }
-            let keys: Key = open.sort.orders.iter().map(|order| seen.get(whole(order.tag))).collect();
+            let keys: Key = open
+                .sort
+                .orders
+                .iter()
+                .map(|order| seen.get(whole(order.tag)))
+                .collect();
             let entry = |instance: u32, keys: Key| Entry {
                 id,
                 instance,
                 unread: !message.is_read(user),
                 keys,
             };
-            let each = open.sort.orders.iter().position(|order| whole(order.tag) != order.tag);
+            let each = open
+                .sort
+                .orders
+                .iter()
+                .position(|order| whole(order.tag) != order.tag);
             match each.and_then(|at| Some((at, keys[at].clone()?))) {
                 Some((at, PropValue::MultipleString(values))) if !values.is_empty() => {
                     for (number, value) in values.into_iter().enumerate() {
@@ -198,13 +225,20 @@ impl Run {
         }
         let store = self.mailbox.as_mut().unwrap();
         if let Some((bookmark, id, instance, keys)) = &open.mark {
-            let sought = open.table.seek_row(store, Origin::Bookmark(*bookmark), 0).unwrap();
+            let sought = open
+                .table
+                .seek_row(store, Origin::Bookmark(*bookmark), 0)
+                .unwrap();
             let place = shown.iter().position(|one| {
                 matches!(one, Shown::Leaf(entry) if (entry.id, entry.instance) == (*id, *instance) && entry.keys == *keys)
             });
             if let Some(place) = place {
                 assert!(!sought.bookmark_lost, "{at}");
-                assert_eq!(open.table.query_position(store).unwrap().0, place, "{at}: bookmark");
+                assert_eq!(
+                    open.table.query_position(store).unwrap().0,
+                    place,
+                    "{at}: bookmark"
+                );
             }
         }
         if rows.is_empty() {
@@ -212,7 +246,10 @@ impl Run {
         }
         // A row in the middle, and those before it backwards.
         let middle = self.dice.below(rows.len());
-        let sought = open.table.seek_row(store, Origin::Beginning, middle as i64).unwrap();
+        let sought = open
+            .table
+            .seek_row(store, Origin::Beginning, middle as i64)
+            .unwrap();
         assert_eq!(sought.moved, middle as i64, "{at}");
         assert_eq!(open.table.query_position(store).unwrap().0, middle, "{at}");
         let mut back = open.table.query_rows(store, 10_000, false, false).unwrap();
@@ -220,7 +257,9 @@ impl Run {
         assert_eq!(back, rows[..middle], "{at}");
         let one = open.table.query_rows(store, 1, true, false).unwrap();
         assert_eq!(one, rows[middle..=middle], "{at}");
+        // The beginning stays the beginning, whatever comes first.
         if let Shown::Leaf(entry) = &shown[middle]
+            && middle > 0
             && self.dice.one_in(3)
         {
             if let Some((old, ..)) = open.mark.take() {
@@ -244,10 +283,19 @@ impl Run {
     fn check_row(&self, row: &Row, shown: &Shown, open: &OpenTable, at: &str) {
         let number = |n: usize| Some(PropValue::Integer32(n as i32));
         match shown {
-            Shown::Header { path, rows, unread, expanded } => {
+            Shown::Header {
+                path,
+                rows,
+                unread,
+                expanded,
+            } => {
                 assert_eq!(row[1], number(if *expanded { 3 } else { 4 }), "{at}: {shown:?}");
                 assert_eq!(row[3], number(path.len() - 1), "{at}: {shown:?}");
-                assert_eq!((&row[4], &row[5]), (&number(*rows), &number(*unread)), "{at}: {shown:?}");
+                assert_eq!(
+                    (&row[4], &row[5]),
+                    (&number(*rows), &number(*unread)),
+                    "{at}: {shown:?}"
+                );
             }
             Shown::Leaf(entry) => {
                 assert_eq!(message_id(row[0].as_ref()), entry.id, "{at}: {shown:?}");
@@ -256,7 +304,12 @@ impl Run {
                 let message: &ModelMessage = &self.model.messages[&entry.id];
                 let seen = message.seen_by(open.user.as_deref());
                 for column in OWN {
-                    assert_eq!(row[column], seen.get(COLUMNS[column]), "{at}: {:?}", COLUMNS[column]);
+                    assert_eq!(
+                        row[column],
+                        seen.get(COLUMNS[column]),
+                        "{at}: {:?}",
+                        COLUMNS[column]
+                    );
                 }
             }
         }
@@ -274,27 +327,44 @@ impl Run {
             }
             Shown::Header { .. } => false,
         };
-        let place = if forward { shown.iter().position(is) } else { shown.iter().rposition(is) };
+        let place = if forward {
+            shown.iter().position(is)
+        } else {
+            shown.iter().rposition(is)
+        };
         let origin = if forward { Origin::Beginning } else { Origin::End };
         let store = self.mailbox.as_mut().unwrap();
         let found = open.table.find_row(store, &wanted, origin, forward).unwrap();
         assert_eq!(found.is_some(), place.is_some(), "{at}: find {wanted:?}");
         if let (Some(found), Some(place)) = (found, place) {
-            let Shown::Leaf(entry) = &shown[place] else { unreachable!() };
-            assert_eq!(message_id(found.row[0].as_ref()), entry.id, "{at}: find {wanted:?}");
-            assert_eq!(open.table.query_position(store).unwrap().0, place, "{at}: find {wanted:?}");
+            let Shown::Leaf(entry) = &shown[place] else {
+                unreachable!()
+            };
+            assert_eq!(
+                message_id(found.row[0].as_ref()),
+                entry.id,
+                "{at}: find {wanted:?}"
+            );
+            assert_eq!(
+                open.table.query_position(store).unwrap().0,
+                place,
+                "{at}: find {wanted:?}"
+            );
         }
     }
 
     /// Expands or collapses a category.
     fn toggle(&mut self, open: &mut OpenTable, shown: &[Shown], rows: &[Row], at: &str) {
-        let headers: Vec<usize> =
-            (0..shown.len()).filter(|place| matches!(shown[*place], Shown::Header { .. })).collect();
+        let headers: Vec<usize> = (0..shown.len())
+            .filter(|place| matches!(shown[*place], Shown::Header { .. }))
+            .collect();
         if headers.is_empty() || !self.dice.one_in(3) {
             return;
         }
         let place = self.dice.of(&headers);
-        let Shown::Header { path, expanded, .. } = &shown[place] else { return };
+        let Shown::Header { path, expanded, .. } = &shown[place] else {
+            return;
+        };
         let Some(PropValue::Integer64(category)) = rows[place][6] else {
             panic!("{at}: a category without an id")
         };
@@ -333,11 +403,16 @@ impl OpenTable {
             return;
         }
         let of_category = |at: &usize| self.sort.orders[*at].direction != Direction::MaximumCategory;
-        let at = (0..self.sort.orders.len()).filter(of_category).nth(depth).unwrap();
+        let at = (0..self.sort.orders.len())
+            .filter(of_category)
+            .nth(depth)
+            .unwrap();
         let mut groups: Vec<Vec<Entry>> = Vec::new();
         for entry in entries {
             match groups.last_mut() {
-                Some(group) if same(&group[0].keys[at..=at], &entry.keys[at..=at]) => group.push(entry.clone()),
+                Some(group) if same(&group[0].keys[at..=at], &entry.keys[at..=at]) => {
+                    group.push(entry.clone());
+                }
                 _ => groups.push(vec![entry.clone()]),
             }
         }
@@ -345,7 +420,8 @@ impl OpenTable {
         if next.is_some_and(|order| order.direction == Direction::MaximumCategory) {
             let largest = |group: &[Entry]| {
                 let keys = group.iter().map(|entry| entry.keys[at + 1].clone());
-                keys.max_by(|a, b| compare_optional(a.as_ref(), b.as_ref())).flatten()
+                keys.max_by(|a, b| compare_optional(a.as_ref(), b.as_ref()))
+                    .flatten()
             };
             groups.sort_by(|a, b| {
                 let order = compare_optional(largest(a).as_ref(), largest(b).as_ref());
@@ -369,7 +445,8 @@ impl OpenTable {
 }
 
 fn same(a: &[Option<PropValue>], b: &[Option<PropValue>]) -> bool {
-    let equal = |(a, b): (&Option<PropValue>, &Option<PropValue>)| compare_optional(a.as_ref(), b.as_ref()).is_eq();
+    let equal =
+        |(a, b): (&Option<PropValue>, &Option<PropValue>)| compare_optional(a.as_ref(), b.as_ref()).is_eq();
     a.len() == b.len() && a.iter().zip(b).all(equal)
 }
 
@@ -378,7 +455,11 @@ fn whole(tag: PropTag) -> PropTag {
 }
 
 fn directed(order: Ordering, direction: Direction) -> Ordering {
-    if direction == Direction::Descending { order.reverse() } else { order }
+    if direction == Direction::Descending {
+        order.reverse()
+    } else {
+        order
+    }
 }
 
 fn compare(a: &Entry, b: &Entry, sort: &SortOrderSet) -> Ordering {
@@ -387,7 +468,10 @@ fn compare(a: &Entry, b: &Entry, sort: &SortOrderSet) -> Ordering {
         if order.direction != Direction::MaximumCategory {
             direction = order.direction;
         }
-        let compared = directed(compare_optional(a.keys[at].as_ref(), b.keys[at].as_ref()), direction);
+        let compared = directed(
+            compare_optional(a.keys[at].as_ref(), b.keys[at].as_ref()),
+            direction,
+        );
         if compared.is_ne() {
             return compared;
         }
