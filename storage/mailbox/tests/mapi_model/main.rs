@@ -249,6 +249,18 @@ impl Run {
                 assert!(new.contains(&folder.change), "{}: change of {id}", self.done);
             }
         }
+        // A search folder that is not kept up to date loses what goes, and does not find it again.
+        let messages = &self.model.messages;
+        for search in self
+            .model
+            .folders
+            .values_mut()
+            .filter_map(|folder| folder.search.as_mut())
+        {
+            search
+                .fixed
+                .retain(|id, _| messages.get(id).is_some_and(model::ModelMessage::is_normal));
+        }
         for left in self.model.left.iter_mut().filter(|left| left.2 == NEW) {
             left.2 = last;
         }

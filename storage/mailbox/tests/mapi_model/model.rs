@@ -105,13 +105,7 @@ impl Model {
             return BTreeMap::new();
         };
         if search.criteria.fixed && !search.running {
-            let there = |id: &MessageId| self.messages.get(id).is_some_and(ModelMessage::is_normal);
-            return search
-                .fixed
-                .iter()
-                .filter(|(id, _)| there(id))
-                .map(|(id, unread)| (*id, *unread))
-                .collect();
+            return search.fixed.clone();
         }
         self.matching(&search.criteria)
     }
