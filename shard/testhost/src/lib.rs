@@ -184,7 +184,9 @@ impl TestHost {
                     queue.lost = true;
                 }
             }
-            if let Some(waker) = queue.waker.take().filter(|_| !events.is_empty()) {
+            if !events.is_empty()
+                && let Some(waker) = queue.waker.take()
+            {
                 waker.wake();
             }
         }
