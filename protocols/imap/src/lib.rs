@@ -19,7 +19,7 @@
 //! | SELECT EXAMINE CLOSE UNSELECT CHECK | RFC 9051, 3501 | whole; no `UNSEEN` code, which is optional | `session` |
 //! | CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE STATUS LSUB | RFC 9051, 3501 | whole; a name without a mailbox can't be subscribed | `session`, `rfc_dialogues` |
 //! | LIST, LIST-EXTENDED, LIST-STATUS, CHILDREN, SPECIAL-USE | RFC 5258, 5819, 3348, 6154 | whole; no CREATE-SPECIAL-USE | `session` |
-//! | NAMESPACE | RFC 2342 | own namespace; others' and public folders not yet | `session` |
+//! | NAMESPACE | RFC 2342 | own, `Other Users/<address>/`, `Public Folders/<domain>/`; `LIST "" *` shows one's own only, others' can't be subscribed, another session's `\Seen` of the same reader in a public store is seen at the next FETCH | `namespaces` |
 //! | APPEND, MULTIAPPEND, LITERAL+ | RFC 9051, 3502, 7888 | whole; all messages of a command count against the message limit | `session`, `syntax::framing` |
 //! | FETCH, all items | RFC 9051 §6.4.5 | whole | `session`, `rfc_dialogues`, `structure` |
 //! | BINARY | RFC 3516 | whole; a message with NULs is refused (UNKNOWN-CTE) | `resync`, `session` |

@@ -26,6 +26,10 @@ pub(crate) const APPEND_MESSAGES: usize = 1000;
 pub(crate) const KEYWORD_BYTES: usize = 128;
 /// Bytes of a message header that searches and HEADER.FIELDS look at.
 pub(crate) const HEADER_BYTES: u64 = 1024 * 1024;
+/// Other users whose folders one LIST looks at.
+pub(crate) const LISTED_USERS: usize = 1000;
+/// Bytes of sources that one step of a copy into another mailbox reads; a larger message goes alone.
+pub(crate) const COPY_BYTES: u64 = 1024 * 1024;
 /// Bytes of output that one step on a mailbox makes before it is sent.
 pub(crate) const SLICE_BYTES: usize = 64 * 1024;
 /// Rows that one step on a mailbox visits.

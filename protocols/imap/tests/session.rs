@@ -237,7 +237,7 @@ fn mailboxes() {
                S: * STATUS INBOX (MESSAGES 0)
                S: y OK …
                C: z NAMESPACE
-               S: * NAMESPACE (("" "/")) NIL NIL
+               S: * NAMESPACE (("" "/")) (("Other Users/" "/")) (("Public Folders/" "/"))
                S: z OK …
                C: a1 ID NIL
                S: * ID NIL

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringpost_host::{Connection, Host, Priority};
-use ringpost_mapi::FileTime;
+use ringpost_host::{Connection, Host};
+use ringpost_mapi::{FileTime, rights::Rights};
 use ringpost_store::{Placement, PreparedMessage, Stored};
 
 use super::{
-    Session, folders,
+    Session,
     reply::{Failure, Reply},
 };
 use crate::{encode, syntax::command::Append};
@@ -66,17 +66,15 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 },
             ));
         }
-        let directory = self.host.directory();
-        let quota_kib = directory
-            .account(&self.account)
-            .and_then(|account| directory.quota(&account).receive_kib);
+        let place = self.place(&name)?;
+        let at = place.mailbox.clone();
+        let quota_kib = self.quota_kib(&place);
         let stored = self
-            .host
-            .mailbox_durable(&self.mailbox, Priority::Interactive, move |mailbox| {
-                let Some(folder) = folders::find(mailbox, &name)? else {
+            .change_at(&at, move |mailbox| {
+                let Some(folder) = place.find(mailbox, Rights::CREATE)? else {
                     return Ok(None);
                 };
-                mailbox.set_account_quota(quota_kib.map(u64::from));
+                mailbox.set_account_quota(quota_kib);
                 // All or none (RFC 3502).
                 mailbox.transaction(|mailbox| {
                     let store = |(message, placement): &(Arc<PreparedMessage>, Placement)| {

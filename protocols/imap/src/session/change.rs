@@ -1,11 +1,14 @@
 //! STORE, EXPUNGE, COPY, MOVE (RFC 9051 §6.4; RFC 7162 UNCHANGEDSINCE, RFC 4315, RFC 6851).
 
+use std::ops::ControlFlow;
+
 use ringpost_host::{Connection, Host};
-use ringpost_mapi::{ChangeNumber, FolderId, Uid};
-use ringpost_store::{Flags, UidSet};
+use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
+use ringpost_store::{Change, FlagAction, Flags, Mailbox, StoreError, UidSet};
 
 use super::{
-    Session, folders,
+    Session,
+    place::{NO_PERMISSION, Place},
     reply::{Failure, Reply},
     uid_list::take_first,
 };
@@ -26,10 +29,26 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     pub(super) async fn store(&mut self, store: Store, uid: bool) -> Result<Reply, Failure> {
-        let folder = self.writable()?.folder;
+        let selected = self.writable()?;
+        let (folder, rights, reader) = (selected.folder, selected.rights, selected.reader.clone());
         let Some((flags, keywords)) = encode::parse_flags(&store.flags) else {
             return Err(Reply::bad("unknown flag").into());
         };
+        let own_seen = if reader.is_some() {
+            Flags::SEEN
+        } else {
+            Flags::empty()
+        };
+        let others = flags - own_seen - Flags::DELETED;
+        let replace = matches!(store.action, FlagAction::Replace);
+        if (!others.is_empty() || !keywords.is_empty()) && !rights.contains(Rights::EDIT_ANY)
+            || flags.contains(Flags::DELETED) && !rights.contains(Rights::DELETE_ANY)
+            || replace && reader.is_none() && !rights.contains(Rights::EDIT_ANY)
+        {
+            return Err(Reply::no("NOPERM", NO_PERMISSION).into());
+        }
+        // Of a replacement only what may be changed takes place.
+        let shared = !replace || rights.contains(Rights::EDIT_ANY);
         if store.unchanged_since.is_some() {
             self.use_condstore();
         }
@@ -37,13 +56,40 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let mut modified = UidSet::default();
         while !left.is_empty() {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
-            let (action, keywords) = (store.action, keywords.clone());
+            let (action, keywords, reader) = (store.action, keywords.clone(), reader.clone());
             let unchanged_since = store.unchanged_since.map(ChangeNumber);
             let (before, changed, refused, after) = self
                 .call(move |mailbox| {
                     let before = mailbox.status(folder)?.highest_change;
-                    let (changed, refused) =
-                        mailbox.change_flags(folder, &slice, action, flags, &keywords, unchanged_since)?;
+                    let (changed, refused) = match reader {
+                        None => {
+                            mailbox.change_flags(folder, &slice, action, flags, &keywords, unchanged_since)?
+                        }
+                        Some(reader) => mailbox.transaction(|mailbox| {
+                            let mut left = slice.clone();
+                            let mut refused = UidSet::default();
+                            if shared
+                                && (replace
+                                    || !others.is_empty()
+                                    || !keywords.is_empty()
+                                    || flags.contains(Flags::DELETED))
+                            {
+                                let flags = flags - Flags::SEEN;
+                                refused = mailbox
+                                    .change_flags(folder, &slice, action, flags, &keywords, unchanged_since)?
+                                    .1;
+                                refused.iter().for_each(|uid| {
+                                    left.remove(uid);
+                                });
+                            }
+                            let read = match (action, flags.contains(Flags::SEEN)) {
+                                (FlagAction::Remove, true) | (FlagAction::Replace, false) => Some(false),
+                                (_, true) => Some(true),
+                                _ => None,
+                            };
+                            Ok((store_read(mailbox, folder, &left, read, &reader)?, refused))
+                        })?,
+                    };
                     Ok((before, changed, refused, mailbox.status(folder)?.highest_change))
                 })
                 .await?;
@@ -91,7 +137,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     pub(super) async fn expunge(&mut self, set: Option<SequenceSet>) -> Result<Reply, Failure> {
-        self.writable()?;
+        if !self.writable()?.rights.contains(Rights::DELETE_ANY) {
+            return Err(Reply::no("NOPERM", NO_PERMISSION).into());
+        }
         let among = set.map(|set| self.resolve(&set, true)).transpose()?;
         let gone = self.expunge_deleted(among, true).await?;
         if gone && self.enabled.qresync {
@@ -136,23 +184,30 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     /// The folder that COPY or MOVE names, and its UIDVALIDITY.
-    async fn target(&mut self, name: String) -> Result<(FolderId, u32), Failure> {
+    async fn target(&mut self, name: &str) -> Result<(FolderId, u32, Place), Failure> {
+        let place = self.place(name)?;
+        let asked = place.clone();
         let found = self
-            .call(move |mailbox| {
-                let folder = folders::find(mailbox, &name)?;
+            .call_at(&place.mailbox, move |mailbox| {
+                let folder = asked.find(mailbox, Rights::CREATE)?;
                 folder
                     .map(|folder| Ok((folder.id, mailbox.status(folder.id)?.uid_validity)))
                     .transpose()
             })
             .await?;
-        found.ok_or_else(|| Reply::no("TRYCREATE", "no such mailbox").into())
+        let (folder, validity) =
+            found.ok_or_else(|| Failure::from(Reply::no("TRYCREATE", "no such mailbox")))?;
+        Ok((folder, validity, place))
     }
 
     pub(super) async fn copy(&mut self, set: SequenceSet, uid: bool, name: String) -> Result<Reply, Failure> {
         let from = self.selected()?.folder;
         let mut left = self.resolve(&set, uid)?;
-        let (to, validity) = self.target(name).await?;
+        let (to, validity, place) = self.target(&name).await?;
         let mut copied = Pairs::default();
+        if place.mailbox != self.selected()?.place.mailbox {
+            copied.add(&self.copy_across(std::mem::take(&mut left), to, &place).await?);
+        }
         while !left.is_empty() {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
             match self
@@ -182,23 +237,42 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         uid: bool,
         name: String,
     ) -> Result<Reply, Failure> {
-        let from = self.writable()?.folder;
+        let selected = self.writable()?;
+        if !selected.rights.contains(Rights::DELETE_ANY) {
+            return Err(Reply::no("NOPERM", NO_PERMISSION).into());
+        }
+        let from = selected.folder;
         let mut left = self.resolve(&set, uid)?;
-        let (to, validity) = self.target(name).await?;
-        if to == from {
+        let (to, validity, place) = self.target(&name).await?;
+        let across = place.mailbox != self.selected()?.place.mailbox;
+        if to == from && !across {
             return Err(Reply::no("CANNOT", "the messages are there already").into());
         }
         let mut moved = Pairs::default();
         let mut failure = None;
+        let mut arrived = Vec::new();
+        if across {
+            // They are on disk there before they go here.
+            arrived = self.copy_across(left.clone(), to, &place).await?;
+            left = UidSet::default();
+            for &(old, _) in &arrived {
+                left.insert(old);
+            }
+        }
         while !left.is_empty() && failure.is_none() {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
             let step = self.call(move |mailbox| {
                 let before = mailbox.status(from)?.highest_change;
-                let pairs = mailbox.move_messages(from, &slice, to)?;
-                Ok((before, pairs, mailbox.status(from)?.highest_change))
+                let (pairs, gone) = if across {
+                    (Vec::new(), mailbox.expunge(from, &slice, false)?)
+                } else {
+                    (mailbox.move_messages(from, &slice, to)?, UidSet::default())
+                };
+                Ok((before, (pairs, gone), mailbox.status(from)?.highest_change))
             });
             match step.await {
-                Ok((before, pairs, after)) => {
+                Ok((before, (mut pairs, gone), after)) => {
+                    pairs.extend(arrived.iter().filter(|(old, _)| gone.contains(*old)));
                     moved.add(&pairs);
                     self.unsynced = true;
                     self.selected_mut()?.advance(before, after);
@@ -221,6 +295,37 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             None => Ok(Reply::ok_code(code, "MOVE completed")),
         }
     }
+}
+
+/// Marks messages read or unread for a reader, and shows how he sees them.
+fn store_read(
+    mailbox: &mut Mailbox,
+    folder: FolderId,
+    uids: &UidSet,
+    read: Option<bool>,
+    reader: &str,
+) -> Result<Vec<Change>, StoreError> {
+    let mut rows = Vec::new();
+    mailbox.visit_messages(folder, uids, false, &mut |row| {
+        rows.push(row.clone());
+        ControlFlow::Continue(())
+    })?;
+    if let Some(read) = read {
+        let messages: Vec<_> = rows.iter().map(|row| row.message).collect();
+        mailbox.set_read(folder, &messages, read, reader)?;
+    }
+    let mut changes = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let seen = mailbox.is_read(row.message, reader)?;
+        row.flags.set(Flags::SEEN, seen);
+        changes.push(Change {
+            uid: row.uid,
+            flags: row.flags,
+            keywords: row.keywords,
+            change: row.change,
+        });
+    }
+    Ok(changes)
 }
 
 /// Old and new UIDs of copied messages. The store gives new UIDs in the order of the old ones, so two sets say

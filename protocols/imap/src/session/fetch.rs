@@ -12,11 +12,11 @@ use std::{
 
 use ringpost_convert::structure::{Part, Structure};
 use ringpost_host::{Connection, Host};
-use ringpost_mapi::{ChangeNumber, FolderId};
+use ringpost_mapi::{ChangeNumber, FolderId, rights::Rights};
 use ringpost_store::{FlagAction, Flags, Mailbox, MessageRow, StoreError, UidSet};
 
 use super::{
-    Session,
+    Session, place,
     reply::{End, Failure, Reply},
     selected::changed_uids,
     uid_list::{UidList, drop_through},
@@ -87,9 +87,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if self.enabled.qresync && !items.contains(&Item::Uid) && items.contains(&Item::Flags) {
             items.insert(0, Item::Uid);
         }
-        let mark_seen = !selected.read_only && items.iter().any(Item::sets_seen);
+        let may_mark = selected.reader.is_some() || selected.rights.contains(Rights::EDIT_ANY);
+        let mark_seen = !selected.read_only && may_mark && items.iter().any(Item::sets_seen);
         let mut job = Job {
             folder: selected.folder,
+            reader: selected.reader.clone(),
             list: Arc::clone(&selected.list),
             plan: Arc::new(Plan {
                 structure: items.iter().any(Item::needs_structure),
@@ -176,6 +178,7 @@ struct Plan {
 /// A FETCH between two steps.
 struct Job {
     folder: FolderId,
+    reader: Option<Arc<str>>,
     list: Arc<UidList>,
     plan: Arc<Plan>,
     /// Not visited yet.
@@ -283,24 +286,47 @@ impl Job {
         let mut rows: Vec<(MessageRow, bool)> = Vec::new();
         let mut unseen = UidSet::default();
         let mark_seen = self.plan.mark_seen;
-        mailbox.visit_messages(self.folder, &self.left, self.plan.structure, &mut |row| {
-            bytes += row.structure.as_ref().map_or(0, Vec::len);
-            if mark_seen && !row.flags.contains(Flags::SEEN) {
-                unseen.insert(row.uid);
-            }
-            rows.push((row.clone(), false));
-            if rows.len() < limits::SLICE_ROWS && bytes < limits::SLICE_BYTES {
-                return ControlFlow::Continue(());
-            }
-            last = Some(row.uid);
-            ControlFlow::Break(())
-        })?;
+        let reader = self.reader.as_deref();
+        place::visit_as(
+            mailbox,
+            self.folder,
+            &self.left,
+            self.plan.structure,
+            reader,
+            &mut |row| {
+                bytes += row.structure.as_ref().map_or(0, Vec::len);
+                if mark_seen && !row.flags.contains(Flags::SEEN) {
+                    unseen.insert(row.uid);
+                }
+                rows.push((row.clone(), false));
+                if rows.len() < limits::SLICE_ROWS && bytes < limits::SLICE_BYTES {
+                    return ControlFlow::Continue(());
+                }
+                last = Some(row.uid);
+                ControlFlow::Break(())
+            },
+        )?;
         match last {
             Some(uid) => drop_through(&mut self.left, uid),
             None => self.left = UidSet::default(),
         }
         self.found += rows.len();
-        if !unseen.is_empty() {
+        if let Some(reader) = self.reader.clone().filter(|_| !unseen.is_empty()) {
+            let messages: Vec<_> = rows
+                .iter()
+                .filter(|(row, _)| unseen.contains(row.uid))
+                .map(|(row, _)| row.message)
+                .collect();
+            mailbox.set_read(self.folder, &messages, true, &reader)?;
+            for (row, marked) in &mut rows {
+                if unseen.contains(row.uid) {
+                    row.flags |= Flags::SEEN;
+                    *marked = true;
+                }
+            }
+            let now = mailbox.status(self.folder)?.highest_change;
+            self.marked.get_or_insert((now, now));
+        } else if !unseen.is_empty() {
             let before = mailbox.status(self.folder)?.highest_change;
             let (changes, _) =
                 mailbox.change_flags(self.folder, &unseen, FlagAction::Add, Flags::SEEN, &[], None)?;

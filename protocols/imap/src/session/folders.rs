@@ -7,7 +7,10 @@
 use std::collections::HashMap;
 
 use ringpost_mapi::FolderId;
-use ringpost_store::{Folder, Mailbox, StoreError, folder::built_in};
+use ringpost_store::{
+    Folder, Mailbox, MailboxKind, StoreError,
+    folder::{built_in, built_in_public},
+};
 
 use crate::limits;
 
@@ -26,6 +29,14 @@ pub(super) struct Listed {
 /// MAILBOXID (RFC 8474).
 pub(super) fn object_id(folder: FolderId) -> String {
     format!("F{folder}")
+}
+
+/// The folder whose subfolders are IMAP's top level.
+pub(super) fn top(mailbox: &Mailbox) -> FolderId {
+    match mailbox.kind() {
+        MailboxKind::Private => built_in::IPM_SUBTREE,
+        MailboxKind::Public => built_in_public::IPM_SUBTREE,
+    }
 }
 
 fn is_shown(folder: &Folder) -> bool {
@@ -54,10 +65,11 @@ fn level(folder: &Folder) -> String {
 pub(super) fn all(mailbox: &mut Mailbox) -> Result<Vec<Listed>, StoreError> {
     let mut names: HashMap<FolderId, usize> = HashMap::new();
     let mut listed: Vec<Listed> = Vec::new();
-    for folder in mailbox.folders(built_in::IPM_SUBTREE)? {
+    let top = top(mailbox);
+    for folder in mailbox.folders(top)? {
         let Some(parent) = folder.parent else { continue };
         let above = names.get(&parent).copied();
-        if !is_shown(&folder) || above.is_none() && parent != built_in::IPM_SUBTREE {
+        if !is_shown(&folder) || above.is_none() && parent != top {
             continue;
         }
         let mut name = level(&folder);
@@ -80,8 +92,9 @@ pub(super) fn all(mailbox: &mut Mailbox) -> Result<Vec<Listed>, StoreError> {
 pub(super) fn path(mailbox: &mut Mailbox, folder: &Folder) -> Result<String, StoreError> {
     let mut name = level(folder);
     let mut parent = folder.parent;
+    let top = top(mailbox);
     for _ in 0..limits::MAILBOX_DEPTH {
-        let Some(id) = parent.filter(|&id| id != built_in::IPM_SUBTREE && id != built_in::ROOT) else {
+        let Some(id) = parent.filter(|&id| id != top && id != built_in::ROOT) else {
             break;
         };
         let above = mailbox.folder(id)?;
@@ -121,10 +134,10 @@ pub(super) fn child(
     parent: Option<FolderId>,
     name: &str,
 ) -> Result<Option<Folder>, StoreError> {
-    if parent.is_none() && name.eq_ignore_ascii_case("INBOX") {
+    if parent.is_none() && mailbox.kind() == MailboxKind::Private && name.eq_ignore_ascii_case("INBOX") {
         return mailbox.folder(built_in::INBOX).map(Some);
     }
-    let parent = parent.unwrap_or(built_in::IPM_SUBTREE);
+    let parent = parent.unwrap_or(top(mailbox));
     let candidate = mailbox.subfolder(parent, name)?;
     let fits = |folder: &Folder| folder.id != built_in::INBOX && is_shown(folder);
     if candidate.is_some() || !name.contains([SLASH, char::REPLACEMENT_CHARACTER]) {

@@ -38,7 +38,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     async fn wait(&mut self) -> Result<Wake, End> {
-        let Some(subscription) = self.subscription.as_mut().filter(|_| self.selected.is_some()) else {
+        let Some((_, subscription)) = self.subscription.as_mut().filter(|_| self.selected.is_some()) else {
             return self.fill().await.map(|()| Wake::Input);
         };
         let folder = self.selected.as_ref().map(|selected| selected.folder);

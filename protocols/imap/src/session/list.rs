@@ -1,12 +1,13 @@
 //! LIST and LSUB (RFC 9051 §6.3.9, RFC 3501 §6.3.9, RFC 5258, 5819, 6154).
 
 use ringpost_host::{Connection, Host};
-use ringpost_store::{SpecialUse, Status};
+use ringpost_store::{Mailbox, SpecialUse, StoreError};
 
 use super::{
     Session,
     folders::{self, Listed},
     mailboxes::write_status,
+    place::{self, Place},
     reply::{Failure, Reply},
 };
 use crate::{
@@ -24,14 +25,59 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if list.return_status.contains(&StatusItem::HighestModSeq) {
             self.use_condstore();
         }
-        let with_status = !list.return_status.is_empty();
-        // Rows of the folder table only; counters are columns of it.
-        let listed = self.call(folders::all).await?;
         let patterns: Vec<String> = list
             .patterns
             .iter()
             .map(|pattern| format!("{}{pattern}", list.reference))
             .collect();
+        let mut places = vec![self.own_place("")];
+        for pattern in &patterns {
+            for place in self.visited_by(pattern) {
+                if !places.iter().any(|known| known.prefix == place.prefix) {
+                    places.push(place);
+                }
+            }
+        }
+        for place in &places {
+            self.list_place(&list, lsub, &patterns, place).await?;
+        }
+        Ok(Reply::ok(if lsub { "LSUB completed" } else { "LIST completed" }))
+    }
+
+    /// Lists the folders of one mailbox.
+    async fn list_place(
+        &mut self,
+        list: &List,
+        lsub: bool,
+        patterns: &[String],
+        place: &Place,
+    ) -> Result<(), Failure> {
+        let with_status = !list.return_status.is_empty();
+        let listed = if place.visitor.is_none() {
+            self.call_at(&place.mailbox, folders::all).await?
+        } else {
+            let asked = place.clone();
+            let visible = self
+                .call_at(&place.mailbox, move |mailbox| visible(mailbox, &asked))
+                .await;
+            match visible {
+                Ok(listed) => listed,
+                // Another's mailbox that can't be opened is his trouble.
+                Err(error) => {
+                    tracing::warn!(%error, mailbox = %place.prefix, "imap: a shared mailbox can't be listed");
+                    return Ok(());
+                }
+            }
+        };
+        if let Some(owner) = place.prefix.strip_suffix('/').filter(|_| !listed.is_empty()) {
+            let reached = patterns.iter().any(|pattern| matches(pattern, owner));
+            if reached && !lsub && !list.subscribed && !list.special_use {
+                self.out
+                    .extend_from_slice(b"* LIST (\\Noselect \\HasChildren) \"/\" ");
+                encode::mailbox(&mut self.out, owner, self.enabled.utf8_names());
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
         for (index, entry) in listed.iter().enumerate() {
             if !patterns.iter().any(|pattern| matches(pattern, &entry.name)) {
                 continue;
@@ -40,7 +86,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 && (!list.special_use || entry.folder.special_use.is_some());
             // RECURSIVEMATCH, and LSUB by itself, tell of mailboxes above a chosen one that the patterns don't reach.
             let below = if entry.has_children && (list.recursive_match || lsub) {
-                chosen_below(&listed[index + 1..], entry, &list, &patterns)
+                chosen_below(&listed[index + 1..], entry, list, patterns)
             } else {
                 Vec::new()
             };
@@ -50,17 +96,18 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 !chosen && below.contains(&false)
             };
             if chosen || above_chosen {
-                self.write_entry(entry, &list, lsub, chosen, above_chosen && !lsub);
+                self.write_entry(entry, list, lsub, chosen, above_chosen && !lsub);
             }
             if with_status && chosen {
                 let id = entry.folder.id;
-                let status: Status = self.call(move |mailbox| mailbox.status(id)).await?;
+                let unseen = list.return_status.contains(&StatusItem::Unseen);
+                let status = self.status_of(place, id, unseen).await?;
                 let utf8 = self.enabled.utf8_names();
                 write_status(&mut self.out, &entry.name, id, &status, &list.return_status, utf8);
             }
             self.flush_slice().await?;
         }
-        Ok(Reply::ok(if lsub { "LSUB completed" } else { "LIST completed" }))
+        Ok(())
     }
 
     fn write_entry(&mut self, entry: &Listed, list: &List, lsub: bool, chosen: bool, child_info: bool) {
@@ -106,6 +153,27 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The folders that a visitor may see, by their full names.
+fn visible(mailbox: &mut Mailbox, place: &Place) -> Result<Vec<Listed>, StoreError> {
+    let mut shown: Vec<Listed> = Vec::new();
+    for mut entry in folders::all(mailbox)? {
+        if place::is_visible(place.rights(mailbox, entry.folder.id)?) {
+            entry.name = format!("{}{}", place.prefix, entry.name);
+            // What is the owner's alone: his subscriptions, what he uses a folder for.
+            (entry.folder.subscribed, entry.folder.special_use) = (false, None);
+            shown.push(entry);
+        }
+    }
+    let names: std::collections::HashSet<String> = shown
+        .iter()
+        .filter_map(|entry| entry.name.rsplit_once('/').map(|(above, _)| above.to_owned()))
+        .collect();
+    for entry in &mut shown {
+        entry.has_children = names.contains(&entry.name);
+    }
+    Ok(shown)
 }
 
 /// Of the chosen mailboxes below `entry`: whether a pattern reaches each.

@@ -1,11 +1,16 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, STATUS (RFC 9051 §6.3).
 
+use std::ops::ControlFlow;
+
 use ringpost_host::{Connection, Host};
-use ringpost_mapi::FolderId;
-use ringpost_store::{Folder, FolderChange, Mailbox, Status, StoreError, folder::built_in};
+use ringpost_mapi::{FolderId, rights::Rights};
+use ringpost_store::{
+    Flags, Folder, FolderChange, Mailbox, Member, Status, StoreError, UidSet, folder::built_in,
+};
 
 use super::{
     Session, folders,
+    place::{self, Place},
     reply::{Failure, Reply},
     uid_list::take_first,
 };
@@ -17,20 +22,21 @@ use crate::{
 
 impl<C: Connection, H: Host> Session<'_, C, H> {
     pub(super) async fn create(&mut self, name: String) -> Result<Reply, Failure> {
+        let place = self.place(&name)?;
+        let at = place.mailbox.clone();
         let created = self
-            .call(move |mailbox| {
+            .change_at(&at, move |mailbox| {
                 mailbox.transaction(|mailbox| {
-                    let Some(levels) = folders::levels(&name) else {
+                    let Some(levels) = folders::levels(&place.name) else {
                         return Ok(None);
                     };
-                    if folders::find(mailbox, &name)?.is_some() {
+                    if folders::find(mailbox, &place.name)?.is_some() {
                         return Err(StoreError::Exists(name.clone()));
                     }
-                    create_levels(mailbox, &levels).map(Some)
+                    create_levels(mailbox, &levels, &place).map(Some)
                 })
             })
             .await?;
-        self.unsynced = true;
         match created {
             Some(id) => Ok(Reply::ok_code(
                 format!("MAILBOXID ({})", folders::object_id(id)),
@@ -41,9 +47,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     pub(super) async fn delete(&mut self, name: String) -> Result<Reply, Failure> {
+        let place = self.place(&name)?;
+        let at = place.mailbox.clone();
         let deleted = self
-            .call(move |mailbox| {
-                let Some(folder) = folders::find(mailbox, &name)? else {
+            .change_at(&at, move |mailbox| {
+                let Some(folder) = place.find(mailbox, Rights::FOLDER_OWNER)? else {
                     return Err(StoreError::NotFound(name));
                 };
                 let listed = folders::all(mailbox)?;
@@ -61,11 +69,10 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let Some(id) = deleted else {
             return Err(Reply::no("HASCHILDREN", "there are mailboxes below it").into());
         };
-        self.unsynced = true;
         if self
             .selected
             .as_ref()
-            .is_some_and(|selected| selected.folder == id)
+            .is_some_and(|selected| selected.folder == id && selected.place.mailbox == at)
         {
             // The client knows: it asked for it.
             self.selected = None;
@@ -74,14 +81,19 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     pub(super) async fn rename(&mut self, from: String, to: String) -> Result<Reply, Failure> {
-        if folders::levels(&to).is_none() {
+        let (source, place) = (self.place(&from)?, self.place(&to)?);
+        if source.mailbox != place.mailbox {
+            return Err(Reply::no("CANNOT", "folders stay in their mailbox").into());
+        }
+        if folders::levels(&place.name).is_none() {
             return Err(invalid_name());
         }
-        let inbox = from.eq_ignore_ascii_case("INBOX");
+        let (at, to) = (place.mailbox.clone(), place.name.clone());
+        let inbox = source.visitor.is_none() && from.eq_ignore_ascii_case("INBOX");
         let target = self
-            .call(move |mailbox| {
+            .change_at(&at, move |mailbox| {
                 mailbox.transaction(|mailbox| {
-                    let Some(folder) = folders::find(mailbox, &from)? else {
+                    let Some(folder) = source.find(mailbox, Rights::FOLDER_OWNER)? else {
                         return Err(StoreError::NotFound(from));
                     };
                     let existing = folders::find(mailbox, &to)?;
@@ -94,13 +106,16 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                         return Err(StoreError::NotFound(to));
                     };
                     if inbox {
-                        return create_levels(mailbox, &levels).map(Some);
+                        return create_levels(mailbox, &levels, &place).map(Some);
                     }
                     let parent = if above.is_empty() {
-                        built_in::IPM_SUBTREE
+                        folders::top(mailbox)
                     } else {
-                        create_levels(mailbox, above)?
+                        create_levels(mailbox, above, &place)?
                     };
+                    if folder.parent != Some(parent) {
+                        place::require(place.rights(mailbox, parent)?, Rights::CREATE_SUBFOLDER)?;
+                    }
                     if is_below(mailbox, parent, folder.id)? {
                         return Err(StoreError::NotAllowed("a mailbox can't be moved below itself"));
                     }
@@ -114,7 +129,6 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 })
             })
             .await?;
-        self.unsynced = true;
         if let Some(target) = target {
             self.move_inbox(target).await?;
         }
@@ -123,17 +137,27 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 
     /// RENAME INBOX moves its messages and leaves it in place (RFC 9051 §6.3.6).
     async fn move_inbox(&mut self, target: FolderId) -> Result<(), Failure> {
-        let mut uids = self.call(move |mailbox| mailbox.uids(built_in::INBOX)).await?;
+        let own = self.mailbox.clone();
+        let mut uids = self
+            .call_at(&own, move |mailbox| mailbox.uids(built_in::INBOX))
+            .await?;
         while !uids.is_empty() {
             let slice = take_first(&mut uids, limits::SLICE_ROWS);
-            self.call(move |mailbox| mailbox.move_messages(built_in::INBOX, &slice, target))
-                .await?;
+            self.change_at(&own, move |mailbox| {
+                mailbox.move_messages(built_in::INBOX, &slice, target)
+            })
+            .await?;
         }
         Ok(())
     }
 
     pub(super) async fn subscribe(&mut self, name: String, subscribed: bool) -> Result<Reply, Failure> {
-        self.call(move |mailbox| {
+        let place = self.place(&name)?;
+        if place.visitor.is_some() {
+            // The mark is the folder's own: it would be its owner's and every visitor's.
+            return Err(Reply::no("CANNOT", "only one's own mailboxes can be subscribed to").into());
+        }
+        self.change_at(&place.mailbox, move |mailbox| {
             match folders::find(mailbox, &name)? {
                 Some(folder) if folder.subscribed == subscribed => Ok(()),
                 Some(folder) => {
@@ -149,24 +173,23 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             }
         })
         .await?;
-        self.unsynced = true;
         Ok(Reply::ok("completed"))
     }
 
     pub(super) async fn status(&mut self, name: String, items: Vec<StatusItem>) -> Result<Reply, Failure> {
-        let wanted = name.clone();
+        let place = self.place(&name)?;
+        let wanted = place.clone();
         let found = self
-            .call(move |mailbox| {
-                let Some(folder) = folders::find(mailbox, &wanted)? else {
-                    return Ok(None);
-                };
-                let status = mailbox.status(folder.id)?;
-                Ok(Some((folder, status)))
+            .call_at(&place.mailbox, move |mailbox| {
+                wanted.find(mailbox, Rights::READ_ANY)
             })
             .await?;
-        let Some((folder, status)) = found else {
+        let Some(folder) = found else {
             return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
         };
+        let status = self
+            .status_of(&place, folder.id, items.contains(&StatusItem::Unseen))
+            .await?;
         if items.contains(&StatusItem::HighestModSeq) {
             self.use_condstore();
         }
@@ -179,6 +202,44 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             self.enabled.utf8_names(),
         );
         Ok(Reply::ok("STATUS completed"))
+    }
+
+    /// A folder's status, as it is for who asks.
+    pub(super) async fn status_of(
+        &mut self,
+        place: &Place,
+        folder: FolderId,
+        unseen: bool,
+    ) -> Result<Status, Failure> {
+        let asked = place.clone();
+        let (mut status, reader, mut left) = self
+            .call_at(&place.mailbox, move |mailbox| {
+                let reader = asked.reader(mailbox).filter(|_| unseen);
+                let uids = match reader {
+                    Some(_) => mailbox.uids(folder)?,
+                    None => UidSet::default(),
+                };
+                Ok((mailbox.status(folder)?, reader, uids))
+            })
+            .await?;
+        if let Some(reader) = reader {
+            // No counter can know each reader's: they are counted, a slice at a time.
+            status.unseen = 0;
+            while !left.is_empty() {
+                let (slice, reader) = (take_first(&mut left, limits::SLICE_ROWS), reader.clone());
+                status.unseen += self
+                    .call_at(&place.mailbox, move |mailbox| {
+                        let mut count = 0;
+                        place::visit_as(mailbox, folder, &slice, false, Some(&reader), &mut |row| {
+                            count += u32::from(!row.flags.contains(Flags::SEEN));
+                            ControlFlow::Continue(())
+                        })?;
+                        Ok(count)
+                    })
+                    .await?;
+            }
+        }
+        Ok(status)
     }
 }
 
@@ -211,13 +272,21 @@ pub(super) fn write_status(
 }
 
 /// Makes the folders of a name that are missing; the last one's id.
-fn create_levels(mailbox: &mut Mailbox, levels: &[&str]) -> Result<FolderId, StoreError> {
+fn create_levels(mailbox: &mut Mailbox, levels: &[&str], place: &Place) -> Result<FolderId, StoreError> {
     let mut parent: Option<FolderId> = None;
     for name in levels {
         let existing: Option<Folder> = folders::child(mailbox, parent, name)?;
-        let id = match existing {
-            Some(folder) => folder.id,
-            None => mailbox.create_folder(parent.unwrap_or(built_in::IPM_SUBTREE), name, Some("IPF.Note"))?,
+        let id = if let Some(folder) = existing {
+            folder.id
+        } else {
+            let above = parent.unwrap_or(folders::top(mailbox));
+            place::require(place.rights(mailbox, above)?, Rights::CREATE_SUBFOLDER)?;
+            let id = mailbox.create_folder(above, name, Some("IPF.Note"))?;
+            if let Some(visitor) = &place.visitor {
+                let creator = Member::Account(visitor.user.to_string());
+                mailbox.set_permission(id, &creator, Some(Rights::OWNER))?;
+            }
+            id
         };
         parent = Some(id);
     }
@@ -230,7 +299,7 @@ fn is_below(mailbox: &mut Mailbox, mut folder: FolderId, above: FolderId) -> Res
         if folder == above {
             return Ok(true);
         }
-        if folder == built_in::IPM_SUBTREE {
+        if folder == folders::top(mailbox) {
             return Ok(false);
         }
         match mailbox.folder(folder)?.parent {

@@ -11,15 +11,17 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod place;
 mod reply;
 mod search;
 mod selected;
 mod sort;
 mod stream;
 mod thread;
+mod transfer;
 mod uid_list;
 
-use std::{io, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures_lite::future::or;
@@ -64,15 +66,17 @@ struct Session<'a, C, H: Host> {
     stream: Stream<'a, C>,
     host: &'a H,
     settings: &'a Settings,
+    /// Who logged in, or in whose place.
+    user: Arc<str>,
+    /// His own mailbox.
     mailbox: MailboxRef,
-    /// Whose mailbox it is: for the quota.
-    account: Box<str>,
     framer: Framer,
     out: Vec<u8>,
     enabled: Enabled,
-    subscription: Option<H::Subscription>,
+    /// Events of the mailbox that has the selected folder.
+    subscription: Option<(MailboxRef, H::Subscription)>,
     selected: Option<Selected>,
-    /// Something was committed that is not yet known to be on disk.
+    /// Something was committed in the selected folder's mailbox that is not yet known to be on disk.
     unsynced: bool,
     bad_commands: u32,
 }
@@ -88,8 +92,8 @@ pub(crate) async fn authenticated<C: Connection, H: Host>(
         stream: Stream::new(connection, state.input),
         host,
         settings,
+        user: state.login.effective.to_lowercase().into(),
         mailbox: state.login.mailbox,
-        account: state.login.effective.into(),
         framer: Framer::default(),
         out: Vec::new(),
         enabled: Enabled::default(),
@@ -233,12 +237,24 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 
     /// Before a command is acknowledged: what it changed is on disk, and the client knows what others changed.
     async fn settle(&mut self, expunge_allowed: bool) -> Result<(), Failure> {
+        self.make_durable().await?;
+        self.sync(expunge_allowed).await
+    }
+
+    async fn make_durable(&mut self) -> Result<(), Failure> {
         if std::mem::take(&mut self.unsynced) {
             self.host
-                .mailbox_durable(&self.mailbox, Priority::Interactive, |_| Ok(()))
+                .mailbox_durable(self.current(), Priority::Interactive, |_| Ok(()))
                 .await?;
         }
-        self.sync(expunge_allowed).await
+        Ok(())
+    }
+
+    /// The mailbox that has the selected folder, else one's own.
+    fn current(&self) -> &MailboxRef {
+        self.selected
+            .as_ref()
+            .map_or(&self.mailbox, |selected| &selected.place.mailbox)
     }
 
     async fn dispatch(&mut self, command: Command<'_>, bytes: &Bytes) -> Result<Reply, Failure> {
@@ -285,8 +301,12 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Body::List(list) => Box::pin(self.list(list, false)).await,
             Body::Lsub(list) => Box::pin(self.list(list, true)).await,
             Body::Namespace => {
-                self.out
-                    .extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+                put!(
+                    self.out,
+                    "* NAMESPACE ((\"\" \"/\")) ((\"{}\" \"/\")) ((\"{}\" \"/\"))\r\n",
+                    place::OTHER_USERS,
+                    place::PUBLIC_FOLDERS
+                );
                 Ok(Reply::ok("NAMESPACE completed"))
             }
             Body::Status { mailbox, items } => Box::pin(self.status(mailbox, items)).await,
@@ -346,13 +366,31 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         Err(Failure::Reply(Reply::sent()))
     }
 
-    /// Runs a step on the mailbox.
+    /// Runs a step on the mailbox of the selected folder.
     async fn call<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, CallError> {
+        self.call_at(self.current(), work).await
+    }
+
+    /// Runs a step on a mailbox.
+    async fn call_at<R: Send + 'static>(
+        &self,
+        mailbox: &MailboxRef,
+        work: impl FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, CallError> {
+        self.host.mailbox(mailbox, Priority::Interactive, work).await
+    }
+
+    /// Runs a step on a mailbox, and waits until what it did is on disk.
+    async fn change_at<R: Send + 'static>(
+        &self,
+        mailbox: &MailboxRef,
+        work: impl FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, CallError> {
         self.host
-            .mailbox(&self.mailbox, Priority::Interactive, work)
+            .mailbox_durable(mailbox, Priority::Interactive, work)
             .await
     }
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt, io};
 use ringpost_host::CallError;
 use ringpost_store::StoreError;
 
+use super::place::NO_PERMISSION;
 use crate::encode::put;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,6 +132,7 @@ impl From<CallError> for Failure {
             CallError::Store(store) => match store {
                 StoreError::NotFound(_) => Reply::no("NONEXISTENT", "no such mailbox or message"),
                 StoreError::Exists(_) => Reply::no("ALREADYEXISTS", "it exists already"),
+                StoreError::NotAllowed(NO_PERMISSION) => Reply::no("NOPERM", NO_PERMISSION),
                 StoreError::NotAllowed(why) => Reply::no("CANNOT", *why),
                 StoreError::LimitExceeded(what) => Reply::no("OVERQUOTA", format!("{what} exceeded")),
                 StoreError::DiskFull => Reply::no("UNAVAILABLE", "the disk is full"),

@@ -19,6 +19,7 @@ use ringpost_store::{Flags, Mailbox, MessageRow, StoreError, UidSet};
 use super::{
     Session,
     fetch::read_structure,
+    place,
     reply::{Failure, Reply},
     uid_list::drop_through,
 };
@@ -182,6 +183,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let selected = self.selected()?;
         let mut job = Job {
             folder: selected.folder,
+            reader: selected.reader.clone(),
             program: Arc::new(Program { node, needles }),
             left: among,
             undecided: UidSet::default(),
@@ -447,6 +449,7 @@ fn address_text(address: &Address) -> String {
 /// A search between two steps.
 struct Job {
     folder: FolderId,
+    reader: Option<Arc<str>>,
     program: Arc<Program>,
     /// Not visited yet.
     left: UidSet,
@@ -498,7 +501,8 @@ impl Job {
     fn visit_rows(&mut self, mailbox: &mut Mailbox, started: Instant) -> Result<(), StoreError> {
         let (program, found, undecided) = (&self.program, &mut self.found, &mut self.undecided);
         let (mut last, mut rows, mut open) = (None, 0usize, 0usize);
-        mailbox.visit_messages(self.folder, &self.left, false, &mut |row| {
+        let reader = self.reader.as_deref();
+        place::visit_as(mailbox, self.folder, &self.left, false, reader, &mut |row| {
             match program.evaluate(row, &Facts::default()) {
                 Some(true) => {
                     found.uids.insert(row.uid);
@@ -529,7 +533,8 @@ impl Job {
         let program = Arc::clone(&self.program);
         let (mut last, mut decided, mut missing) = (None, Vec::new(), Vec::new());
         let sources = &mut self.sources;
-        mailbox.visit_messages(self.folder, &self.undecided, true, &mut |row| {
+        let reader = self.reader.as_deref();
+        place::visit_as(mailbox, self.folder, &self.undecided, true, reader, &mut |row| {
             match row.structure.as_deref().and_then(Structure::decode) {
                 None => missing.push(row.clone()),
                 Some(structure) => {

@@ -1,13 +1,14 @@
 //! The selected mailbox: SELECT, CLOSE, and telling the client what others changed (RFC 9051 §7.4, RFC 7162).
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use ringpost_host::{CallError, Connection, Host, Subscription};
-use ringpost_mapi::{ChangeNumber, FolderId, Uid};
-use ringpost_store::{Changes, Flags, StoreError, UidSet};
+use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
+use ringpost_store::{Changes, Flags, Mailbox, StoreError, UidSet};
 
 use super::{
     Session, folders,
+    place::{Place, visit_as},
     reply::{End, Failure, Reply},
     uid_list::UidList,
 };
@@ -22,6 +23,12 @@ use crate::{
 /// What the client knows of its mailbox.
 pub(super) struct Selected {
     pub(super) folder: FolderId,
+    /// Whose mailbox it is in.
+    pub(super) place: Place,
+    /// What may be done in it.
+    pub(super) rights: Rights,
+    /// Whose `\Seen` counts, where it is each reader's own.
+    pub(super) reader: Option<Arc<str>>,
     pub(super) read_only: bool,
     /// The messages it was told of, less the ones it was told are gone.
     pub(super) list: Arc<UidList>,
@@ -87,19 +94,30 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if select.qresync.is_some() && !self.enabled.qresync {
             return Err(Reply::bad("ENABLE QRESYNC first").into());
         }
-        if self.subscription.is_none() {
-            self.subscription = Some(self.host.subscribe(&self.mailbox).await?);
+        let place = self.place(&select.mailbox)?;
+        let at = place.mailbox.clone();
+        if self
+            .subscription
+            .as_ref()
+            .is_none_or(|(mailbox, _)| *mailbox != at)
+        {
+            self.subscription = Some((at.clone(), self.host.subscribe(&at).await?));
         }
         self.enabled.condstore |= select.condstore;
-        let (name, read_only) = (select.mailbox.clone(), select.read_only);
+        let (asked, examine) = (place.clone(), select.read_only);
         let found = self
-            .call(move |mailbox| {
-                let Some(folder) = folders::find(mailbox, &name)? else {
+            .call_at(&at, move |mailbox| {
+                let Some(folder) = asked.find(mailbox, Rights::READ_ANY)? else {
                     return Ok(None);
                 };
+                let rights = asked.rights(mailbox, folder.id)?;
+                let reader = asked.reader(mailbox);
+                let read_only =
+                    examine || reader.is_none() && !rights.intersects(Rights::EDIT_ANY | Rights::DELETE_ANY);
                 let status = mailbox.status(folder.id)?;
                 let uids = mailbox.uids(folder.id)?;
-                let recent = if read_only {
+                // A visitor does not take what is recent from the owner.
+                let recent = if read_only || asked.visitor.is_some() {
                     None
                 } else {
                     Some(mailbox.take_recent(folder.id)?)
@@ -111,10 +129,12 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     uids,
                     recent,
                     mailbox.keywords()?,
+                    (rights, reader, read_only),
                 )))
             })
             .await?;
-        let Some((folder, path, status, uids, recent_from, keywords)) = found else {
+        let Some((folder, path, status, uids, recent_from, keywords, (rights, reader, read_only))) = found
+        else {
             return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
         };
         let list = UidList::new(&uids);
@@ -133,6 +153,13 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if read_only {
             self.out
                 .extend_from_slice(b"* OK [PERMANENTFLAGS ()] read-only\r\n");
+        } else if !rights.contains(Rights::EDIT_ANY) {
+            let kept = match (reader.is_some(), rights.contains(Rights::DELETE_ANY)) {
+                (true, true) => "\\Seen \\Deleted",
+                (true, false) => "\\Seen",
+                (false, _) => "\\Deleted",
+            };
+            put!(self.out, "* OK [PERMANENTFLAGS ({kept})] flags kept\r\n");
         } else {
             self.out.extend_from_slice(b"* OK [PERMANENTFLAGS (");
             write_flag_names(&mut self.out, &keywords);
@@ -164,11 +191,14 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         );
         if self.enabled.revision2 {
             self.out.extend_from_slice(b"* LIST () \"/\" ");
-            encode::mailbox(&mut self.out, &path, true);
+            encode::mailbox(&mut self.out, &format!("{}{path}", place.prefix), true);
             self.out.extend_from_slice(b"\r\n");
         }
         self.selected = Some(Selected {
             folder,
+            place,
+            rights,
+            reader,
             read_only,
             list: Arc::new(list),
             known: status.highest_change,
@@ -283,19 +313,21 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 
     pub(super) async fn close(&mut self, expunge: bool) -> Result<Reply, Failure> {
         let mut code = String::new();
-        if expunge && !self.selected()?.read_only {
+        let selected = self.selected()?;
+        if expunge && !selected.read_only && selected.rights.contains(Rights::DELETE_ANY) {
             let gone = self.expunge_deleted(None, false).await?;
             if gone && self.enabled.qresync {
                 code = format!("HIGHESTMODSEQ {}", self.selected()?.known);
             }
         }
+        self.make_durable().await?;
         self.selected = None;
         Ok(Reply::ok_code(code, "mailbox closed"))
     }
 
     /// Takes the events that have come. Whether the selected mailbox may have changed.
     fn take_events(&mut self) -> bool {
-        let (Some(selected), Some(subscription)) = (&mut self.selected, &mut self.subscription) else {
+        let (Some(selected), Some((_, subscription))) = (&mut self.selected, &mut self.subscription) else {
             return false;
         };
         while let Some(event) = subscription.try_next() {
@@ -309,6 +341,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if self.take_events() {
             let selected = self.selected_mut()?;
             selected.stale = false;
+            let (place, reader) = (selected.place.clone(), selected.reader.clone());
             let (folder, since, uid_next, read_only) = (
                 selected.folder,
                 selected.known,
@@ -317,18 +350,28 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             );
             let changes = self
                 .call(move |mailbox| {
-                    let changes = mailbox.changes_since(folder, since)?;
-                    let new = !read_only && changes.uid_next > uid_next;
+                    let rights = place.rights(mailbox, folder)?;
+                    if !rights.contains(Rights::READ_ANY) {
+                        return Err(StoreError::NotFound("the folder".to_owned()));
+                    }
+                    let mut changes = mailbox.changes_since(folder, since)?;
+                    if let Some(reader) = reader {
+                        see_as(mailbox, folder, &mut changes, &reader)?;
+                    }
+                    let new = !read_only && place.visitor.is_none() && changes.uid_next > uid_next;
                     let recent = if new {
                         Some(mailbox.take_recent(folder)?)
                     } else {
                         None
                     };
-                    Ok((changes, recent))
+                    Ok((changes, recent, rights))
                 })
                 .await;
             match changes {
-                Ok((changes, recent)) => self.apply(changes, recent, expunge_allowed).await?,
+                Ok((changes, recent, rights)) => {
+                    self.selected_mut()?.rights = rights;
+                    self.apply(changes, recent, expunge_allowed).await?;
+                }
                 Err(CallError::Store(StoreError::NotFound(_))) => {
                     return Err(End::Bye("the selected mailbox was deleted").into());
                 }
@@ -456,6 +499,27 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         Ok(())
     }
+}
+
+/// Shows `\Seen` as it is for the reader.
+fn see_as(
+    mailbox: &mut Mailbox,
+    folder: FolderId,
+    changes: &mut Changes,
+    reader: &str,
+) -> Result<(), StoreError> {
+    let mut seen = UidSet::default();
+    let uids = changed_uids(changes);
+    visit_as(mailbox, folder, &uids, false, Some(reader), &mut |row| {
+        if row.flags.contains(Flags::SEEN) {
+            seen.insert(row.uid);
+        }
+        ControlFlow::Continue(())
+    })?;
+    for change in &mut changes.changed {
+        change.flags.set(Flags::SEEN, seen.contains(change.uid));
+    }
+    Ok(())
 }
 
 /// The UIDs of changes.
