@@ -19,11 +19,13 @@ START_TIMEOUT_S = 10
 
 
 def free_port_base():
-    """A base such that all the demo's ports (standard + base) are free."""
-    for base in range(20000, 50000, 1200):
+    """A base such that all the demo's ports (standard + base) are free. Closed connections of an earlier
+    server may linger on a port; what matters is that nobody listens there."""
+    for base in range(12000, 60000, 1200):
         try:
             for port in (24, 99, 110, 143, 993, 995):
                 with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", base + port))
             return base
         except OSError:
