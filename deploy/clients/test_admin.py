@@ -76,7 +76,9 @@ def test_thousand_users_are_imported_while_it_serves(demo):
     started = time.monotonic()
     demo.admin("user", "import", "--password", "demo", "-", input=lines)
     assert time.monotonic() - started < 30
+    # A login asks the directory; recipients are looked up in the server's view of it, which follows in seconds.
     wait_until(lambda: logs_in(demo, "many999@example.test", "demo"))
+    demo.wait_for_account("many999@example.test")
     replies = LmtpClient(demo).deliver(["many0@example.test", "many999@example.test"], plain_message(1))
     assert all(reply.startswith("250") for reply in replies), replies
 
