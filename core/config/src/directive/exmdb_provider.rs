@@ -18,19 +18,19 @@ directives! {
     /// Port on which other servers reach this server's stores.
     EXMDB_LISTEN_PORT: quantity(0..=65535) = "5000", restart, NotYet("clusters");
     /// Keeps read states of public folders for each user (1) or one for all (0).
-    EXMDB_PF_READ_PER_USER: quantity(0..=1) = "1", restart, Effective;
+    EXMDB_PF_READ_PER_USER: quantity(0..=1) = "1", restart, NotYet("MAPI/HTTP; read states are kept for each user");
     /// Read marks in public folders: 0 all read, 1 marks without a count, 2 marks and counts.
     EXMDB_PF_READ_STATES: quantity(0..=2) = "2", restart, NotYet("MAPI/HTTP");
     /// Keeps deleted folders of private stores restorable.
-    EXMDB_PRIVATE_FOLDER_SOFTDELETE: boolean = "yes", restart, Effective;
+    EXMDB_PRIVATE_FOLDER_SOFTDELETE: boolean = "yes", restart, NotYet("soft deletion of folders");
     /// Upgrades a mailbox's database when it is opened.
     EXMDB_SCHEMA_UPGRADES: boolean = "yes", restart, Effective;
     /// Folder for temporary tables.
     EXMDB_EPH_PREFIX: path = "(empty)", restart, NoEffect("no temporary tables are kept in files");
     /// How many messages a search folder looks at before others get their turn.
-    EXMDB_SEARCH_PACING: quantity(1..=MAX) = "250", restart, Effective;
+    EXMDB_SEARCH_PACING: quantity(1..=MAX) = "250", restart, NotYet("MAPI/HTTP");
     /// How long a search folder looks before others get their turn.
-    EXMDB_SEARCH_PACING_TIME: exact_duration = "2s", restart, Effective;
+    EXMDB_SEARCH_PACING_TIME: exact_duration = "2s", restart, NotYet("MAPI/HTTP");
     /// Lowers the priority of searches by this much.
     EXMDB_SEARCH_NICE: quantity(0..=19) = "0", restart, NoEffect("searches run as tasks of a background queue");
     /// Gives up the processor after each slice of a search.
@@ -48,7 +48,7 @@ directives! {
     /// Most rules of a folder.
     MAX_RULE_NUMBER: quantity(0..=MAX) = "1000", restart, NotYet("rules");
     /// Most messages of a store; 0 is no limit.
-    MAX_STORE_MESSAGE_COUNT: quantity(0..=MAX) = "0 (no limit)", restart, Effective;
+    MAX_STORE_MESSAGE_COUNT: quantity(0..=MAX) = "0 (no limit)", restart, NotYet("quotas by count");
     /// Threads that fill search folders.
     POPULATING_THREADS_NUM: quantity(1..=MAX) = "4", restart, NoEffect("each core searches its own mailboxes: there is no thread pool");
     /// Most idle connections to another server's stores.

@@ -91,7 +91,7 @@ directives! {
     /// Where the store's further configuration files are searched.
     CONFIG_FILE_PATH: paths = "/etc/gromox/istore:/etc/gromox", restart, NoEffect("each service's own file sets its search path");
     /// Where the store's data files, such as folder_names.txt, are searched.
-    DATA_FILE_PATH: paths = "/usr/share/gromox/istore:/usr/share/gromox", restart, Effective;
+    DATA_FILE_PATH: paths = "/usr/share/gromox/istore:/usr/share/gromox", restart, NoEffect("the names of folders are built in");
     /// Name of this system for the store.
     HOST_ID: host_name = "(system hostname)", restart, NotYet("outgoing mail");
     /// Least size of the store's table of open files.

@@ -4,7 +4,7 @@ directives! {
     file Pop3;
 
     /// How long a user is banned after too many failed logins.
-    BLOCK_INTERVAL_AUTHS: duration = "1 minute", restart, Effective;
+    BLOCK_INTERVAL_AUTHS: duration = "1 minute", restart, NoEffect("one login check serves all services: set block_interval_auths in imap.cfg");
     /// Where the POP3 service's further configuration files are searched.
     CONFIG_FILE_PATH: paths = "/etc/gromox/pop3:/etc/gromox", restart, NoEffect("one process reads each further file once, by the search path in http.cfg or delivery.cfg");
     /// Memory set aside for a connection.
