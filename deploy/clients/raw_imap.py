@@ -15,8 +15,10 @@ class Response:
 
 
 class RawImap:
-    def __init__(self, port, user=None, password="demo"):
+    def __init__(self, port, user=None, password="demo", tls=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket)
         self.file = self.socket.makefile("rb")
         self.number = 0
         self.greeting = self.response()
@@ -43,12 +45,26 @@ class RawImap:
             self.socket.sendall(f"{tag} {text}\r\n".encode())
         else:
             self.socket.sendall(f"{tag} {text} {{{len(literal)}+}}\r\n".encode() + literal + b"\r\n")
+        return self.answers(tag)
+
+    def answers(self, tag):
+        """What comes until the command is done; (untagged responses, tagged line)."""
         untagged = []
         while True:
             response = self.response()
             if response.line.startswith(f"{tag} "):
                 return untagged, response.line[len(tag) + 1:]
             untagged.append(response)
+
+    def append(self, folder, flags, *sources):
+        """APPEND of one message or of several at once."""
+        self.number += 1
+        tag = f"t{self.number}"
+        command = f'{tag} APPEND "{folder}"'.encode()
+        for source in sources:
+            command += f" {flags} {{{len(source)}+}}\r\n".encode() + source
+        self.socket.sendall(command + b"\r\n")
+        return self.answers(tag)
 
     def ok(self, text, literal=None):
         untagged, tagged = self.command(text, literal)
@@ -57,6 +73,31 @@ class RawImap:
 
     def close(self):
         self.socket.close()
+
+
+TOKEN = re.compile(r'\(|\)|"(?:[^"\\]|\\.)*"|~?\{\d+\}|[A-Za-z0-9.]+\[[^\]]*\](?:<\d+>)?|[^ ()"]+')
+
+
+def values(response):
+    """A response as nested lists: atoms as text, strings as bytes, NIL as None."""
+    literals = iter(response.literals)
+    stack = [[]]
+    for match in TOKEN.finditer(response.line):
+        token = match[0]
+        if token == "(":
+            stack.append([])
+        elif token == ")":
+            done = stack.pop()
+            stack[-1].append(done)
+        elif token[0] == '"':
+            text = re.sub(r"\\(.)", r"\1", token[1:-1])
+            stack[-1].append(text.encode("utf-8", "surrogateescape"))
+        elif token[-1] == "}" and token[0] in "~{":
+            stack[-1].append(next(literals))
+        else:
+            stack[-1].append(None if token == "NIL" else token)
+    assert len(stack) == 1, response
+    return stack[0]
 
 
 def number_set(text):

@@ -1,4 +1,4 @@
-"""Delivery with swaks, Postfix and openssl, to many and to full mailboxes; and kill -9 in its midst."""
+"""Delivery with swaks, Postfix and openssl, to many and to full mailboxes."""
 
 import concurrent.futures
 import imaplib
@@ -7,7 +7,6 @@ import os
 import pathlib
 import pwd
 import sqlite3
-import threading
 import time
 
 from conftest import LmtpClient, need, plain_message, run
@@ -91,39 +90,6 @@ def test_postfix_hands_over_by_lmtp(server, tmp_path):
             time.sleep(0.2)
     finally:
         run([postfix, "-c", configuration, "stop"])
-
-
-def test_deliveries_survive_kill(server):
-    """Whatever was acknowledged before a kill -9 is there after it, once."""
-    acknowledged, sent = set(), 0
-    for round in range(5):
-        stop = threading.Event()
-
-        def deliver(thread):
-            number = 0
-            try:
-                lmtp = LmtpClient(server)
-                while not stop.is_set():
-                    identity = f"{round}.{thread}.{number}"
-                    if lmtp.deliver(["alice@example.test"], plain_message(identity))[0].startswith("250"):
-                        acknowledged.add(f"<{identity}@clients.example.org>")
-                    number += 1
-            except (ConnectionError, AssertionError, OSError):
-                pass
-
-        threads = [threading.Thread(target=deliver, args=(n,)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.15 + 0.1 * round)
-        server.kill()
-        stop.set()
-        for thread in threads:
-            thread.join()
-        server.start()
-        _, present = messages(server, "alice@example.test")
-        missing = acknowledged - present
-        assert not missing, f"round {round}: {len(missing)} of {len(acknowledged)} acknowledged messages are gone"
-    assert len(acknowledged) > 50
 
 
 def content_of(mailbox, subject):
