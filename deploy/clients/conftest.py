@@ -170,17 +170,6 @@ def client_tls():
     return context
 
 
-@pytest.fixture(scope="session")
-def corpus():
-    """Every message of the corpora, of CPython's test data where it is installed, with CRLF line ends."""
-    paths = sorted(p for pattern in ("mail-parser/**/*.eml", "mail-parser/**/*.txt", "mimekit/messages/**/*",
-                                     "mimekit/partial/**/*", "mimekit/dkim/**/*")
-                   for p in CORPORA.glob(pattern) if p.is_file())
-    paths += sorted(pathlib.Path("/usr/lib/python3.11/test/test_email/data").glob("*.txt"))
-    assert len(paths) > 200, f"only {len(paths)} messages found below {CORPORA}"
-    return [(path, with_crlf(path.read_bytes())) for path in paths]
-
-
 def run(command, **options):
     """Runs a foreign program; its output, or a failure that shows it."""
     options.setdefault("timeout", 120)

@@ -61,24 +61,6 @@ def test_folders(alice):
     ok(alice.delete("Old"))
 
 
-def test_append_returns_the_source_byte_for_byte(alice, corpus):
-    ok(alice.create("Corpus"))
-    kept = []
-    for path, source in corpus:
-        if b"\0" in source:
-            # A literal has no NUL (RFC 9051 section 9, CHAR8).
-            with pytest.raises(imaplib.IMAP4.error, match="NUL"):
-                alice.append("Corpus", None, None, source)
-        else:
-            ok(alice.append("Corpus", None, None, source))
-            kept.append((path, source))
-    assert len(corpus) * 0.95 < len(kept) < len(corpus)
-    assert int(ok(alice.select("Corpus"))[0]) == len(kept)
-    for number, (path, source) in enumerate(kept, 1):
-        data = ok(alice.fetch(str(number), "(BODY.PEEK[])"))
-        assert data[0][1] == source, path
-
-
 def test_starttls_and_implicit_tls(server, client_tls):
     connection = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
     connection.starttls(client_tls)

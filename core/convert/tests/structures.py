@@ -79,10 +79,15 @@ def envelope(message):
     return this
 
 
-found = {}
-for path in sys.argv[1:]:
-    with open(path, "rb") as source:
-        message = email.message_from_bytes(source.read())
-    found[path] = {"envelope": envelope(message), "root": described(message), "defects": sorted(
-        {type(defect).__name__ for part in message.walk() for defect in part.defects})}
-json.dump(found, sys.stdout)
+def main():
+    found = {}
+    for path in sys.argv[1:]:
+        with open(path, "rb") as source:
+            message = email.message_from_bytes(source.read())
+        found[path] = {"envelope": envelope(message), "root": described(message), "defects": sorted(
+            {type(defect).__name__ for part in message.walk() for defect in part.defects})}
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
