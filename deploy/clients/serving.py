@@ -57,6 +57,12 @@ class Serve:
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.01)
 
+    def as_demo(self, base):
+        """With the ports of what `make_data` found, for clients that are told a demo."""
+        self.ports = {name: base + port for name, port in
+                      (("lmtp", 24), ("admin", 99), ("pop3", 110), ("imap", 143), ("imaps", 993), ("pop3s", 995))}
+        return self
+
     def reload(self, **directives):
         """Changes directives, sends SIGHUP and waits until it is done; what was logged."""
         self.write(**directives)

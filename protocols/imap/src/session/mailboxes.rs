@@ -125,6 +125,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                         ..FolderChange::default()
                     };
                     mailbox.change_folder(folder.id, &change)?;
+                    require_names_below(mailbox, &levels.join("/"), &place.prefix)?;
                     Ok(None)
                 })
             })
@@ -291,6 +292,20 @@ fn create_levels(mailbox: &mut Mailbox, levels: &[&str], place: &Place) -> Resul
         parent = Some(id);
     }
     parent.ok_or(StoreError::NotAllowed("a mailbox needs a name"))
+}
+
+/// An error if a mailbox below a name could not be named by a client.
+fn require_names_below(mailbox: &mut Mailbox, name: &str, prefix: &str) -> Result<(), StoreError> {
+    let most = limits::MAILBOX_NAME_BYTES.saturating_sub(prefix.len());
+    let too_long = |listed: &folders::Listed| {
+        let rest = listed.name.strip_prefix(name);
+        let is_below = rest.is_some_and(|rest| rest.starts_with('/'));
+        is_below && (listed.name.len() > most || folders::levels(&listed.name).is_none())
+    };
+    if folders::all(mailbox)?.iter().any(too_long) {
+        return Err(StoreError::NotAllowed("names below it would become too long"));
+    }
+    Ok(())
 }
 
 /// Whether `folder` is `above` or below it.
