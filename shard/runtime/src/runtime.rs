@@ -413,6 +413,8 @@ impl Core {
 fn listen(address: SocketAddr, count: usize) -> Result<Vec<StdListener>, StartError> {
     let mut address = address;
     let mut sockets = Vec::with_capacity(count);
+    // Sockets of this server may share a port; with another server that would take half of its clients.
+    bind(address, false).map_err(|source| StartError::Listen { address, source })?;
     for _ in 0..count {
         let socket = listen_once(address).map_err(|source| StartError::Listen { address, source })?;
         if address.port() == 0 {
@@ -426,12 +428,17 @@ fn listen(address: SocketAddr, count: usize) -> Result<Vec<StdListener>, StartEr
 }
 
 fn listen_once(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
+    let socket = bind(address, true)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 fn local_address(sockets: &[StdListener], address: SocketAddr) -> Result<SocketAddr, StartError> {
