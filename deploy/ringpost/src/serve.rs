@@ -20,6 +20,9 @@ use crate::{accounts::DirectoryAccounts, settings};
 /// How often signals are looked for where a watchdog is fed, too.
 const SIGNAL_POLL: Duration = Duration::from_millis(100);
 
+/// For diagnosis: an environment variable that turns off what keeps cold reads from holding a core.
+const BLOCKING_READS: &str = "RINGPOST_BLOCKING_READS";
+
 /// Serves with the configuration of `source` until SIGTERM.
 pub(crate) fn serve(source: &Source) -> Result<()> {
     let (configuration, diagnostics) = Configuration::load(source);
@@ -40,6 +43,10 @@ pub(crate) fn run(
     started: impl FnOnce(&Runtime) -> Result<()>,
 ) -> Result<()> {
     let notifier = Notifier::from_environment().context("NOTIFY_SOCKET")?;
+    if std::env::var_os(BLOCKING_READS).is_some() {
+        tracing::warn!("{BLOCKING_READS} is set: reads that are not in the page cache hold their core");
+        ringpost_vfs::block_on_cold_reads();
+    }
     // Before any thread starts, so that every signal comes here.
     let mut requests = Requests::listen()?;
     let accounts = Arc::new(DirectoryAccounts::open(data, configuration)?);

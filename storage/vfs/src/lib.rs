@@ -25,12 +25,22 @@ use std::{
     io,
     os::{fd::AsRawFd, unix::fs::FileExt},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use coroutine::Wait;
 
 /// Virtual machine instructions of SQLite between two looks at the clock: some tens of microseconds.
 const INSTRUCTIONS_BETWEEN_BREATHS: i32 = 1000;
+
+/// Set once, before anything is read: [`block_on_cold_reads`].
+static BLOCKING: AtomicBool = AtomicBool::new(false);
+
+/// Lets cold reads hold their core, as they would without coroutines. For diagnosis only: to see beside each
+/// other what others wait with and without them (`perf/cold_reads.py`).
+pub fn block_on_cold_reads() {
+    BLOCKING.store(true, Relaxed);
+}
 
 /// Opens (or with `create`, makes) a database through this file layer.
 ///
@@ -72,7 +82,7 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 
 /// Reads up to `buffer.len()` bytes at `offset`; 0 is the end of the file.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    if !coroutine::is_running() {
+    if !coroutine::is_running() || BLOCKING.load(Relaxed) {
         return file.read_at(buffer, offset);
     }
     match read_cached(file, buffer, offset) {
