@@ -11,6 +11,8 @@
 
 pub mod body;
 pub mod header;
+pub mod html;
 pub mod message;
 pub mod mime_to_mapi;
+pub mod rtf;
 pub mod structure;
