@@ -3,6 +3,7 @@
 //! - [`structure`]: where the parts of a message are and what its header says; all that IMAP's ENVELOPE,
 //!   BODYSTRUCTURE and `BODY[…]` need. Computed once at delivery, kept encoded beside the message.
 //! - [`header`] and [`body`]: what header fields and bodies mean, without their encodings.
+//! - [`html`] and [`rtf`]: the other forms of bodies, each into the others; [`tnef`]: MAPI messages as one stream.
 //! - [`message`]: a message as MAPI objects; [`mime_to_mapi`]: how one comes from Internet mail. Bodies and
 //!   attachments aren't copied: they name parts of the source.
 //!
@@ -16,3 +17,4 @@ pub mod message;
 pub mod mime_to_mapi;
 pub mod rtf;
 pub mod structure;
+pub mod tnef;
