@@ -166,18 +166,15 @@ pub fn attribute<'a>(markup: &'a str, name: &str) -> Option<Cow<'a, str>> {
             continue;
         };
         let value = value.trim_start();
-        let (value, after) = match value.as_bytes().first()? {
-            quote @ (b'"' | b'\'') => {
-                let inner = &value[1..];
-                let end = inner.find(char::from(*quote)).unwrap_or(inner.len());
-                (&inner[..end], inner.get(end + 1..).unwrap_or_default())
-            }
-            _ => {
-                let end = value
-                    .find(|c: char| c.is_ascii_whitespace() || c == '>')
-                    .unwrap_or(value.len());
-                value.split_at(end)
-            }
+        let (value, after) = if let quote @ (b'"' | b'\'') = value.as_bytes().first()? {
+            let inner = &value[1..];
+            let end = inner.find(char::from(*quote)).unwrap_or(inner.len());
+            (&inner[..end], inner.get(end + 1..).unwrap_or_default())
+        } else {
+            let end = value
+                .find(|c: char| c.is_ascii_whitespace() || c == '>')
+                .unwrap_or(value.len());
+            value.split_at(end)
         };
         if found.eq_ignore_ascii_case(name) {
             return Some(unescape(value));
@@ -376,11 +373,9 @@ impl Plain {
                 self.start_text();
                 self.out.push_str(&mark);
             }
-            "td" | "th" if !end => {
-                if self.breaks == 0 && !self.out.is_empty() {
-                    self.out.push('\t');
-                    self.space = false;
-                }
+            "td" | "th" if !end && self.breaks == 0 && !self.out.is_empty() => {
+                self.out.push('\t');
+                self.space = false;
             }
             "hr" => {
                 self.break_lines(1);

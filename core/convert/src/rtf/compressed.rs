@@ -106,13 +106,13 @@ pub fn compress(rtf: &[u8]) -> Result<Vec<u8>, CodecError> {
         let end = matcher.at_end();
         let found = matcher.longest();
         if let Some((offset, length)) = found {
-            let reference = (offset % WINDOW << 4 | (length - MIN_MATCH)) as u16;
+            let reference = ((offset % WINDOW) << 4 | (length - MIN_MATCH)) as u16;
             tokens[used..used + 2].copy_from_slice(&reference.to_be_bytes());
             used += 2;
             control |= 1 << count;
             matcher.advance(length);
         } else if end {
-            let reference = (matcher.at % WINDOW << 4) as u16;
+            let reference = ((matcher.at % WINDOW) << 4) as u16;
             tokens[used..used + 2].copy_from_slice(&reference.to_be_bytes());
             used += 2;
             control |= 1 << count;

@@ -180,7 +180,7 @@ impl Writer {
             _ if !self.in_body => {}
             ("br", _) => self.only_rtf("\\line "),
             ("p" | "div" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "li" | "tr", true) => {
-                self.only_rtf("\\par ")
+                self.only_rtf("\\par ");
             }
             ("td" | "th", true) => self.only_rtf("\\tab "),
             ("li", false) => self.only_rtf("\\bullet  "),
