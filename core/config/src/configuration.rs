@@ -463,6 +463,15 @@ impl Loader<'_> {
                     },
                 );
             }
+            Some(Remark::OldTls) => {
+                self.tell(
+                    Some(place.clone()),
+                    Problem::OldTls {
+                        directive,
+                        text: text.to_owned(),
+                    },
+                );
+            }
             Some(Remark::NotRfc4291) => {
                 self.tell(Some(place.clone()), Problem::NotRfc4291 { directive });
             }
