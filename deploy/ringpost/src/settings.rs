@@ -89,6 +89,8 @@ struct ServiceDirectives {
     haproxy: directive::Text,
     context_num: directive::Quantity,
     timeout: directive::TimeSpan,
+    /// Whether TLS is offered at all where the file names no listener for it.
+    support_tls: directive::Boolean,
     chains: directive::Paths,
     keys: directive::Paths,
     password: directive::Text,
@@ -108,6 +110,7 @@ const SERVICES: [ServiceDirectives; 3] = {
             haproxy: directive::IMAP_ACCEPT_HAPROXY,
             context_num: imap::CONTEXT_NUM,
             timeout: imap::IMAP_CONN_TIMEOUT,
+            support_tls: imap::IMAP_SUPPORT_TLS,
             chains: imap::IMAP_CERTIFICATE_PATH,
             keys: imap::IMAP_PRIVATE_KEY_PATH,
             password: imap::IMAP_CERTIFICATE_PASSWD,
@@ -123,6 +126,7 @@ const SERVICES: [ServiceDirectives; 3] = {
             haproxy: directive::POP3_ACCEPT_HAPROXY,
             context_num: pop3::CONTEXT_NUM,
             timeout: pop3::POP3_CONN_TIMEOUT,
+            support_tls: pop3::POP3_SUPPORT_TLS,
             chains: pop3::POP3_CERTIFICATE_PATH,
             keys: pop3::POP3_PRIVATE_KEY_PATH,
             password: pop3::POP3_CERTIFICATE_PASSWD,
@@ -138,6 +142,7 @@ const SERVICES: [ServiceDirectives; 3] = {
             haproxy: directive::LDA_SUPPORT_HAPROXY,
             context_num: smtp::CONTEXT_NUM,
             timeout: smtp::SMTP_CONN_TIMEOUT,
+            support_tls: smtp::SMTP_SUPPORT_STARTTLS,
             chains: smtp::SMTP_CERTIFICATE_PATH,
             keys: smtp::SMTP_PRIVATE_KEY_PATH,
             password: smtp::SMTP_CERTIFICATE_PASSWD,
@@ -176,6 +181,11 @@ impl ServiceDirectives {
         let said = |directive: &'static Directive| configuration.setting(directive).place.is_some();
         let deprecated = said(port.directive()) || said(self.listen_addr.directive());
         let addresses = configuration.addresses(listen);
+        let is_default = !said(listen.directive()) && !said(port.directive());
+        if security == Security::Tls && is_default && !configuration.boolean(self.support_tls) {
+            // Out of the box there is no certificate either.
+            return Vec::new();
+        }
         if said(listen.directive()) || !deprecated {
             return addresses.to_vec();
         }
@@ -283,7 +293,11 @@ mod tests {
                 (socket("[::1]:1465"), Security::Tls),
             ]
         );
-        assert_eq!(addresses("").len(), 6);
+        // By default TLS is off (`imap_support_tls` and the like), its listeners too.
+        let defaults = addresses("");
+        assert!(defaults.len() == 3 && defaults.iter().all(|(_, security)| *security == Security::Plain));
+        let all = addresses("imap_support_tls=yes\npop3_support_tls=yes\nsmtp_support_starttls=yes\n");
+        assert_eq!(all.len(), 6);
     }
 
     #[test]
@@ -315,8 +329,8 @@ mod tests {
             .iter()
             .map(|listener| listener.max_connections)
             .collect();
-        assert_eq!(limits, [200, 200, 200, 200, 7, 7]);
-        assert_eq!(settings.listeners[2].write_timeout, Some(Duration::from_secs(9)));
+        assert_eq!(limits, [200, 200, 7]);
+        assert_eq!(settings.listeners[1].write_timeout, Some(Duration::from_secs(9)));
         let (unequal, _) =
             Configuration::from_text("imap_certificate_path=/a:/b\nimap_private_key_path=/a.key\n");
         let error = runtime(&unequal).err().unwrap().to_string();
