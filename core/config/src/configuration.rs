@@ -548,7 +548,7 @@ impl Loader<'_> {
 
 /// For how many unknown names the nearest known one is looked up: a file of another kind, read by mistake,
 /// would otherwise take seconds.
-const SUGGESTIONS_MAX: usize = 200;
+const SUGGESTIONS_MAX: usize = 20;
 
 /// The directive that names a service's search path.
 const CONFIG_FILE_PATH: &str = "config_file_path";
