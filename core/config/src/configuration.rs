@@ -463,6 +463,15 @@ impl Loader<'_> {
                     },
                 );
             }
+            Some(Remark::OldTls) => {
+                self.tell(
+                    Some(place.clone()),
+                    Problem::OldTls {
+                        directive,
+                        text: text.to_owned(),
+                    },
+                );
+            }
             Some(Remark::NotRfc4291) => {
                 self.tell(Some(place.clone()), Problem::NotRfc4291 { directive });
             }
@@ -539,7 +548,7 @@ impl Loader<'_> {
 
 /// For how many unknown names the nearest known one is looked up: a file of another kind, read by mistake,
 /// would otherwise take seconds.
-const SUGGESTIONS_MAX: usize = 200;
+const SUGGESTIONS_MAX: usize = 20;
 
 /// The directive that names a service's search path.
 const CONFIG_FILE_PATH: &str = "config_file_path";

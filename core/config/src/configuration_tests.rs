@@ -214,8 +214,6 @@ fn problems_are_told_with_their_place() {
             "/etc/gromox/imap.cfg:4: error: imap_conn_timeout: `soon` does not begin with a number",
             "/etc/gromox/imap.cfg:6: warning: there is no directive colour",
             "/etc/gromox/imap.cfg:7: note: context_average_mem: no effect: memory is taken when it is needed",
-            "/etc/gromox/imap.cfg:3: note: imap_log_level: no effect: all services log together: \
-             set log_level in ringpost.cfg",
         ]
     );
     assert_eq!(

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use crate::{
     directive::{Directive, File},
     syntax::LineError,
-    value::ValueError,
+    value::{OLDEST_TLS, ValueError},
 };
 
 /// A line of a file.
@@ -103,6 +103,13 @@ pub enum Problem {
         /// The directive.
         directive: &'static Directive,
     },
+    /// A version of TLS that this server does not speak.
+    OldTls {
+        /// The directive.
+        directive: &'static Directive,
+        /// What was written.
+        text: String,
+    },
     /// The directive is set, but does nothing (yet).
     NoEffect {
         /// The directive.
@@ -120,6 +127,7 @@ impl Diagnostic {
             | Problem::UnknownName { .. }
             | Problem::WrongFile { .. }
             | Problem::OutOfRange { .. }
+            | Problem::OldTls { .. }
             | Problem::NotRfc4291 { .. } => Severity::Warning,
             Problem::NoEffect { .. } => Severity::Note,
         }
@@ -184,6 +192,11 @@ impl fmt::Display for Problem {
                     directive.name
                 )
             }
+            Self::OldTls { directive, text } => write!(
+                f,
+                "{}={text}: TLS 1.0 and 1.1 are not spoken here (RFC 8996); {OLDEST_TLS} is used",
+                directive.name
+            ),
             Self::NoEffect { directive } => write!(f, "{}: {}", directive.name, directive.effect),
         }
     }

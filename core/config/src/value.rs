@@ -119,7 +119,14 @@ pub enum Remark {
     Clamped(i64),
     /// An IPv4 address that is not written as RFC 4291 says, so that gromox would refuse it.
     NotRfc4291,
+    /// A version of TLS that is older than this server speaks; it is the oldest spoken now.
+    OldTls,
 }
+
+/// Values of `tls_min_proto` that are known to be too old (RFC 8996), and what takes their place.
+const OLD_TLS: [&str; 2] = ["tls1.0", "tls1.1"];
+/// See [`OLD_TLS`].
+pub(crate) const OLDEST_TLS: &str = "tls1.2";
 
 /// `exmdb_file_compression=yes` (exmdb_provider(4gx)).
 const USUAL_COMPRESSION_LEVEL: i32 = 6;
@@ -153,7 +160,11 @@ impl Value {
                     text: text.to_owned(),
                     words,
                 })?;
-                (Self::Text((*word).to_owned()), None)
+                if OLD_TLS.contains(word) {
+                    (Self::Text(OLDEST_TLS.to_owned()), Some(Remark::OldTls))
+                } else {
+                    (Self::Text((*word).to_owned()), None)
+                }
             }
             Kind::Repeated => {
                 let texts = if text.is_empty() {
@@ -287,6 +298,10 @@ mod tests {
     fn choices_take_the_tables_spelling() {
         let tls = directive::imap::TLS_MIN_PROTO.directive();
         assert_eq!(parse(tls, "TLS1.3").0, Value::Text("tls1.3".into()));
+        assert_eq!(
+            parse(tls, "tls1.0"),
+            (Value::Text("tls1.2".into()), Some(Remark::OldTls))
+        );
         assert!(matches!(
             Value::parse(tls, "ssl3"),
             Err(ValueError::NotAChoice { .. })

@@ -42,7 +42,8 @@ impl DirectoryAccounts {
             },
             imap_tries: number(directive::imap::IMAP_AUTH_TIMES),
             pop3_tries: number(directive::pop3::POP3_AUTH_TIMES),
-            block: configuration.duration(directive::imap::BLOCK_INTERVAL_AUTHS),
+            imap_block: configuration.duration(directive::imap::BLOCK_INTERVAL_AUTHS),
+            pop3_block: configuration.duration(directive::pop3::BLOCK_INTERVAL_AUTHS),
             cache_lifetime: CREDENTIAL_CACHE_LIFETIME,
             ..defaults
         };

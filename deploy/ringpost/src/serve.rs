@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use ringpost_config::{Configuration, Diagnostic, Severity, Source};
+use ringpost_config::{Changes, Configuration, Diagnostic, Directive, Effect, Severity, Source};
 use ringpost_shard::{
     Runtime,
     signals::{Request, Requests},
@@ -54,6 +54,8 @@ pub(crate) fn run(
     started(&runtime)?;
     tell(notifier.ready(&format!("serving on {} cores", runtime.shards())));
 
+    // What SIGHUP compares with.
+    let mut current = configuration.clone();
     let interval = notifier.watchdog_interval().map(|interval| interval / 2);
     let mut told = Instant::now();
     'serving: loop {
@@ -77,7 +79,7 @@ pub(crate) fn run(
             match request {
                 Request::Reload => {
                     tell(notifier.reloading());
-                    reload(&runtime, source);
+                    reload(&runtime, source, &mut current);
                     tell(notifier.ready("reloaded"));
                 }
                 Request::DumpState => runtime.dump_state(),
@@ -93,7 +95,7 @@ pub(crate) fn run(
 
 /// Certificates, the services' options and what else may change while sessions go on. On an error nothing
 /// changes but the log.
-fn reload(runtime: &Runtime, source: Option<&Source>) {
+fn reload(runtime: &Runtime, source: Option<&Source>, current: &mut Configuration) {
     let Some(source) = source else { return };
     let (configuration, diagnostics) = Configuration::load(source);
     report(&diagnostics);
@@ -103,16 +105,38 @@ fn reload(runtime: &Runtime, source: Option<&Source>) {
     }
     crate::logging::reload(&configuration);
     let reloaded = settings::runtime(&configuration).and_then(|config| {
-        if let Some(tls) = &config.tls {
-            runtime.reload_tls(tls).context("TLS")?;
-        }
+        runtime.reload_tls(&config).context("TLS")?;
         runtime.reload_services(&config.listeners);
         runtime.reload_limits(&config);
         Ok(())
     });
     match reloaded {
-        Ok(()) => tracing::info!("configuration reloaded"),
+        Ok(()) => {
+            tell_changes(&current.changes(&configuration));
+            *current = configuration;
+        }
         Err(error) => tracing::error!("not reloaded: {error:#}"),
+    }
+}
+
+/// Says which changes hold from now on, and which have to wait.
+fn tell_changes(changes: &Changes) {
+    let names = |directives: &[&Directive]| {
+        let mut names: Vec<_> = directives
+            .iter()
+            .filter(|directive| directive.effect == Effect::Effective)
+            .map(|directive| directive.qualified_name())
+            .collect();
+        names.sort();
+        names.join(", ")
+    };
+    match names(&changes.reloadable).as_str() {
+        "" => tracing::info!("configuration reloaded"),
+        applied => tracing::info!("configuration reloaded; changed: {applied}"),
+    }
+    let waiting = names(&changes.restart);
+    if !waiting.is_empty() {
+        tracing::warn!("changed, but only a restart applies it: {waiting}");
     }
 }
 

@@ -99,6 +99,21 @@ fn what_is_typed_is_in_the_directory() {
     let properties = directory.properties("alice@example.test").unwrap();
     assert!(properties.contains(&(0x3a17_001f, "Engineer".to_owned())));
 
+    run(&data, "sender add team@example.test boss@elsewhere.test");
+    for (line, shown) in [
+        ("alias list alice@example.test", "ALIAS\nsales@example.test\n"),
+        ("member list team@example.test", "MEMBER\nalice@example.test\n"),
+        ("sender list team@example.test", "SENDER\nboss@elsewhere.test\n"),
+        ("owner list info@example.test", "OWNER\nalice@example.test\n"),
+    ] {
+        assert_eq!(run(&data, line), shown);
+    }
+    assert_eq!(
+        json(&data, "--json member list team@example.test"),
+        serde_json::json!(["alice@example.test"])
+    );
+    assert!(refused(&data, "member list alice@example.test").contains("is not a list"));
+
     run(&data, "user delete rob@example.test");
     run(&data, "alias remove alice@example.test sales@example.test");
     let snapshot = directory.snapshot().unwrap();

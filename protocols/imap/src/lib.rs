@@ -16,15 +16,15 @@
 //! | command or extension | standard | state | tests (`tests/`, and beside the code) |
 //! |---|---|---|---|
 //! | CAPABILITY NOOP LOGOUT LOGIN AUTHENTICATE (PLAIN, LOGIN) SASL-IR STARTTLS | RFC 9051 §6.1-2, 4616, 4959 | whole | `session`: login, TLS, bad clients, silence |
-//! | SELECT EXAMINE CLOSE UNSELECT CHECK | RFC 9051, 3501 | whole; no `UNSEEN` code, which is optional | `session` |
-//! | CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE STATUS LSUB | RFC 9051, 3501 | whole; a name without a mailbox can't be subscribed | `session`, `rfc_dialogues` |
-//! | LIST, LIST-EXTENDED, LIST-STATUS, CHILDREN, SPECIAL-USE | RFC 5258, 5819, 3348, 6154 | whole; no CREATE-SPECIAL-USE | `session` |
-//! | NAMESPACE | RFC 2342 | own, `Other Users/<address>/`, `Public Folders/<domain>/`; `LIST "" *` shows one's own only, others' can't be subscribed, another session's `\Seen` of the same reader in a public store is seen at the next FETCH | `namespaces` |
+//! | SELECT EXAMINE CLOSE UNSELECT CHECK | RFC 9051, 3501 | whole; the `UNSEEN` code, which is optional, where the unseen ones are among the last 256 messages | `session`, `demands` |
+//! | CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE STATUS LSUB | RFC 9051, 3501 | whole; a name is subscribed to while it has a mailbox, and stays so without one | `session`, `rfc_dialogues`, `demands` |
+//! | LIST, LIST-EXTENDED, LIST-STATUS, CHILDREN, SPECIAL-USE | RFC 5258, 5819, 3348, 6154 | whole; no CREATE-SPECIAL-USE | `session`, `demands` |
+//! | NAMESPACE | RFC 2342 | own, `Other Users/<address>/`, `Public Folders/<domain>/`; `LIST "" *` shows one's own only, `LIST (SUBSCRIBED)` the subscribed ones of all; another session's `\Seen` of the same reader in a public store is seen at the next FETCH | `namespaces` |
 //! | APPEND, MULTIAPPEND, LITERAL+ | RFC 9051, 3502, 7888 | whole; all messages of a command count against the message limit | `session`, `syntax::framing` |
-//! | FETCH, all items | RFC 9051 §6.4.5 | whole | `session`, `rfc_dialogues`, `structure` |
+//! | FETCH, all items | RFC 9051 §6.4.5 | whole | `session`, `rfc_dialogues`, `demands`, `structure` |
 //! | BINARY | RFC 3516 | whole; a message with NULs is refused (UNKNOWN-CTE) | `resync`, `session` |
 //! | STORE EXPUNGE COPY MOVE, UIDPLUS | RFC 9051, 4315, 6851 | whole | `session` |
-//! | SEARCH, ESEARCH, SEARCHRES, WITHIN | RFC 9051, 4731, 5182, 5032 | whole | `search` |
+//! | SEARCH, ESEARCH, SEARCHRES, WITHIN | RFC 9051, 4731, 5182, 5032 | whole | `search`, `demands` |
 //! | SORT, SORT=DISPLAY, ESORT (no CONTEXT) | RFC 5256, 5957, 5267 §3 | whole | `search`, `session::sort` |
 //! | THREAD=ORDEREDSUBJECT, THREAD=REFERENCES | RFC 5256 | whole | `rfc_dialogues`, `session::thread` |
 //! | IDLE | RFC 2177 | whole | `session` |

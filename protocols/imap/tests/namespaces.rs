@@ -124,7 +124,9 @@ fn a_folder_is_there_for_whom_it_is_shared_with() {
             C: k MOVE 1 INBOX
             S: k NO [READ-ONLY] …
             C: k2 SUBSCRIBE "Other Users/jones@example.test/INBOX"
-            S: k2 NO [CANNOT] …
+            S: k2 OK …
+            C: k3 SUBSCRIBE "Other Users/jones@example.test/Drafts"
+            S: k3 NO [NONEXISTENT] …
             C: l APPEND "Other Users/jones@example.test/INBOX" {4+}
             C: abcd
             S: l NO [NOPERM] …"#,
@@ -135,6 +137,59 @@ fn a_folder_is_there_for_whom_it_is_shared_with() {
         // Taken back, while it is selected.
         allow(&host, None);
         talk(&mut smith, "C: m NOOP\nS: * BYE …").await;
+    });
+}
+
+#[test]
+fn a_shared_folder_can_be_subscribed_to() {
+    let host = host();
+    allow(&host, Some(Rights::REVIEWER));
+    host.run(async {
+        let mut smith = login(&host, "smith").await;
+        talk(
+            &mut smith,
+            r#"C: a SUBSCRIBE "Other Users/jones@example.test/INBOX"
+            S: a OK …
+            C: a2 SUBSCRIBE "Other Users/jones@example.test/INBOX"
+            S: a2 OK …
+            C: b LIST (SUBSCRIBED) "" "Oth*"
+            S: * LIST (\HasNoChildren \Subscribed) "/" "Other Users/jones@example.test/INBOX"
+            S: b OK …
+            C: c LIST "" "Other Users/*" RETURN (SUBSCRIBED)
+            S: * LIST (\Noselect \HasChildren) "/" "Other Users/jones@example.test"
+            S: * LIST (\HasNoChildren \Subscribed) "/" "Other Users/jones@example.test/INBOX"
+            S: c OK …
+            C: d LSUB "" "Oth*"
+            S: * LSUB () "/" "Other Users/jones@example.test/INBOX"
+            S: d OK …
+            C: e LSUB "" "Oth%"
+            S: * LSUB (\Noselect) "/" "Other Users"
+            S: e OK …
+            C: f LIST (SUBSCRIBED RECURSIVEMATCH) "" "Oth%"
+            S: * LIST (\NonExistent) "/" "Other Users" ("CHILDINFO" ("SUBSCRIBED"))
+            S: f OK …"#,
+        )
+        .await;
+        // The owner's own subscriptions are not touched.
+        let mut jones = login(&host, "jones").await;
+        talk(
+            &mut jones,
+            "C: a UNSUBSCRIBE INBOX\nS: a OK …\nC: b LIST (SUBSCRIBED) \"\" INBOX\nS: b OK …",
+        )
+        .await;
+        // What is no longer shared stays subscribed until the client says otherwise.
+        allow(&host, None);
+        talk(
+            &mut smith,
+            r#"C: g LIST (SUBSCRIBED) "" "Oth*"
+            S: * LIST (\NonExistent \Subscribed) "/" "Other Users/jones@example.test/INBOX"
+            S: g OK …
+            C: h UNSUBSCRIBE "Other Users/jones@example.test/INBOX"
+            S: h OK …
+            C: i LSUB "" "Oth*"
+            S: i OK …"#,
+        )
+        .await;
     });
 }
 

@@ -97,7 +97,6 @@ fn keys() {
              S: * ESEARCH (TAG \"d\") UID
              S: d OK …
              C: e SEARCH RETURN (SAVE) FLAGGED
-             S: * ESEARCH (TAG \"e\")
              S: e OK …
              C: f FETCH $ UID
              S: * 2 FETCH (UID 2)

@@ -8,7 +8,7 @@ use glommio::net::TcpStream;
 use ringpost_host::Connection;
 
 use crate::{
-    connection::{Ends, ShardConnection},
+    connection::{Ends, Profile, ShardConnection},
     metrics::{Histogram, ServiceMetrics},
     shard::Shard,
     sys,
@@ -52,7 +52,11 @@ async fn client(shard: Rc<Shard>, stream: TcpStream, _open: Rc<()>) {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
         return;
     };
-    let mut connection = ShardConnection::new(stream, Ends { peer, local }, Rc::clone(&shard));
+    let profile = Profile {
+        service: "admin",
+        write_timeout: shard.config.write_timeout,
+    };
+    let mut connection = ShardConnection::new(stream, Ends { peer, local }, profile, Rc::clone(&shard));
     let Some(Ok(path)) = within(REQUEST_TIMEOUT, read_request(&mut connection)).await else {
         return;
     };
@@ -158,6 +162,11 @@ impl Shard {
                     "helper_jobs",
                     "Jobs that wait for, or are with, helper threads.",
                     self.helpers.depth() as f64,
+                ),
+                (
+                    "pooled_stacks",
+                    "Stacks of operations that are kept for the next ones.",
+                    self.stacks.idle() as f64,
                 ),
                 (
                     "subscriptions",

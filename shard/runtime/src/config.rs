@@ -24,6 +24,8 @@ pub struct RuntimeConfig {
     pub admin: Option<SocketAddr>,
     /// Certificates; `None` where no listener speaks TLS.
     pub tls: Option<TlsSettings>,
+    /// Those of services, by name, that have certificates or versions of their own.
+    pub service_tls: Vec<(&'static str, TlsSettings)>,
     /// Open mailboxes, in all (`table_size`).
     pub table_size: usize,
     /// After this time without use a mailbox is closed (`cache_interval`).
@@ -40,7 +42,7 @@ pub struct RuntimeConfig {
     pub max_without_login: usize,
     /// Sessions of one mailbox's user; 0 means any number.
     pub max_sessions_per_user: usize,
-    /// A client that takes nothing for so long is cut.
+    /// A client that takes nothing for so long is cut, where its listener says nothing else.
     pub write_timeout: Duration,
     /// A TLS handshake and a PROXY header must arrive within this time.
     pub handshake_timeout: Duration,
@@ -50,6 +52,10 @@ pub struct RuntimeConfig {
     pub directory_interval: Duration,
     /// A WAL larger than this is written back into its database.
     pub checkpoint_bytes: u64,
+    /// A task that holds a core for longer is logged.
+    pub stall_warning: Duration,
+    /// The table of open files is to be so large at least; 0 takes what the system allows.
+    pub open_files: u64,
 }
 
 impl Default for RuntimeConfig {
@@ -60,11 +66,13 @@ impl Default for RuntimeConfig {
             listeners: Vec::new(),
             admin: None,
             tls: None,
+            service_tls: Vec::new(),
             table_size: 5000,
             cache_interval: Duration::from_mins(1),
             open: OpenOptions {
                 compression_level: Some(6),
                 upgrade: true,
+                max_messages: 0,
             },
             helpers: 2,
             max_connections: 100_000,
@@ -76,6 +84,8 @@ impl Default for RuntimeConfig {
             stop_grace: Duration::from_secs(10),
             directory_interval: Duration::from_secs(2),
             checkpoint_bytes: 4 * 1024 * 1024,
+            stall_warning: Duration::from_millis(50),
+            open_files: 0,
         }
     }
 }
@@ -94,6 +104,10 @@ pub struct ListenerConfig {
     /// How long the first stage of a session may take: connected and not logged in. `None` for protocols
     /// that do all their work in it.
     pub login_timeout: Option<Duration>,
+    /// Connections that its service may have, over all of its listeners; 0 means any number.
+    pub max_connections: usize,
+    /// A client that takes nothing for so long is cut; else [`RuntimeConfig::write_timeout`].
+    pub write_timeout: Option<Duration>,
     pub(crate) service: Arc<dyn BoxedService>,
 }
 
@@ -106,6 +120,8 @@ impl ListenerConfig {
             proxy: false,
             class: SessionClass::Interactive,
             login_timeout: None,
+            max_connections: 0,
+            write_timeout: None,
             service: boxed(service),
         }
     }

@@ -44,7 +44,17 @@ pub struct ShardConnection {
     /// Encrypted, and sent up to `sent`. Empty except while a flush is under way, or was left.
     unsent: Vec<u8>,
     sent: usize,
+    profile: Profile,
     shard: Rc<Shard>,
+}
+
+/// What a listener says of its connections.
+#[derive(Clone, Copy)]
+pub(crate) struct Profile {
+    /// Whose certificate is presented.
+    pub(crate) service: &'static str,
+    /// A client that takes nothing for so long is cut.
+    pub(crate) write_timeout: Duration,
 }
 
 /// A connection between two cores.
@@ -56,6 +66,7 @@ pub(crate) struct Detached {
     decrypted_early: Vec<u8>,
     unsent: Vec<u8>,
     sent: usize,
+    profile: Profile,
 }
 
 /// Who talks to whom.
@@ -66,7 +77,7 @@ pub(crate) struct Ends {
 }
 
 impl ShardConnection {
-    pub(crate) fn new(stream: TcpStream, ends: Ends, shard: Rc<Shard>) -> Self {
+    pub(crate) fn new(stream: TcpStream, ends: Ends, profile: Profile, shard: Rc<Shard>) -> Self {
         Self {
             stream,
             tls: None,
@@ -75,6 +86,7 @@ impl ShardConnection {
             decrypted_early: Vec::new(),
             unsent: Vec::new(),
             sent: 0,
+            profile,
             shard,
         }
     }
@@ -89,6 +101,7 @@ impl ShardConnection {
             decrypted_early: self.decrypted_early,
             unsent: self.unsent,
             sent: self.sent,
+            profile: self.profile,
         })
     }
 
@@ -102,6 +115,7 @@ impl ShardConnection {
             decrypted_early: detached.decrypted_early,
             unsent: detached.unsent,
             sent: detached.sent,
+            profile: detached.profile,
             shard,
         }
     }
@@ -122,7 +136,7 @@ impl ShardConnection {
     }
 
     async fn send(&mut self, data: &[u8]) -> io::Result<()> {
-        let timeout = self.shard.config.write_timeout;
+        let timeout = self.profile.write_timeout;
         let mut sent = 0;
         send(&mut self.stream, data, &mut sent, timeout).await
     }
@@ -140,7 +154,7 @@ impl ShardConnection {
             // Writing to memory does not fail.
             tls.write_tls(&mut self.unsent)?;
         }
-        let timeout = self.shard.config.write_timeout;
+        let timeout = self.profile.write_timeout;
         let result = send(&mut self.stream, &self.unsent, &mut self.sent, timeout).await;
         self.sent = 0;
         let mut encrypted = std::mem::take(&mut self.unsent);
@@ -170,7 +184,7 @@ impl ShardConnection {
 
     /// Performs a handshake on a connection that is plain until now.
     pub(crate) async fn handshake(&mut self) -> io::Result<()> {
-        let config = self.shard.tls.borrow().clone();
+        let config = self.shard.tls.borrow().of(self.profile.service).cloned();
         let config = config.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "no certificate"))?;
         let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
         // What is written is encrypted and sent at once, in bounded pieces.
@@ -336,7 +350,7 @@ impl Connection for ShardConnection {
     }
 
     fn can_start_tls(&self) -> bool {
-        self.tls.is_none() && self.shard.tls.borrow().is_some()
+        self.tls.is_none() && self.shard.tls.borrow().of(self.profile.service).is_some()
     }
 
     fn peer(&self) -> SocketAddr {

@@ -124,21 +124,62 @@ impl LogDestination {
     }
 }
 
+impl fmt::Display for LogDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stderr => f.write_str("standard error"),
+            Self::Syslog => f.write_str("syslog"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// Control of the log.
 #[derive(Clone)]
 pub struct LogHandle {
     shared: Arc<Shared>,
 }
 
+/// Parts that can have a level of their own, by the crates that are theirs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum LogPart {
+    /// Everything else.
+    Server,
+    /// `imap_log_level`
+    Imap,
+    /// `pop3_log_level`
+    Pop3,
+    /// `lda_log_level`
+    Delivery,
+    /// `istore_log_level`
+    Store,
+}
+
+impl LogPart {
+    const COUNT: usize = 5;
+
+    fn of(metadata: &Metadata<'_>) -> Self {
+        let target = metadata.target();
+        match target.split("::").next().unwrap_or(target) {
+            "ringpost_imap" => Self::Imap,
+            "ringpost_pop3" => Self::Pop3,
+            "ringpost_lmtp" | "ringpost_delivery" => Self::Delivery,
+            "ringpost_store" | "ringpost_vfs" => Self::Store,
+            _ => Self::Server,
+        }
+    }
+}
+
 struct Shared {
-    level: AtomicU8,
+    levels: [AtomicU8; LogPart::COUNT],
     dropped: AtomicU64,
     lines: OnceLock<SyncSender<Command>>,
 }
 
 enum Command {
     Line(LogLevel, String),
-    Reopen,
+    Reopen(LogDestination),
     Flush(SyncSender<()>),
 }
 
@@ -146,7 +187,7 @@ enum Command {
 pub fn init(level: LogLevel, destination: LogDestination) -> io::Result<LogHandle> {
     let (lines, receiver) = mpsc::sync_channel(MAX_WAITING);
     let shared = Arc::new(Shared {
-        level: AtomicU8::new(level as u8),
+        levels: std::array::from_fn(|_| AtomicU8::new(level as u8)),
         dropped: AtomicU64::new(0),
         lines: OnceLock::from(lines),
     });
@@ -154,7 +195,7 @@ pub fn init(level: LogLevel, destination: LogDestination) -> io::Result<LogHandl
     let counted = Arc::clone(&shared);
     thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&receiver, &mut sink, &destination, &counted))?;
+        .spawn(move || write_lines(&receiver, &mut sink, &counted))?;
     let subscriber = Log {
         shared: Arc::clone(&shared),
     };
@@ -164,15 +205,23 @@ pub fn init(level: LogLevel, destination: LogDestination) -> io::Result<LogHandl
 }
 
 impl LogHandle {
-    /// Changes how much is logged.
+    /// Changes how much is logged, of everything.
     pub fn set_level(&self, level: LogLevel) {
-        self.shared.level.store(level as u8, Relaxed);
+        self.set_levels(|_| level);
+    }
+
+    /// Changes how much is logged of each part.
+    pub fn set_levels(&self, level: impl Fn(LogPart) -> LogLevel) {
+        use LogPart::{Delivery, Imap, Pop3, Server, Store};
+        for part in [Server, Imap, Pop3, Delivery, Store] {
+            self.shared.levels[part as usize].store(level(part) as u8, Relaxed);
+        }
         tracing::callsite::rebuild_interest_cache();
     }
 
-    /// Opens the file again, after logrotate has moved it.
-    pub fn reopen(&self) {
-        self.shared.command(Command::Reopen);
+    /// Logs there from now on. A file is opened again even if it is the same: logrotate may have moved it.
+    pub fn reopen(&self, destination: LogDestination) {
+        self.shared.command(Command::Reopen(destination));
     }
 
     /// Waits, for a bounded time, until everything logged so far is written.
@@ -184,6 +233,12 @@ impl LogHandle {
 }
 
 impl Shared {
+    /// The level of the part that logs most.
+    fn most(&self) -> u8 {
+        let levels = self.levels.iter().map(|level| level.load(Relaxed));
+        levels.max().unwrap_or_default()
+    }
+
     fn command(&self, command: Command) {
         let Some(lines) = self.lines.get() else { return };
         if lines.try_send(command).is_err() {
@@ -201,19 +256,18 @@ impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // The executor traces its every step.
         let executor = *metadata.level() == tracing::Level::TRACE && metadata.target().starts_with("glommio");
-        metadata.is_event() && !executor && LogLevel::of(metadata) as u8 <= self.shared.level.load(Relaxed)
+        let level = self.shared.levels[LogPart::of(metadata) as usize].load(Relaxed);
+        metadata.is_event() && !executor && LogLevel::of(metadata) as u8 <= level
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(
-            match LogLevel::from_number(self.shared.level.load(Relaxed).into()) {
-                LogLevel::Crit | LogLevel::Error => LevelFilter::ERROR,
-                LogLevel::Warn => LevelFilter::WARN,
-                LogLevel::Notice => LevelFilter::INFO,
-                LogLevel::Info => LevelFilter::DEBUG,
-                LogLevel::Debug => LevelFilter::TRACE,
-            },
-        )
+        Some(match LogLevel::from_number(self.shared.most().into()) {
+            LogLevel::Crit | LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Notice => LevelFilter::INFO,
+            LogLevel::Info => LevelFilter::DEBUG,
+            LogLevel::Debug => LevelFilter::TRACE,
+        })
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -343,7 +397,7 @@ fn write_syslog(socket: &mut Option<UnixDatagram>, level: LogLevel, line: &str) 
     connected.send(text.as_bytes()).map(|_| ())
 }
 
-fn write_lines(commands: &Receiver<Command>, sink: &mut Sink, destination: &LogDestination, shared: &Shared) {
+fn write_lines(commands: &Receiver<Command>, sink: &mut Sink, shared: &Shared) {
     loop {
         let command = match commands.recv_timeout(Duration::from_secs(1)) {
             Ok(command) => command,
@@ -355,11 +409,11 @@ fn write_lines(commands: &Receiver<Command>, sink: &mut Sink, destination: &LogD
         };
         match command {
             Command::Line(level, line) => sink.write(level, &line),
-            Command::Reopen => match Sink::open(destination) {
+            Command::Reopen(destination) => match Sink::open(&destination) {
                 Ok(opened) => *sink = opened,
                 Err(error) => sink.write(
                     LogLevel::Error,
-                    &format!("the log can't be opened again: {error}"),
+                    &format!("the log goes on here: {destination} can't be opened: {error}"),
                 ),
             },
             Command::Flush(done) => {
@@ -453,9 +507,21 @@ mod tests {
         tracing::debug!("five, not logged");
         log.flush();
         std::fs::rename(&path, folder.path().join("old")).unwrap();
-        log.reopen();
+        log.reopen(LogDestination::File(path.clone()));
         log.set_level(LogLevel::Debug);
         tracing::trace!("six");
+        log.flush();
+        log.reopen(LogDestination::File(folder.path().join("no/such/folder")));
+        log.reopen(LogDestination::File(folder.path().join("elsewhere")));
+        tracing::error!("seven");
+        log.set_levels(|part| match part {
+            LogPart::Imap => LogLevel::Info,
+            LogPart::Store => LogLevel::Crit,
+            _ => LogLevel::Notice,
+        });
+        tracing::debug!(target: "ringpost_imap::session", "eight");
+        tracing::debug!(target: "ringpost_pop3", "nine, not logged");
+        tracing::error!(target: "ringpost_store", "ten, not logged");
         log.flush();
         let lines = |name: &str| -> Vec<String> {
             let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
@@ -473,6 +539,15 @@ mod tests {
         );
         assert!(!lines("old").iter().any(|line| line.contains("five")));
         assert!(lines("log").contains(&"debug: six".to_owned()));
+        assert!(
+            lines("log")
+                .iter()
+                .any(|line| line.contains("no/such/folder can't be opened"))
+        );
+        let elsewhere = lines("elsewhere");
+        let logged = |line: &str| elsewhere.iter().any(|other| other == line);
+        assert!(logged("error: seven") && logged("info: eight"), "{elsewhere:?}");
+        assert!(!elsewhere.iter().any(|line| line.contains("not logged")));
         assert!(
             init(LogLevel::Notice, LogDestination::Stderr).is_err(),
             "only once"

@@ -65,6 +65,7 @@ macro_rules! counters {
         pub(crate) struct Metrics {
             $($(#[doc = $help])+ pub(crate) $name: Counter,)*
             longest_stall: Cell<Duration>,
+            stall_warning: Cell<Duration>,
             pub(crate) stalls: RefCell<Histogram>,
             pub(crate) sync_time: RefCell<Histogram>,
             pub(crate) operation_time: RefCell<Histogram>,
@@ -136,6 +137,15 @@ impl Metrics {
             self.longest_stall.set(held);
         }
         self.stalls.borrow_mut().record(held);
+    }
+
+    /// From when on a stall is logged.
+    pub(crate) fn stall_warning(&self) -> Duration {
+        self.stall_warning.get()
+    }
+
+    pub(crate) fn set_stall_warning(&self, from: Duration) {
+        self.stall_warning.set(from);
     }
 
     /// Polls of tasks so far.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
@@ -24,7 +24,7 @@ use crate::{
     session::{self, Limits},
     shard::{Parts, Shard},
     sys,
-    tls::{TlsError, TlsMaterial, TlsSettings},
+    tls::{AllTls, TlsError},
     waiters::within,
     watch::spawn_into,
 };
@@ -99,7 +99,7 @@ pub struct Runtime {
     admin: Option<SocketAddr>,
     limits: Arc<Limits>,
     stop_grace: Mutex<Duration>,
-    tls: Mutex<Option<TlsMaterial>>,
+    tls: Mutex<AllTls>,
     /// Dropped to end the thread that looks after the accounts.
     _refresh: Sender<()>,
 }
@@ -154,22 +154,19 @@ impl Runtime {
         if locked < LOCKED_MEMORY {
             return Err(StartError::LockedMemory(locked));
         }
-        sys::raise_limit(libc::RLIMIT_NOFILE)?;
+        sys::probe_io_uring().map_err(StartError::NoIoUring)?;
+        open_files(config.open_files)?;
         let cpus = sys::allowed_cpus()?;
         let count = if config.shards == 0 {
             cpus.len().max(1)
         } else {
             config.shards
         };
-        let tls = config
-            .tls
-            .as_ref()
-            .map(|settings| TlsMaterial::load(settings, None))
-            .transpose()?;
+        let tls = AllTls::load(config.tls.as_ref(), &config.service_tls, &AllTls::default())?;
         if let Some(listener) = config
             .listeners
             .iter()
-            .find(|listener| listener.needs_tls() && tls.is_none())
+            .find(|listener| listener.needs_tls() && !tls.has(listener.service.name()))
         {
             return Err(StartError::NoCertificate(listener.address));
         }
@@ -207,7 +204,7 @@ impl Runtime {
                 config: Arc::clone(&config),
                 accounts: Arc::clone(&accounts),
                 directory: Arc::clone(&directory),
-                tls: tls.as_ref().map(TlsMaterial::config).transpose()?,
+                tls: tls.configs()?,
                 jobs: Helpers::start(id, config.helpers)?,
                 inbox,
                 limits: Arc::clone(&limits),
@@ -290,25 +287,25 @@ impl Runtime {
         self.control.all(limit, |_| async {})
     }
 
-    /// Reads certificates and keys again. Connections go on with what they have; new ones get the new. On an
-    /// error nothing changes.
-    pub fn reload_tls(&self, settings: &TlsSettings) -> Result<(), TlsError> {
+    /// Reads certificates and keys again, of all services. Connections go on with what they have; new ones get
+    /// the new. On an error nothing changes.
+    pub fn reload_tls(&self, config: &RuntimeConfig) -> Result<(), TlsError> {
         let mut current = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        let material = TlsMaterial::load(settings, current.as_ref())?;
+        let material = AllTls::load(config.tls.as_ref(), &config.service_tls, &current)?;
         let configs = self
             .control
             .inboxes
             .iter()
-            .map(|_| material.config())
+            .map(|_| material.configs())
             .collect::<Result<Vec<_>, _>>()?;
         let mut configs = configs.into_iter();
         self.control.broadcast(|_| {
-            let config = configs.next();
+            let config = configs.next().unwrap_or_default();
             Box::new(move |shard| {
                 shard.tls.replace(config);
             })
         });
-        *current = Some(material);
+        *current = material;
         Ok(())
     }
 
@@ -328,10 +325,13 @@ impl Runtime {
         });
     }
 
-    /// Takes over the limits of connections (but for their number in all) and the grace of a stop. A
-    /// connection that is there stays.
+    /// Takes over the limits of connections (but for their numbers in all), the grace of a stop, and from when
+    /// on a stall is logged. A connection that is there stays.
     pub fn reload_limits(&self, config: &RuntimeConfig) {
         self.limits.change(config);
+        let stall_warning = config.stall_warning;
+        self.control
+            .broadcast(|_| Box::new(move |shard| shard.metrics.set_stall_warning(stall_warning)));
         *self.stop_grace.lock().unwrap_or_else(PoisonError::into_inner) = config.stop_grace;
     }
 
@@ -433,8 +433,19 @@ fn listen_once(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
+/// `[::]` takes IPv4 too, whatever the system's default; and it is all of IPv4 where there is no IPv6.
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+    let any = address.is_ipv6() && address.ip().is_unspecified();
+    let socket = match socket {
+        Err(error) if any && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            return bind((Ipv4Addr::UNSPECIFIED, address.port()).into(), shared);
+        }
+        socket => socket?,
+    };
+    if any {
+        socket.set_only_v6(false)?;
+    }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
@@ -460,6 +471,18 @@ fn start_error(core: usize, error: GlommioError<()>) -> StartError {
         Some(libc::ENOMEM) => StartError::LockedMemory(0),
         _ => StartError::Core(core, error.to_string()),
     }
+}
+
+/// `daemons_fd_limit`
+fn open_files(wanted: u64) -> io::Result<()> {
+    let allowed = sys::raise_limit(libc::RLIMIT_NOFILE)?;
+    if allowed < wanted {
+        tracing::warn!(
+            "daemons_fd_limit={wanted}, and only {allowed} open files are allowed: set LimitNOFILE={wanted} in \
+             the systemd unit, or nofile in /etc/security/limits.conf"
+        );
+    }
+    Ok(())
 }
 
 /// Looks for changed accounts now and then, on a thread of its own, and tells all cores.

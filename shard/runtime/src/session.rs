@@ -19,7 +19,7 @@ use ringpost_host::{Connection, MailboxRef, Outcome, Service};
 
 use crate::{
     config::{ListenerConfig, RuntimeConfig, Security, SessionClass},
-    connection::{Detached, Ends, ShardConnection},
+    connection::{Detached, Ends, Profile, ShardConnection},
     host::ShardHost,
     proxy,
     shard::Shard,
@@ -89,10 +89,19 @@ impl<S: Service> BoxedService for Boxed<S> {
     }
 }
 
+/// Connections of one service.
+struct ServiceLimit {
+    name: &'static str,
+    connections: AtomicUsize,
+    max: usize,
+}
+
 /// Counts that all cores share. Nothing waits for them: relaxed atomics, touched once a connection.
 pub(crate) struct Limits {
     connections: AtomicUsize,
     max_connections: usize,
+    /// Each service's, by name.
+    services: Vec<ServiceLimit>,
     without_login: AtomicUsize,
     max_without_login: AtomicUsize,
     addresses: Box<[AtomicU32]>,
@@ -108,6 +117,7 @@ impl Limits {
         Self {
             connections: AtomicUsize::new(0),
             max_connections: config.max_connections,
+            services: service_limits(&config.listeners),
             without_login: AtomicUsize::new(0),
             max_without_login: AtomicUsize::new(config.max_without_login),
             addresses: (0..places).map(|_| AtomicU32::new(0)).collect(),
@@ -136,14 +146,25 @@ impl Limits {
         self.addresses.get(hash % ADDRESS_PLACES)
     }
 
+    fn service(&self, name: &str) -> Option<&ServiceLimit> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
     /// Counts a connection, unless that would be too many.
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
+    fn enter(self: &Arc<Self>, service: &'static str, address: IpAddr) -> Result<Place, &'static str> {
         let mut place = Place {
             limits: Arc::clone(self),
+            service: None,
             address: None,
         };
         if self.connections.fetch_add(1, Relaxed) >= self.max_connections {
             return Err("too many connections");
+        }
+        if let Some(limit) = self.service(service) {
+            place.service = Some(service);
+            if limit.connections.fetch_add(1, Relaxed) >= limit.max {
+                return Err("too many connections of this service (context_num)");
+            }
         }
         if let Some(count) = self.place(address) {
             place.address = Some(address);
@@ -177,16 +198,36 @@ impl Drop for WithoutLogin {
 /// A connection that is counted, until dropped.
 pub(crate) struct Place {
     limits: Arc<Limits>,
+    service: Option<&'static str>,
     address: Option<IpAddr>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.limits.connections.fetch_sub(1, Relaxed);
+        if let Some(limit) = self.service.and_then(|name| self.limits.service(name)) {
+            limit.connections.fetch_sub(1, Relaxed);
+        }
         if let Some(count) = self.address.and_then(|address| self.limits.place(address)) {
             count.fetch_sub(1, Relaxed);
         }
     }
+}
+
+/// The services that have a limit. All listeners of one have the same.
+fn service_limits(listeners: &[ListenerConfig]) -> Vec<ServiceLimit> {
+    let mut limits: Vec<ServiceLimit> = Vec::new();
+    for listener in listeners.iter().filter(|listener| listener.max_connections != 0) {
+        let name = listener.service.name();
+        if limits.iter().all(|known| known.name != name) {
+            limits.push(ServiceLimit {
+                name,
+                connections: AtomicUsize::new(0),
+                max: listener.max_connections,
+            });
+        }
+    }
+    limits
 }
 
 /// Accepts until the stop begins.
@@ -220,7 +261,11 @@ fn start(shard: &Rc<Shard>, listener: &TcpListener, stream: TcpStream, config: &
     let ends = ends.canonical();
     // Answers go out as they are made; sessions write whole responses.
     let _ = stream.set_nodelay(true);
-    let connection = ShardConnection::new(stream, ends, Rc::clone(shard));
+    let profile = Profile {
+        service: config.service.name(),
+        write_timeout: config.write_timeout.unwrap_or(shard.config.write_timeout),
+    };
+    let connection = ShardConnection::new(stream, ends, profile, Rc::clone(shard));
     let queue = match config.class {
         SessionClass::Interactive => shard.queues.interactive,
         SessionClass::Delivery => shard.queues.delivery,
@@ -257,11 +302,14 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             None => return,
         }
     }
-    let entered = shard.limits.enter(connection.peer().ip()).and_then(|place| {
-        let logs_in = config.login_timeout.is_some();
-        let without_login = logs_in.then(|| shard.limits.enter_without_login()).transpose()?;
-        Ok((place, without_login))
-    });
+    let entered = shard
+        .limits
+        .enter(name, connection.peer().ip())
+        .and_then(|place| {
+            let logs_in = config.login_timeout.is_some();
+            let without_login = logs_in.then(|| shard.limits.enter_without_login()).transpose()?;
+            Ok((place, without_login))
+        });
     let (place, without_login) = match entered {
         Ok(entered) => entered,
         Err(reason) => {
@@ -278,6 +326,10 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
         return;
     }
     let host = ShardHost::new(Rc::clone(&shard));
+    let named = Named {
+        service: name,
+        busy: service.busy(),
+    };
     let accept = service.accept(connection, host);
     let next = match config.login_timeout {
         Some(limit) => within(limit, accept).await,
@@ -293,23 +345,32 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             mailbox,
             connection,
             serve,
-        }) => hand_over(&shard, name, mailbox, connection, place, serve),
+        }) => hand_over(&shard, named, mailbox, connection, place, serve),
     }
+}
+
+/// What the second stage needs of the service beside its session.
+#[derive(Clone, Copy)]
+struct Named {
+    service: &'static str,
+    /// What a client is told that is refused.
+    busy: &'static [u8],
 }
 
 /// Moves a session to its mailbox's core.
 fn hand_over(
     shard: &Rc<Shard>,
-    name: &'static str,
+    named: Named,
     mailbox: MailboxRef,
     connection: ShardConnection,
     place: Place,
     serve: ServeBoxed,
 ) {
+    let name = named.service;
     let owner = shard.owner_of(mailbox.guid);
     if owner == shard.id {
         shard.metrics.stayed.increment();
-        let task = second_stage(Rc::clone(shard), name, mailbox, connection, place, serve);
+        let task = second_stage(Rc::clone(shard), named, mailbox, connection, place, serve);
         spawn_into(shard, shard.queues.interactive, name, task);
         return;
     }
@@ -323,7 +384,7 @@ fn hand_over(
     };
     let take = move |shard: &Rc<Shard>| {
         let connection = ShardConnection::attach(detached, Rc::clone(shard));
-        let task = second_stage(Rc::clone(shard), name, mailbox, connection, place, serve);
+        let task = second_stage(Rc::clone(shard), named, mailbox, connection, place, serve);
         spawn_into(shard, shard.queues.interactive, name, task);
     };
     // At most as many are under way as there are connections.
@@ -332,12 +393,13 @@ fn hand_over(
 
 async fn second_stage(
     shard: Rc<Shard>,
-    name: &'static str,
+    named: Named,
     mailbox: MailboxRef,
-    connection: ShardConnection,
+    mut connection: ShardConnection,
     place: Place,
     serve: ServeBoxed,
 ) {
+    let name = named.service;
     let _counted = shard.sessions.enter(&shard, name);
     let Some(_user) = shard.sessions.enter_user(&shard, mailbox.guid) else {
         shard.metrics.refused.increment();
@@ -345,6 +407,8 @@ async fn second_stage(
             "{name}: {} refused: too many sessions of this user",
             connection.peer()
         );
+        // A client that has sent its password waits for an answer.
+        let _ = connection.write(named.busy).await;
         connection.close().await;
         return;
     };

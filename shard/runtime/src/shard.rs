@@ -15,7 +15,6 @@ use ringpost_directory::Directory;
 use ringpost_host::Priority;
 use ringpost_mapi::MailboxGuid;
 use ringpost_vfs::coroutine::StackPool;
-use rustls::ServerConfig;
 
 use crate::{
     config::{Accounts, RuntimeConfig},
@@ -26,6 +25,7 @@ use crate::{
     operation::MAX_OPERATIONS,
     router::Router,
     session::{BoxedService, Limits},
+    tls::TlsConfigs,
     waiters::Waiters,
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct Shard {
     pub(crate) config: Arc<RuntimeConfig>,
     pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) directory: RefCell<Arc<dyn Directory>>,
-    pub(crate) tls: RefCell<Option<Arc<ServerConfig>>>,
+    pub(crate) tls: RefCell<TlsConfigs>,
     /// Services with options newer than the listeners', by their names.
     pub(crate) services: RefCell<AHashMap<&'static str, Arc<dyn BoxedService>>>,
     pub(crate) queues: Queues,
@@ -85,7 +85,7 @@ pub(crate) struct Parts {
     pub(crate) config: Arc<RuntimeConfig>,
     pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: TlsConfigs,
     pub(crate) jobs: Jobs,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
@@ -118,6 +118,11 @@ impl Shard {
             ended: Cell::new(false),
             stop_waiters: Waiters::default(),
         });
+        shard.metrics.set_stall_warning(shard.config.stall_warning);
+        // Every service is shown from the start, also one that nobody has used yet.
+        for listener in &shard.config.listeners {
+            shard.metrics.service(listener.service.name(), |_| ());
+        }
         CURRENT.with(|current| {
             current.get_or_init(|| ManuallyDrop::new(Rc::clone(&shard)));
         });

@@ -127,6 +127,50 @@ pub(crate) fn raise_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64
     Ok(limit.rlim_cur)
 }
 
+/// Whether the calls that every core depends on are there and allowed. glommio would panic where they are not.
+pub(crate) fn probe_io_uring() -> io::Result<()> {
+    /// `struct io_uring_params`, zeroed: no flags.
+    const PARAMETERS_BYTES: usize = 120;
+    /// `IORING_REGISTER_PROBE` and what it fills: a head of 16 bytes, and 8 for each of 256 operations.
+    const REGISTER_PROBE: libc::c_long = 8;
+    const OPERATIONS: usize = 256;
+    const NONE: libc::c_long = 0;
+    const ONE: libc::c_long = 1;
+    let check = |result: libc::c_long| match result {
+        0.. => Ok(result),
+        _ => Err(io::Error::last_os_error()),
+    };
+    let mut parameters = [0_u64; PARAMETERS_BYTES / 8];
+    // SAFETY: the kernel writes into the parameters, which are as long as its structure.
+    let ring = check(unsafe { libc::syscall(libc::SYS_io_uring_setup, ONE, parameters.as_mut_ptr()) })?;
+    // SAFETY: the descriptor was just made, and is nobody else's.
+    let ring = unsafe { OwnedFd::from_raw_fd(ring as RawFd) };
+    let mut probe = [0_u64; 2 + OPERATIONS];
+    // SAFETY: the kernel writes a head and as many entries as it is told there is room for.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_io_uring_register,
+            ring.as_raw_fd(),
+            REGISTER_PROBE,
+            probe.as_mut_ptr(),
+            OPERATIONS,
+        )
+    })?;
+    // SAFETY: submits nothing and waits for nothing.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_io_uring_enter,
+            ring.as_raw_fd(),
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+        )
+    })?;
+    Ok(())
+}
+
 /// Asks the kernel to forget a file's pages.
 #[cfg(test)]
 pub(crate) fn drop_from_cache(file: BorrowedFd<'_>) -> io::Result<()> {

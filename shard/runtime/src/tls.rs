@@ -176,6 +176,71 @@ impl TlsMaterial {
     }
 }
 
+/// The material of all services: what is for every one of them, and what some have of their own.
+#[derive(Default)]
+pub(crate) struct AllTls {
+    shared: Option<TlsMaterial>,
+    services: Vec<(&'static str, TlsMaterial)>,
+}
+
+impl AllTls {
+    /// Reads all files. With `previous`, its tickets stay good.
+    pub(crate) fn load(
+        shared: Option<&TlsSettings>,
+        services: &[(&'static str, TlsSettings)],
+        previous: &Self,
+    ) -> Result<Self, TlsError> {
+        let known = |service: &str| {
+            let mut own = previous.services.iter();
+            own.find(|(name, _)| *name == service)
+                .map(|(_, material)| material)
+        };
+        Ok(Self {
+            shared: shared
+                .map(|settings| TlsMaterial::load(settings, previous.shared.as_ref()))
+                .transpose()?,
+            services: services
+                .iter()
+                .map(|(name, settings)| Ok((*name, TlsMaterial::load(settings, known(name))?)))
+                .collect::<Result<_, TlsError>>()?,
+        })
+    }
+
+    /// Whether a service can speak TLS.
+    pub(crate) fn has(&self, service: &str) -> bool {
+        self.shared.is_some() || self.services.iter().any(|(name, _)| *name == service)
+    }
+
+    /// A core's own configurations.
+    pub(crate) fn configs(&self) -> Result<TlsConfigs, TlsError> {
+        Ok(TlsConfigs {
+            shared: self.shared.as_ref().map(TlsMaterial::config).transpose()?,
+            services: self
+                .services
+                .iter()
+                .map(|(name, material)| Ok((*name, material.config()?)))
+                .collect::<Result<_, TlsError>>()?,
+        })
+    }
+}
+
+/// One core's configurations.
+#[derive(Default)]
+pub(crate) struct TlsConfigs {
+    shared: Option<Arc<ServerConfig>>,
+    services: Vec<(&'static str, Arc<ServerConfig>)>,
+}
+
+impl TlsConfigs {
+    /// What a service presents.
+    pub(crate) fn of(&self, service: &str) -> Option<&Arc<ServerConfig>> {
+        let mut own = self.services.iter();
+        own.find(|(name, _)| *name == service)
+            .map(|(_, config)| config)
+            .or(self.shared.as_ref())
+    }
+}
+
 fn load_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(path)?;
     let chain = CertificateDer::pem_slice_iter(&text)

@@ -7,15 +7,12 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use glommio::TaskQueueHandle;
 
 use crate::shard::Shard;
-
-/// A poll longer than this is logged: nothing should hold a core for more than a few milliseconds.
-const LOG_STALL: Duration = Duration::from_millis(50);
 
 /// Starts a task in a queue. A panic in it ends the task, not the core.
 pub(crate) fn spawn_into(
@@ -53,7 +50,8 @@ fn poll_watched(
     let result = catch_unwind(AssertUnwindSafe(|| future.poll(context)));
     let held = start.elapsed();
     shard.metrics.record_stall(held);
-    if held > LOG_STALL {
+    // Nothing should hold a core for more than a few milliseconds.
+    if held > shard.metrics.stall_warning() {
         tracing::warn!(
             "a {name} task held shard {} for {} ms",
             shard.id,

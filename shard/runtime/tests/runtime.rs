@@ -132,8 +132,28 @@ fn connections_over_the_limits_are_refused_and_others_served() {
 
     assert_eq!(inside[0].ask("login 1 demo"), "welcome 1 tls=false");
     inside[1].send("login 1 demo");
-    assert_eq!(inside[1].line(), None, "a user's second session");
+    assert_eq!(
+        inside[1].line().as_deref(),
+        Some("busy"),
+        "a user's second session"
+    );
+    assert_eq!(inside[1].line(), None);
     assert_eq!(inside[2].ask("on"), "on");
+    wait_for(address, |client| client.line().as_deref() == Some("hello"));
+    runtime.stop();
+}
+
+#[test]
+fn connections_of_one_service_are_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut limited = config(2);
+    limited.listeners[0].max_connections = 1;
+    let runtime = start(limited, folder.path());
+    let address = runtime.addresses()[0];
+    let mut first = connect(address);
+    assert_eq!(first.line().as_deref(), Some("hello"));
+    assert_eq!(connect(address).line().as_deref(), Some("busy"));
+    drop(first);
     wait_for(address, |client| client.line().as_deref() == Some("hello"));
     runtime.stop();
 }

@@ -201,7 +201,9 @@ fn a_reload_changes_new_connections_only_and_a_bad_one_nothing() {
     assert_eq!(before.line().as_deref(), Some("hello"));
 
     let (_, new_der) = certificate(folder.path(), "mail.test");
-    runtime.reload_tls(&settings(vec![old.clone()])).unwrap();
+    runtime
+        .reload_tls(&tls_config(1, settings(vec![old.clone()])))
+        .unwrap();
     assert!(
         runtime.is_alive(TIMEOUT),
         "the cores have done what was sent before"
@@ -213,10 +215,43 @@ fn a_reload_changes_new_connections_only_and_a_bad_one_nothing() {
     assert_eq!(before.ask("still"), "still");
 
     fs::write(&old.key, "nonsense").unwrap();
-    let error = runtime.reload_tls(&settings(vec![old])).unwrap_err();
+    let error = runtime
+        .reload_tls(&tls_config(1, settings(vec![old])))
+        .unwrap_err();
     assert!(matches!(error, TlsError::Content { .. }), "{error}");
     let mut after = connect_tls(address, &trust(&[&new_der]), "mail.test");
     assert_eq!(after.line().as_deref(), Some("hello"));
+    runtime.stop();
+}
+
+#[test]
+fn a_service_presents_its_own_certificate_and_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (shared, shared_der) = certificate(folder.path(), "mail.test");
+    let (own, own_der) = certificate(folder.path(), "imap.test");
+    let name = ringpost_host::Service::name(&Echo);
+    let strict = TlsSettings {
+        min_version: TlsVersion::Tls13,
+        ..settings(vec![own])
+    };
+    let both = RuntimeConfig {
+        service_tls: vec![(name, strict)],
+        ..tls_config(2, settings(vec![shared.clone()]))
+    };
+    let runtime = start(both, folder.path());
+    let address = runtime.addresses()[1];
+    let client_config = trust(&[&own_der]);
+    let mut client = connect_tls(address, &client_config, "imap.test");
+    assert_eq!(client.line().as_deref(), Some("hello"));
+    // Without a certificate of its own it presents what all share.
+    let other = RuntimeConfig {
+        service_tls: vec![("another service", settings(vec![shared.clone()]))],
+        ..tls_config(2, settings(vec![shared]))
+    };
+    runtime.reload_tls(&other).unwrap();
+    assert!(runtime.is_alive(TIMEOUT));
+    let mut client = connect_tls(address, &trust(&[&shared_der]), "mail.test");
+    assert_eq!(client.line().as_deref(), Some("hello"));
     runtime.stop();
 }
 

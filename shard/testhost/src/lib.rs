@@ -157,6 +157,7 @@ impl TestHost {
                 let options = OpenOptions {
                     compression_level: Some(3),
                     upgrade: true,
+                    ..OpenOptions::default()
                 };
                 entry.insert(Mailbox::open(&mailbox.path, &options)?)
             }

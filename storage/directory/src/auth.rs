@@ -64,8 +64,12 @@ pub struct Options {
     pub pop3_tries: u32,
     /// `http_auth_times`, for all other services.
     pub other_tries: u32,
-    /// `block_interval_auths`
-    pub block: Duration,
+    /// `block_interval_auths` of imap.cfg: how long a banned user stays so.
+    pub imap_block: Duration,
+    /// The same of pop3.cfg.
+    pub pop3_block: Duration,
+    /// The same of http.cfg, for all other services.
+    pub other_block: Duration,
     /// How long a right password is remembered, as a keyed hash; zero turns the cache off.
     pub cache_lifetime: Duration,
 }
@@ -79,7 +83,9 @@ impl Default for Options {
             imap_tries: 10,
             pop3_tries: 3,
             other_tries: 10,
-            block: Duration::from_mins(1),
+            imap_block: Duration::from_mins(1),
+            pop3_block: Duration::from_mins(1),
+            other_block: Duration::from_mins(1),
             cache_lifetime: Duration::from_mins(1),
         }
     }
@@ -169,8 +175,8 @@ impl Authenticator {
             Err(error) => {
                 tracing::warn!(target: "ringpost::auth", "{}", rejection_line(credentials, error));
                 if matches!(error, LoginError::Invalid | LoginError::NotPermitted(_)) {
-                    let tries = self.tries(credentials.service);
-                    self.filter.failed(name.user, tries, self.options.block, now);
+                    let (tries, block) = self.tries(credentials.service);
+                    self.filter.failed(name.user, tries, block, now);
                 }
             }
         }
@@ -285,11 +291,13 @@ impl Authenticator {
         let _ = password::verify(given, &self.dummy_hash);
     }
 
-    fn tries(&self, service: &str) -> u32 {
+    /// How many failures a service bears, and how long it then bans the user.
+    fn tries(&self, service: &str) -> (u32, Duration) {
+        let options = &self.options;
         match service {
-            "imap" => self.options.imap_tries,
-            "pop3" => self.options.pop3_tries,
-            _ => self.options.other_tries,
+            "imap" => (options.imap_tries, options.imap_block),
+            "pop3" => (options.pop3_tries, options.pop3_block),
+            _ => (options.other_tries, options.other_block),
         }
     }
 }

@@ -252,7 +252,7 @@ fn the_first_password_is_kept_only_if_configured() {
 #[test]
 fn failures_ban_the_user_for_a_while() {
     let fixture = Fixture::new();
-    let authenticator = fixture.authenticator(|options| options.block = Duration::from_millis(300));
+    let authenticator = fixture.authenticator(|options| options.pop3_block = Duration::from_millis(300));
     let pop3 = |password| {
         authenticator.login(&credentials(
             "alice@example.test!bob@example.test",

@@ -137,7 +137,7 @@ impl Mailbox {
         self.transaction(|store| {
             let uids = store.uid_state(folder, Kind::Generic)?;
             let size = message.source.len() as u64;
-            store.check_quota(size)?;
+            store.check_quota(size, 1)?;
             // Named properties have other ids in each store.
             let resolved = if has_names(&message.content) {
                 Some(Row::of(
@@ -213,8 +213,20 @@ impl Mailbox {
         self.account_quota_kib = receive_kib;
     }
 
-    /// Whether `more` bytes fit (`PidTagProhibitReceiveQuota`, in KiB; none where unset or negative).
-    pub(crate) fn check_quota(&self, more: u64) -> Result<(), StoreError> {
+    /// Whether `more` bytes of so many messages fit (`PidTagProhibitReceiveQuota`, in KiB; none where unset or
+    /// negative; and [`crate::OpenOptions::max_messages`]).
+    pub(crate) fn check_quota(&self, more: u64, messages: usize) -> Result<(), StoreError> {
+        if self.options.max_messages > 0 {
+            let count: i64 = self
+                .connection
+                .prepare_cached(
+                    "SELECT coalesce(sum(messages + associated), 0) FROM folders WHERE search = 0",
+                )?
+                .query_row([], |row| row.get(0))?;
+            if count.unsigned_abs().saturating_add(messages as u64) > self.options.max_messages {
+                return Err(StoreError::LimitExceeded("mailbox quota of messages"));
+            }
+        }
         let limits = [self.receive_quota_kib, self.account_quota_kib];
         let Some(limit_kib) = limits.into_iter().flatten().min() else {
             return Ok(());

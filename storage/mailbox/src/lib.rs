@@ -40,7 +40,10 @@ pub use check::{Problem, Report, Sizes};
 pub use error::StoreError;
 pub use event::{Event, EventKind};
 pub use folder::{Folder, FolderChange, SpecialUse};
-pub use imap::{Change, Changes, FlagAction, Flags, MessageRow, Status, UidSet};
+pub use imap::{
+    Change, Changes, FlagAction, Flags, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow, Status,
+    UidSet,
+};
 pub use incoming::{Placement, PreparedMessage, Stored};
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
 pub use message::{Message, MessageDraft};

@@ -58,6 +58,8 @@ pub struct OpenOptions {
     pub compression_level: Option<i32>,
     /// Upgrade an older schema (`exmdb_schema_upgrades`).
     pub upgrade: bool,
+    /// Messages that the mailbox may hold, associated ones included (`max_store_message_count`); 0: any number.
+    pub max_messages: u64,
 }
 
 /// An open mailbox. One exists per mailbox and process; the core that owns the mailbox holds it.

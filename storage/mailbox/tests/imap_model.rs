@@ -60,6 +60,7 @@ fn options() -> OpenOptions {
     OpenOptions {
         compression_level: Some(3),
         upgrade: true,
+        ..OpenOptions::default()
     }
 }
 

@@ -9,8 +9,9 @@ use ringpost_mapi::{
     tags,
 };
 use ringpost_store::{
-    ContentChanges, ContentQuery, FlagAction, Flags, FolderChange, Mailbox, MailboxKind, MessageDraft, Rule,
-    StoreError, folder::built_in, folder::built_in_public,
+    ContentChanges, ContentQuery, FlagAction, Flags, FolderChange, MAX_SUBSCRIBED_NAME_BYTES,
+    MAX_SUBSCRIBED_NAMES, Mailbox, MailboxKind, MessageDraft, OpenOptions, Rule, StoreError,
+    folder::built_in, folder::built_in_public,
 };
 
 const INBOX: FolderId = built_in::INBOX;
@@ -204,6 +205,53 @@ fn the_quota_stops_delivery() {
     mailbox.move_messages(INBOX, &all(), built_in::JUNK).unwrap();
     mailbox.set_store_properties(&PropertyBag::new()).unwrap();
     mailbox.store_message(INBOX, &large, &placed).unwrap();
+}
+
+#[test]
+fn the_number_of_messages_has_a_limit() {
+    let (folder, mailbox) = mailbox();
+    drop(mailbox);
+    let options = OpenOptions {
+        max_messages: 2,
+        ..OpenOptions::default()
+    };
+    let mut mailbox = Mailbox::open(folder.path(), &options).unwrap();
+    let (small, placed) = (message("small", 100), placement(Flags::empty(), &[]));
+    mailbox.store_message(INBOX, &small, &placed).unwrap();
+    mailbox.store_message(built_in::JUNK, &small, &placed).unwrap();
+    for full in [
+        mailbox.store_message(INBOX, &small, &placed).err(),
+        mailbox.copy_messages(INBOX, &all(), built_in::JUNK).err(),
+    ] {
+        assert!(matches!(full, Some(StoreError::LimitExceeded(what)) if what.contains("quota")));
+    }
+    mailbox.move_messages(INBOX, &all(), built_in::JUNK).unwrap();
+    mailbox.expunge(built_in::JUNK, &set(&[(1, 1)]), false).unwrap();
+    mailbox.store_message(INBOX, &small, &placed).unwrap();
+}
+
+#[test]
+fn names_are_subscribed_to_beside_folders() {
+    let (folder, mut mailbox) = mailbox();
+    assert!(mailbox.set_subscribed_name("Gone/There", true).unwrap());
+    assert!(!mailbox.set_subscribed_name("Gone/There", true).unwrap());
+    assert!(mailbox.set_subscribed_name("Öther", true).unwrap());
+    drop(mailbox);
+    let mut mailbox = open(folder.path());
+    assert_eq!(mailbox.subscribed_names().unwrap(), ["Gone/There", "Öther"]);
+    assert!(mailbox.set_subscribed_name("Gone/There", false).unwrap());
+    assert!(!mailbox.set_subscribed_name("Gone/There", false).unwrap());
+    for number in 1..MAX_SUBSCRIBED_NAMES {
+        mailbox.set_subscribed_name(&number.to_string(), true).unwrap();
+    }
+    let long = "x".repeat(MAX_SUBSCRIBED_NAME_BYTES + 1);
+    for refused in ["one more", &long] {
+        assert!(matches!(
+            mailbox.set_subscribed_name(refused, true),
+            Err(StoreError::LimitExceeded(_))
+        ));
+    }
+    assert!(mailbox.check(false).unwrap().problems.is_empty());
 }
 
 #[test]

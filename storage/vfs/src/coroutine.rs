@@ -77,6 +77,11 @@ impl StackPool {
     /// Idle stacks that are kept; each holds the memory of the deepest use it has seen.
     pub const MAX_IDLE: usize = 64;
 
+    /// Idle stacks.
+    pub fn idle(&self) -> usize {
+        self.stacks.borrow().len()
+    }
+
     fn take(&self) -> io::Result<DefaultStack> {
         match self.stacks.borrow_mut().pop() {
             Some(stack) => Ok(stack),

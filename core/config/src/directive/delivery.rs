@@ -20,7 +20,7 @@ directives! {
     /// Where the delivery service logs.
     LDA_LOG_FILE: text = "- (auto)", restart, NoEffect("all services log together: set log_file in ringpost.cfg");
     /// How much the delivery service logs, from 1 (critical) to 6 (debug).
-    LDA_LOG_LEVEL: quantity(1..=6) = "4 (notice)", hup, NoEffect("all services log together: set log_level in ringpost.cfg");
+    LDA_LOG_LEVEL: quantity(1..=6) = "4 (notice)", hup, NoEffect("delivery and its front end log together: set lda_log_level in smtp.cfg");
     /// Account to switch to after the start.
     RUNNING_IDENTITY: text = "gromox", restart, NoEffect("the service manager starts the process under its account");
     /// Most threads that deliver.

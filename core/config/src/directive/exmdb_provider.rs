@@ -48,7 +48,7 @@ directives! {
     /// Most rules of a folder.
     MAX_RULE_NUMBER: quantity(0..=MAX) = "1000", restart, NotYet("rules");
     /// Most messages of a store; 0 is no limit.
-    MAX_STORE_MESSAGE_COUNT: quantity(0..=MAX) = "0 (no limit)", restart, NotYet("quotas by count");
+    MAX_STORE_MESSAGE_COUNT: quantity(0..=MAX) = "0 (no limit)", restart, Effective;
     /// Threads that fill search folders.
     POPULATING_THREADS_NUM: quantity(1..=MAX) = "4", restart, NoEffect("each core searches its own mailboxes: there is no thread pool");
     /// Most idle connections to another server's stores.

@@ -41,9 +41,9 @@ directives! {
     /// Name of the organisation in legacy distinguished names.
     X500_ORG_NAME: text = "(unspecified)", restart, NotYet("address book");
     /// Least size of the table of open files, for every service; 0 is the system's hard limit.
-    DAEMONS_FD_LIMIT: quantity(0..=MAX) = "", restart, NotYet("resource limits by directive");
+    DAEMONS_FD_LIMIT: quantity(0..=MAX) = "", restart, Effective;
     /// Least size of the delivery service's table of open files.
-    LDA_FD_LIMIT: quantity(0..=MAX) = "0", restart, NoEffect("one process has one table of open files: set LimitNOFILE in the service unit");
+    LDA_FD_LIMIT: quantity(0..=MAX) = "0", restart, Effective;
     /// Where LMTP and SMTP are served, plain or with STARTTLS.
     LDA_LISTEN: sockets = "[::]:25", restart, Effective;
     /// Where LMTP and SMTP are served with TLS from the start.
@@ -71,7 +71,7 @@ directives! {
     /// How long a verified HTTP Basic login is remembered.
     HTTP_BASIC_AUTH_CRED_CACHING: duration = "1minute", restart, NotYet("HTTP");
     /// Least size of the HTTP service's table of open files.
-    HTTP_FD_LIMIT: quantity(0..=MAX) = "0", restart, NoEffect("one process has one table of open files: set LimitNOFILE in the service unit");
+    HTTP_FD_LIMIT: quantity(0..=MAX) = "0", restart, Effective;
     /// Where HTTP is served.
     HTTP_LISTEN: sockets = "[::]:80", restart, NotYet("HTTP");
     /// Where HTTPS is served.
@@ -81,7 +81,7 @@ directives! {
     /// Whether the store runs in processes of its own.
     ISTORE_STANDALONE: quantity(0..=3) = "0", restart, NoEffect("the store is part of the one process");
     /// Least size of the IMAP service's table of open files.
-    IMAP_FD_LIMIT: quantity(0..=MAX) = "0", restart, NoEffect("one process has one table of open files: set LimitNOFILE in the service unit");
+    IMAP_FD_LIMIT: quantity(0..=MAX) = "0", restart, Effective;
     /// Whether connections begin with a PROXY header of version 2.
     IMAP_ACCEPT_HAPROXY: choice("0", "2") = "0", restart, Effective;
     /// Where IMAP is served, plain or with STARTTLS.
@@ -95,19 +95,19 @@ directives! {
     /// Name of this system for the store.
     HOST_ID: host_name = "(system hostname)", restart, NotYet("outgoing mail");
     /// Least size of the store's table of open files.
-    ISTORE_FD_LIMIT: quantity(0..=MAX) = "0", restart, NoEffect("one process has one table of open files: set LimitNOFILE in the service unit");
+    ISTORE_FD_LIMIT: quantity(0..=MAX) = "0", restart, Effective;
     /// Where the store logs.
     ISTORE_LOG_FILE: text = "- (auto)", restart, NoEffect("the store logs with the server: set log_file in ringpost.cfg");
     /// How much the store logs, from 1 (critical) to 6 (debug).
-    ISTORE_LOG_LEVEL: quantity(1..=6) = "4 (notice)", hup, NoEffect("the store logs with the server: set log_level in ringpost.cfg");
+    ISTORE_LOG_LEVEL: quantity(1..=6) = "4 (notice)", hup, Effective;
     /// Account to switch to after the start.
     RUNNING_IDENTITY: text = "gromox", restart, NoEffect("the service manager starts the process under its account");
     /// Least size of the message index's table of open files.
-    MIDB_FD_LIMIT: quantity(0..=MAX) = "0", restart, NoEffect("one process has one table of open files: set LimitNOFILE in the service unit");
+    MIDB_FD_LIMIT: quantity(0..=MAX) = "0", restart, Effective;
     /// Where the message index is served.
     MIDB_LISTEN: sockets = "[::1]:5555", restart, NoEffect("IMAP and POP3 read the store itself: there is no message index");
     /// Least size of the POP3 service's table of open files.
-    POP3_FD_LIMIT: quantity(0..=MAX) = "0", restart, NoEffect("one process has one table of open files: set LimitNOFILE in the service unit");
+    POP3_FD_LIMIT: quantity(0..=MAX) = "0", restart, Effective;
     /// Whether connections begin with a PROXY header of version 2.
     POP3_ACCEPT_HAPROXY: choice("0", "2") = "0", restart, Effective;
     /// Where POP3 is served, plain or with STLS.
@@ -125,5 +125,5 @@ directives! {
     /// The time over which userfilter_rl_maxtries counts.
     USERFILTER_RL_WINDOW: duration(1..=MAX) = "1minute", restart, Effective;
     /// Least size of the PHP bridge's table of open files.
-    ZCORE_FD_LIMIT: quantity(0..=MAX) = "0", restart, NoEffect("one process has one table of open files: set LimitNOFILE in the service unit");
+    ZCORE_FD_LIMIT: quantity(0..=MAX) = "0", restart, Effective;
 }

@@ -18,13 +18,13 @@ directives! {
     /// Language of users that have none set.
     DEFAULT_LANG: text = "en", restart, NoEffect("a mailbox has its language from its account");
     /// Answers ID (RFC 2971) with this program's name and version.
-    ENABLE_RFC2971_COMMANDS: boolean = "no", restart, Effective;
+    ENABLE_RFC2971_COMMANDS: boolean = "no", hup, Effective;
     /// Name of this system in the greeting.
-    HOST_ID: host_name = "(system hostname)", restart, Effective;
+    HOST_ID: host_name = "(system hostname)", hup, Effective;
     /// Failed logins after which a user is banned.
     IMAP_AUTH_TIMES: quantity(1..=MAX) = "10", restart, Effective;
     /// Closes an authenticated connection that has been idle this long; RFC 9051 asks for 30 minutes at least.
-    IMAP_AUTOLOGOUT_TIME: duration(1..=MAX) = "30 minutes", restart, Effective;
+    IMAP_AUTOLOGOUT_TIME: duration(1..=MAX) = "30 minutes", hup, Effective;
     /// Password of the private keys.
     IMAP_CERTIFICATE_PASSWD: secret = "(unset)", hup, Effective;
     /// Certificate chains, PEM.
@@ -34,23 +34,23 @@ directives! {
     /// Closes a connection that takes no output, or does not log in, for this long.
     IMAP_CONN_TIMEOUT: duration(1..=MAX) = "3 minutes", restart, Effective;
     /// Allows logins over TLS only.
-    IMAP_FORCE_TLS: boolean = "false", restart, Effective;
-    /// Address of the listener.
-    IMAP_LISTEN_ADDR: host = "", restart, NoEffect("deprecated: set imap_listen in gromox.cfg");
-    /// Port of the listener.
-    IMAP_LISTEN_PORT: quantity(0..=65535) = "", restart, NoEffect("deprecated: set imap_listen in gromox.cfg");
+    IMAP_FORCE_TLS: boolean = "false", hup, Effective;
+    /// Address of the listeners; deprecated, it holds where gromox.cfg:imap_listen says nothing.
+    IMAP_LISTEN_ADDR: host = "", restart, Effective;
+    /// Port of the listener; deprecated, it holds where gromox.cfg:imap_listen says nothing.
+    IMAP_LISTEN_PORT: quantity(0..=65535) = "", restart, Effective;
     /// Port of the listener with TLS.
-    IMAP_LISTEN_TLS_PORT: quantity(0..=65535) = "", restart, NoEffect("deprecated: set imap_listen_tls in gromox.cfg");
+    IMAP_LISTEN_TLS_PORT: quantity(0..=65535) = "", restart, Effective;
     /// Where the IMAP service logs.
     IMAP_LOG_FILE: text = "- (auto)", restart, NoEffect("all services log together: set log_file in ringpost.cfg");
     /// How much the IMAP service logs, from 1 (critical) to 6 (debug).
-    IMAP_LOG_LEVEL: quantity(1..=6) = "4 (notice)", hup, NoEffect("all services log together: set log_level in ringpost.cfg");
+    IMAP_LOG_LEVEL: quantity(1..=6) = "4 (notice)", hup, Effective;
     /// Private keys of the certificates, PEM.
     IMAP_PRIVATE_KEY_PATH: paths = "(unset)", hup, Effective;
     /// Offers IMAP4rev2 (RFC 9051).
-    IMAP_RFC9051: boolean = "yes", restart, Effective;
+    IMAP_RFC9051: boolean = "yes", hup, Effective;
     /// Offers TLS, by STARTTLS and on the listeners with TLS.
-    IMAP_SUPPORT_TLS: boolean = "false", restart, Effective;
+    IMAP_SUPPORT_TLS: boolean = "false", hup, Effective;
     /// Most connections of a thread.
     IMAP_THREAD_CHARGE_NUM: quantity(1..=MAX) = "40", restart, NoEffect("connections are spread over the cores: there is no thread pool");
     /// Fewest threads.

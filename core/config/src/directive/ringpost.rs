@@ -17,7 +17,7 @@ directives! {
     /// How long running requests may take to finish when the server stops.
     SHUTDOWN_TIME: duration(1..=3600) = "20s", hup, Effective;
     /// A task that holds a core for longer than this is logged.
-    STALL_WARNING: exact_duration = "50ms", hup, NotYet("a stall is logged from 50 ms on");
+    STALL_WARNING: exact_duration = "50ms", hup, Effective;
     /// Threads, shared by all cores, for what can't wait on a core: passwords, large attachments, checkpoints.
     HELPER_THREADS: quantity(1..=256) = "4", restart, Effective;
     /// Most connections from one client address at a time.

@@ -157,6 +157,7 @@ fn fill_mailbox(place: &MailboxPlace, user: &str, now: i64) -> Result<()> {
         &OpenOptions {
             compression_level: Some(3),
             upgrade: true,
+            ..OpenOptions::default()
         },
     )?;
     mailbox.transaction(|mailbox| {

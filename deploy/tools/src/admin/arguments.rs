@@ -231,6 +231,11 @@ pub(super) enum PairVerb {
         /// The alias, member, sender or owner
         other: String,
     },
+    /// List them
+    List {
+        /// The account or list
+        address: String,
+    },
 }
 
 #[derive(Subcommand)]

@@ -1,7 +1,7 @@
 //! Everything but accounts themselves.
 
 use anyhow::Context as _;
-use ringpost_directory::{Administration, DomainChange, DomainName, Organisation, Server};
+use ringpost_directory::{Administration, DomainChange, DomainName, ListSettings, Organisation, Server};
 use ringpost_store::MailboxKind;
 
 use super::{
@@ -119,42 +119,69 @@ fn domain_change(settings: DomainSettings) -> DomainChange {
     }
 }
 
-pub(super) fn alias(context: &Context, verb: PairVerb) -> Result {
+pub(super) fn alias(context: &Context, output: &mut Output<'_>, verb: PairVerb) -> Result {
+    let directory = &context.directory;
     match verb {
-        PairVerb::Add { address, other } => context.directory.add_alias(&address, &other)?,
+        PairVerb::Add { address, other } => directory.add_alias(&address, &other)?,
         PairVerb::Remove { address, other } => {
-            let record = context.directory.account_record(&address)?;
-            let owner = context.directory.account_record(&other)?;
+            let record = directory.account_record(&address)?;
+            let owner = directory.account_record(&other)?;
             anyhow::ensure!(
                 record.username == owner.username,
                 "{other} is not an alias of {address}"
             );
-            context.directory.remove_alias(&other)?;
+            directory.remove_alias(&other)?;
+        }
+        PairVerb::List { address } => {
+            let record = directory.account_record(&address)?;
+            output.list(&record.aliases, &["ALIAS"], |alias| vec![alias.clone()])?;
         }
     }
     Ok(())
 }
 
-pub(super) fn member(context: &Context, verb: PairVerb) -> Result {
+pub(super) fn member(context: &Context, output: &mut Output<'_>, verb: PairVerb) -> Result {
+    let directory = &context.directory;
     match verb {
-        PairVerb::Add { address, other } => context.directory.add_member(&address, &other)?,
-        PairVerb::Remove { address, other } => context.directory.remove_member(&address, &other)?,
+        PairVerb::Add { address, other } => directory.add_member(&address, &other)?,
+        PairVerb::Remove { address, other } => directory.remove_member(&address, &other)?,
+        PairVerb::List { address } => {
+            let members = list_of(context, &address)?.members;
+            output.list(&members, &["MEMBER"], |member| vec![member.clone()])?;
+        }
     }
     Ok(())
 }
 
-pub(super) fn sender(context: &Context, verb: PairVerb) -> Result {
+pub(super) fn sender(context: &Context, output: &mut Output<'_>, verb: PairVerb) -> Result {
+    let directory = &context.directory;
     match verb {
-        PairVerb::Add { address, other } => context.directory.add_sender(&address, &other)?,
-        PairVerb::Remove { address, other } => context.directory.remove_sender(&address, &other)?,
+        PairVerb::Add { address, other } => directory.add_sender(&address, &other)?,
+        PairVerb::Remove { address, other } => directory.remove_sender(&address, &other)?,
+        PairVerb::List { address } => {
+            let senders = list_of(context, &address)?.senders;
+            output.list(&senders, &["SENDER"], |sender| vec![sender.clone()])?;
+        }
     }
     Ok(())
 }
 
-pub(super) fn owner(context: &Context, verb: PairVerb) -> Result {
+fn list_of(context: &Context, address: &str) -> anyhow::Result<ListSettings> {
+    let record = context.directory.account_record(address)?;
+    record
+        .list
+        .with_context(|| format!("{} is not a list", record.username))
+}
+
+pub(super) fn owner(context: &Context, output: &mut Output<'_>, verb: PairVerb) -> Result {
+    let directory = &context.directory;
     match verb {
-        PairVerb::Add { address, other } => context.directory.add_store_owner(&address, &other)?,
-        PairVerb::Remove { address, other } => context.directory.remove_store_owner(&address, &other)?,
+        PairVerb::Add { address, other } => directory.add_store_owner(&address, &other)?,
+        PairVerb::Remove { address, other } => directory.remove_store_owner(&address, &other)?,
+        PairVerb::List { address } => {
+            let record = directory.account_record(&address)?;
+            output.list(&record.store_owners, &["OWNER"], |owner| vec![owner.clone()])?;
+        }
     }
     Ok(())
 }

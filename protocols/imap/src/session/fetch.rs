@@ -84,18 +84,20 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     pub(super) async fn run_fetch(&mut self, uids: UidSet, mut items: Vec<Item>) -> Result<Outcome, Failure> {
         let condstore = self.enabled.condstore;
         let selected = self.selected()?;
-        if self.enabled.qresync && !items.contains(&Item::Uid) && items.contains(&Item::Flags) {
-            items.insert(0, Item::Uid);
-        }
         let may_mark = selected.reader.is_some() || selected.rights.contains(Rights::EDIT_ANY);
         let mark_seen = !selected.read_only && may_mark && items.iter().any(Item::sets_seen);
+        let shows_flags = mark_seen || items.contains(&Item::Flags);
+        // RFC 7162 §3.2.4
+        if self.enabled.qresync && shows_flags && !items.contains(&Item::Uid) {
+            items.insert(0, Item::Uid);
+        }
         let mut job = Job {
             folder: selected.folder,
             reader: selected.reader.clone(),
             list: Arc::clone(&selected.list),
             plan: Arc::new(Plan {
                 structure: items.iter().any(Item::needs_structure),
-                shows_flags: mark_seen || items.contains(&Item::Flags),
+                shows_flags,
                 items,
                 utf8: self.enabled.utf8_names(),
                 condstore,

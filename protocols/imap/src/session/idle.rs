@@ -16,6 +16,7 @@ enum Wake {
 
 impl<C: Connection, H: Host> Session<'_, C, H> {
     pub(super) async fn idle(&mut self) -> Result<Reply, Failure> {
+        self.idled = true;
         self.out.extend_from_slice(b"+ idling\r\n");
         loop {
             self.sync(true).await?;

@@ -1,5 +1,7 @@
 //! LIST and LSUB (RFC 9051 §6.3.9, RFC 3501 §6.3.9, RFC 5258, 5819, 6154).
 
+use std::collections::HashSet;
+
 use ringpost_host::{Connection, Host};
 use ringpost_store::{Mailbox, SpecialUse, StoreError};
 
@@ -18,8 +20,11 @@ use crate::{
 impl<C: Connection, H: Host> Session<'_, C, H> {
     pub(super) async fn list(&mut self, list: List, lsub: bool) -> Result<Reply, Failure> {
         if !list.extended && !lsub && list.patterns == [""] {
-            // The client asks for the delimiter.
-            self.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
+            // The client asks for the delimiter, and for the root of the reference.
+            self.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" ");
+            let root = place::root(&list.reference);
+            encode::mailbox(&mut self.out, root, self.enabled.utf8_names());
+            self.out.extend_from_slice(b"\r\n");
             return Ok(Reply::ok("LIST completed"));
         }
         if list.return_status.contains(&StatusItem::HighestModSeq) {
@@ -31,15 +36,35 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             .map(|pattern| format!("{}{pattern}", list.reference))
             .collect();
         let mut places = vec![self.own_place("")];
+        let mut add = |place: Place| {
+            if !places.iter().any(|known| known.prefix == place.prefix) {
+                places.push(place);
+            }
+        };
         for pattern in &patterns {
-            for place in self.visited_by(pattern) {
-                if !places.iter().any(|known| known.prefix == place.prefix) {
-                    places.push(place);
-                }
+            self.visited_by(pattern).into_iter().for_each(&mut add);
+        }
+        let wanted = lsub || list.subscribed;
+        let names = if wanted || list.return_subscribed {
+            self.call_at(&self.mailbox, Mailbox::subscribed_names).await?
+        } else {
+            Vec::new()
+        };
+        let reached = |name: &str| patterns.iter().any(|pattern| matches(pattern, name));
+        for name in names.iter().filter(|name| wanted && place::is_shared(name)) {
+            if let Some(mut place) = self.place(name).ok().filter(|_| reached(name)) {
+                place.name.clear();
+                add(place);
             }
         }
+        // Of the subscribed names, and the levels above them, those that are there.
+        let mut known = HashSet::new();
         for place in &places {
-            self.list_place(&list, lsub, &patterns, place).await?;
+            self.list_place(&list, lsub, &patterns, place, &names, &mut known)
+                .await?;
+        }
+        if wanted && !list.special_use {
+            self.list_missing(&list, lsub, &patterns, &names, &known).await?;
         }
         Ok(Reply::ok(if lsub { "LSUB completed" } else { "LIST completed" }))
     }
@@ -51,9 +76,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         lsub: bool,
         patterns: &[String],
         place: &Place,
+        names: &[String],
+        known: &mut HashSet<String>,
     ) -> Result<(), Failure> {
         let with_status = !list.return_status.is_empty();
-        let listed = if place.visitor.is_none() {
+        let mut listed = if place.visitor.is_none() {
             self.call_at(&place.mailbox, folders::all).await?
         } else {
             let asked = place.clone();
@@ -69,6 +96,12 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 }
             }
         };
+        if !names.is_empty() {
+            for entry in &mut listed {
+                entry.folder.subscribed |= names.contains(&entry.name);
+                known.insert(entry.name.clone());
+            }
+        }
         if let Some(owner) = place.prefix.strip_suffix('/').filter(|_| !listed.is_empty()) {
             let reached = patterns.iter().any(|pattern| matches(pattern, owner));
             if reached && !lsub && !list.subscribed && !list.special_use {
@@ -85,11 +118,18 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             let chosen = (!list.subscribed || entry.folder.subscribed)
                 && (!list.special_use || entry.folder.special_use.is_some());
             // RECURSIVEMATCH, and LSUB by itself, tell of mailboxes above a chosen one that the patterns don't reach.
-            let below = if entry.has_children && (list.recursive_match || lsub) {
+            let mut below = if entry.has_children && (list.recursive_match || lsub) {
                 chosen_below(&listed[index + 1..], entry, list, patterns)
             } else {
                 Vec::new()
             };
+            if list.recursive_match && list.subscribed && !list.special_use || lsub {
+                let gone = names
+                    .iter()
+                    .filter(|name| is_below(name, &entry.name) && !known.contains(*name))
+                    .map(|name| patterns.iter().any(|pattern| matches(pattern, name)));
+                below.extend(gone);
+            }
             let above_chosen = if list.recursive_match {
                 !below.is_empty()
             } else {
@@ -104,6 +144,55 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 let status = self.status_of(place, id, unseen).await?;
                 let utf8 = self.enabled.utf8_names();
                 write_status(&mut self.out, &entry.name, id, &status, &list.return_status, utf8);
+            }
+            self.flush_slice().await?;
+        }
+        Ok(())
+    }
+
+    /// Lists names that are subscribed to and have no mailbox (RFC 5258 §3.1), and with RECURSIVEMATCH or LSUB the
+    /// levels above names that are not mailboxes either.
+    async fn list_missing(
+        &mut self,
+        list: &List,
+        lsub: bool,
+        patterns: &[String],
+        names: &[String],
+        known: &HashSet<String>,
+    ) -> Result<(), Failure> {
+        let reached = |name: &str| patterns.iter().any(|pattern| matches(pattern, name));
+        let utf8 = self.enabled.utf8_names();
+        let mut told: HashSet<&str> = HashSet::new();
+        for name in names {
+            let is_reached = reached(name);
+            if is_reached && !known.contains(name) && told.insert(name) {
+                self.out.extend_from_slice(if lsub {
+                    b"* LSUB () \"/\" "
+                } else {
+                    b"* LIST (\\NonExistent \\Subscribed) \"/\" "
+                });
+                encode::mailbox(&mut self.out, name, utf8);
+                self.out.extend_from_slice(b"\r\n");
+            }
+            if list.recursive_match || lsub && !is_reached {
+                for (at, _) in name.match_indices('/') {
+                    let above = &name[..at];
+                    let is_mailbox = known.contains(above) || names.iter().any(|other| other == above);
+                    if is_mailbox || !reached(above) || !told.insert(above) {
+                        continue;
+                    }
+                    self.out.extend_from_slice(if lsub {
+                        b"* LSUB (\\Noselect) \"/\" "
+                    } else {
+                        b"* LIST (\\NonExistent) \"/\" "
+                    });
+                    encode::mailbox(&mut self.out, above, utf8);
+                    self.out.extend_from_slice(if lsub {
+                        b"\r\n"
+                    } else {
+                        b" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
+                    });
+                }
             }
             self.flush_slice().await?;
         }
@@ -166,7 +255,7 @@ fn visible(mailbox: &mut Mailbox, place: &Place) -> Result<Vec<Listed>, StoreErr
             shown.push(entry);
         }
     }
-    let names: std::collections::HashSet<String> = shown
+    let names: HashSet<String> = shown
         .iter()
         .filter_map(|entry| entry.name.rsplit_once('/').map(|(above, _)| above.to_owned()))
         .collect();
@@ -188,6 +277,11 @@ fn chosen_below(after: &[Listed], entry: &Listed, list: &List, patterns: &[Strin
         })
         .map(|other| patterns.iter().any(|pattern| matches(pattern, &other.name)))
         .collect()
+}
+
+/// Whether a name is of a level below `above`.
+fn is_below(name: &str, above: &str) -> bool {
+    name.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Whether a name matches a pattern: `*` stands for anything, `%` for anything within one level. Takes time in

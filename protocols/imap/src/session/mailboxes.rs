@@ -61,9 +61,19 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 {
                     return Ok(None);
                 }
-                // Folders below that IMAP does not show go with it.
-                mailbox.delete_folder(folder.id, true)?;
-                Ok(Some(folder.id))
+                mailbox.transaction(|mailbox| {
+                    let path = folders::path(mailbox, &folder)?;
+                    // Folders below that IMAP does not show go with it.
+                    mailbox.delete_folder(folder.id, true)?;
+                    if folder.subscribed && place.visitor.is_none() {
+                        // The subscription outlives the mailbox (RFC 9051 §6.3.7), if there is room for it.
+                        match mailbox.set_subscribed_name(&path, true) {
+                            Ok(_) | Err(StoreError::LimitExceeded(_)) => {}
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    Ok(Some(folder.id))
+                })
             })
             .await?;
         let Some(id) = deleted else {
@@ -126,6 +136,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     };
                     mailbox.change_folder(folder.id, &change)?;
                     require_names_below(mailbox, &levels.join("/"), &place.prefix)?;
+                    resume_subscription(mailbox, folder.id, &levels.join("/"), &place)?;
                     Ok(None)
                 })
             })
@@ -152,13 +163,24 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         Ok(())
     }
 
+    /// A mailbox of one's own bears the mark itself; that of another's is its owner's, so such names are kept
+    /// in one's own store, and so are names whose mailbox is gone.
     pub(super) async fn subscribe(&mut self, name: String, subscribed: bool) -> Result<Reply, Failure> {
-        let place = self.place(&name)?;
-        if place.visitor.is_some() {
-            // The mark is the folder's own: it would be its owner's and every visitor's.
-            return Err(Reply::no("CANNOT", "only one's own mailboxes can be subscribed to").into());
+        let shared = place::is_shared(&name);
+        if shared && subscribed {
+            let place = self.place(&name)?;
+            let at = place.mailbox.clone();
+            let found = self
+                .call_at(&at, move |mailbox| place.find(mailbox, Rights::empty()))
+                .await?;
+            if found.is_none() {
+                return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
+            }
         }
-        self.change_at(&place.mailbox, move |mailbox| {
+        self.change_at(&self.mailbox, move |mailbox| {
+            if shared {
+                return mailbox.set_subscribed_name(&name, subscribed).map(drop);
+            }
             match folders::find(mailbox, &name)? {
                 Some(folder) if folder.subscribed == subscribed => Ok(()),
                 Some(folder) => {
@@ -168,9 +190,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     };
                     mailbox.change_folder(folder.id, &change)
                 }
-                // A mailbox that is gone is not subscribed to.
-                None if !subscribed => Ok(()),
-                None => Err(StoreError::NotFound(name)),
+                None if subscribed => Err(StoreError::NotFound(name)),
+                None => mailbox.set_subscribed_name(&name, false).map(drop),
             }
         })
         .await?;
@@ -275,7 +296,7 @@ pub(super) fn write_status(
 /// Makes the folders of a name that are missing; the last one's id.
 fn create_levels(mailbox: &mut Mailbox, levels: &[&str], place: &Place) -> Result<FolderId, StoreError> {
     let mut parent: Option<FolderId> = None;
-    for name in levels {
+    for (depth, name) in levels.iter().enumerate() {
         let existing: Option<Folder> = folders::child(mailbox, parent, name)?;
         let id = if let Some(folder) = existing {
             folder.id
@@ -287,6 +308,7 @@ fn create_levels(mailbox: &mut Mailbox, levels: &[&str], place: &Place) -> Resul
                 let creator = Member::Account(visitor.user.to_string());
                 mailbox.set_permission(id, &creator, Some(Rights::OWNER))?;
             }
+            resume_subscription(mailbox, id, &levels[..=depth].join("/"), place)?;
             id
         };
         parent = Some(id);
@@ -306,6 +328,23 @@ fn require_names_below(mailbox: &mut Mailbox, name: &str, prefix: &str) -> Resul
         return Err(StoreError::NotAllowed("names below it would become too long"));
     }
     Ok(())
+}
+
+/// Makes the new mailbox of a name that is still subscribed to bear the subscription.
+fn resume_subscription(
+    mailbox: &mut Mailbox,
+    folder: FolderId,
+    name: &str,
+    place: &Place,
+) -> Result<(), StoreError> {
+    if place.visitor.is_some() || !mailbox.set_subscribed_name(name, false)? {
+        return Ok(());
+    }
+    let change = FolderChange {
+        subscribed: Some(true),
+        ..FolderChange::default()
+    };
+    mailbox.change_folder(folder, &change)
 }
 
 /// Whether `folder` is `above` or below it.

@@ -78,6 +78,8 @@ struct Session<'a, C, H: Host> {
     selected: Option<Selected>,
     /// Something was committed in the selected folder's mailbox that is not yet known to be on disk.
     unsynced: bool,
+    /// The last command was IDLE.
+    idled: bool,
     bad_commands: u32,
 }
 
@@ -100,6 +102,7 @@ pub(crate) async fn authenticated<C: Connection, H: Host>(
         subscription: None,
         selected: None,
         unsynced: false,
+        idled: false,
         bad_commands: 0,
     };
     let running = session.run();
@@ -125,10 +128,14 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 Err(end) => return end,
             };
             let started = Instant::now();
+            self.idled = false;
             if let Err(end) = self.execute(&command).await {
                 return end;
             }
-            self.host.command_done("imap", started.elapsed());
+            // How long a client chose to idle says nothing about the server.
+            if !self.idled {
+                self.host.command_done("imap", started.elapsed());
+            }
         }
     }
 

@@ -208,6 +208,19 @@ impl Place {
     }
 }
 
+/// The part of a reference that names a namespace, empty for one's own.
+pub(super) fn root(reference: &str) -> &str {
+    [OTHER_USERS, PUBLIC_FOLDERS]
+        .into_iter()
+        .find(|space| reference.starts_with(space))
+        .unwrap_or_default()
+}
+
+/// Whether a name is in a shared namespace.
+pub(super) fn is_shared(name: &str) -> bool {
+    name.starts_with(OTHER_USERS) || name.starts_with(PUBLIC_FOLDERS)
+}
+
 pub(super) fn is_visible(rights: Rights) -> bool {
     rights.intersects(Rights::FOLDER_VISIBLE | Rights::READ_ANY)
 }

@@ -13,7 +13,7 @@ use std::{
 
 use ringpost_convert::structure::{Address, Children, Envelope, Part, Structure};
 use ringpost_host::{Connection, Host};
-use ringpost_mapi::{ChangeNumber, FileTime, FolderId};
+use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Uid};
 use ringpost_store::{Flags, Mailbox, MessageRow, StoreError, UidSet};
 
 use super::{
@@ -45,6 +45,9 @@ pub(super) struct Found {
 
 impl<C: Connection, H: Host> Session<'_, C, H> {
     pub(super) async fn search(&mut self, search: Search, uid: bool, tag: &str) -> Result<Reply, Failure> {
+        if search.charset_named && self.enabled.utf8 {
+            return Err(Reply::bad("no CHARSET with UTF8=ACCEPT (RFC 6855 §3)").into());
+        }
         let mod_seq = search.key.any(&|key| matches!(key, Key::ModSeq(_)));
         if mod_seq {
             self.use_condstore();
@@ -72,6 +75,15 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Some(options) => options,
         };
         self.save(&found.uids, options)?;
+        if options.only_saves() {
+            return Ok(Reply::ok("SEARCH completed, result saved"));
+        }
+        let highest = match highest {
+            Some(_) if !(options.all || options.count) => {
+                Some(self.highest_of_ends(&found.uids, options).await?)
+            }
+            other => other,
+        };
         let shown = if uid {
             found.uids
         } else {
@@ -91,6 +103,31 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             list,
         );
         Ok(Reply::ok("SEARCH completed"))
+    }
+
+    /// The highest MODSEQ of the messages that MIN and MAX name (RFC 4731 §3.2).
+    async fn highest_of_ends(
+        &mut self,
+        uids: &UidSet,
+        options: ReturnOptions,
+    ) -> Result<ChangeNumber, Failure> {
+        let mut ends = UidSet::default();
+        if let (true, Some(range)) = (options.min, uids.ranges().first()) {
+            ends.insert(Uid(*range.start()));
+        }
+        if let (true, Some(range)) = (options.max, uids.ranges().last()) {
+            ends.insert(Uid(*range.end()));
+        }
+        let folder = self.selected()?.folder;
+        let highest = self.call(move |mailbox| {
+            let mut highest = ChangeNumber(0);
+            mailbox.visit_messages(folder, &ends, false, &mut |row| {
+                highest = highest.max(row.change);
+                ControlFlow::Continue(())
+            })?;
+            Ok(highest)
+        });
+        Ok(highest.await?)
     }
 
     /// SEARCHRES: what `$` stands for from now on (RFC 5182 §2.4).

@@ -10,10 +10,11 @@ use super::{
     Session, folders,
     place::{Place, visit_as},
     reply::{End, Failure, Reply},
-    uid_list::UidList,
+    uid_list::{UidList, take_first},
 };
 use crate::{
     encode::{self, put},
+    limits,
     syntax::{
         command::{QuickResync, Select},
         fetch::Item,
@@ -87,12 +88,12 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     pub(super) async fn select(&mut self, select: Select) -> Result<Reply, Failure> {
+        if select.qresync.is_some() && !self.enabled.qresync {
+            return Err(Reply::bad("ENABLE QRESYNC first").into());
+        }
         if self.selected.take().is_some() && (self.enabled.qresync || self.enabled.revision2) {
             self.out
                 .extend_from_slice(b"* OK [CLOSED] previous mailbox closed\r\n");
-        }
-        if select.qresync.is_some() && !self.enabled.qresync {
-            return Err(Reply::bad("ENABLE QRESYNC first").into());
         }
         let place = self.place(&select.mailbox)?;
         let at = place.mailbox.clone();
@@ -105,6 +106,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         self.enabled.condstore |= select.condstore;
         let (asked, examine) = (place.clone(), select.read_only);
+        let wants_unseen = !self.enabled.revision2;
         let found = self
             .call_at(&at, move |mailbox| {
                 let Some(folder) = asked.find(mailbox, Rights::READ_ANY)? else {
@@ -116,6 +118,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     examine || reader.is_none() && !rights.intersects(Rights::EDIT_ANY | Rights::DELETE_ANY);
                 let status = mailbox.status(folder.id)?;
                 let uids = mailbox.uids(folder.id)?;
+                let unseen = if wants_unseen && reader.is_none() && status.unseen > 0 {
+                    first_unseen(mailbox, folder.id, &uids, status.unseen)?
+                } else {
+                    None
+                };
                 // A visitor does not take what is recent from the owner.
                 let recent = if read_only || asked.visitor.is_some() {
                     None
@@ -129,14 +136,14 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     uids,
                     recent,
                     mailbox.keywords()?,
-                    (rights, reader, read_only),
+                    (rights, reader, read_only, unseen),
                 )))
             })
             .await?;
-        let Some((folder, path, status, uids, recent_from, keywords, (rights, reader, read_only))) = found
-        else {
+        let Some((folder, path, status, uids, recent_from, keywords, asked)) = found else {
             return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
         };
+        let (rights, reader, read_only, unseen) = asked;
         let list = UidList::new(&uids);
         let mut recent = UidSet::default();
         match recent_from {
@@ -168,6 +175,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         put!(self.out, "* {} EXISTS\r\n", list.count());
         if !self.enabled.revision2 {
             put!(self.out, "* {} RECENT\r\n", recent.len());
+        }
+        if let Some(number) = unseen.and_then(|uid| list.number(uid)) {
+            put!(self.out, "* OK [UNSEEN {number}] first unseen\r\n");
         }
         put!(
             self.out,
@@ -450,7 +460,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             return;
         };
         put!(self.out, "* {number} FETCH (");
-        if with_uid {
+        // RFC 7162 §3.2.4: with QRESYNC every FETCH response has it.
+        if with_uid || self.enabled.qresync {
             put!(self.out, "UID {uid} ");
         }
         self.out.extend_from_slice(b"FLAGS ");
@@ -499,6 +510,27 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         Ok(())
     }
+}
+
+/// The first message without `\Seen`, if all `unseen` of them are among the last few: the response code is
+/// optional (RFC 3501 §7.1), and looking through a large mailbox for it would cost more than it is worth.
+fn first_unseen(
+    mailbox: &mut Mailbox,
+    folder: FolderId,
+    uids: &UidSet,
+    unseen: u32,
+) -> Result<Option<Uid>, StoreError> {
+    let mut last = uids.clone();
+    take_first(&mut last, uids.len().saturating_sub(limits::SLICE_ROWS));
+    let (mut first, mut count) = (None, 0);
+    mailbox.visit_messages(folder, &last, false, &mut |row| {
+        if !row.flags.contains(Flags::SEEN) {
+            first.get_or_insert(row.uid);
+            count += 1;
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(first.filter(|_| count == unseen))
 }
 
 /// Shows `\Seen` as it is for the reader.

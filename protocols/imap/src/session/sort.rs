@@ -72,6 +72,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let highest = mod_seq.then_some(found.highest);
         if let Some(options) = sort.search.options {
             self.save(&found.uids, options)?;
+            if options.only_saves() {
+                return Ok(Reply::ok("SORT completed, result saved"));
+            }
             // ALL keeps the order; MIN and MAX are the first and the last in it.
             let result = EsearchResult {
                 tag,

@@ -12,6 +12,8 @@ type Result<T> = std::result::Result<T, SyntaxError>;
 pub(crate) struct Search {
     /// `RETURN (…)`, when given.
     pub(crate) options: Option<ReturnOptions>,
+    /// SEARCH named a charset.
+    pub(crate) charset_named: bool,
     pub(crate) key: Key,
 }
 
@@ -23,6 +25,13 @@ pub(crate) struct ReturnOptions {
     pub(crate) all: bool,
     pub(crate) count: bool,
     pub(crate) save: bool,
+}
+
+impl ReturnOptions {
+    /// SAVE without any other option: there is no answer but the tagged one (RFC 5182 §2.1).
+    pub(crate) fn only_saves(self) -> bool {
+        self.save && !(self.min || self.max || self.all || self.count)
+    }
 }
 
 /// SORT.
@@ -113,7 +122,8 @@ impl Key {
 pub(super) fn search(reader: &mut Reader<'_>) -> Result<Search> {
     reader.space()?;
     let options = return_options(reader)?;
-    let charset = if reader.eat_word("CHARSET") {
+    let charset_named = reader.eat_word("CHARSET");
+    let charset = if charset_named {
         reader.space()?;
         let charset = charset(reader)?;
         reader.space()?;
@@ -123,6 +133,7 @@ pub(super) fn search(reader: &mut Reader<'_>) -> Result<Search> {
     };
     Ok(Search {
         options,
+        charset_named,
         key: program(reader, charset)?,
     })
 }
@@ -159,6 +170,7 @@ pub(super) fn sort(reader: &mut Reader<'_>) -> Result<Sort> {
         criteria,
         search: Search {
             options,
+            charset_named: false,
             key: program(reader, charset)?,
         },
     })
@@ -178,6 +190,7 @@ pub(super) fn thread(reader: &mut Reader<'_>) -> Result<(Algorithm, Search)> {
         algorithm,
         Search {
             options: None,
+            charset_named: false,
             key: program(reader, charset)?,
         },
     ))

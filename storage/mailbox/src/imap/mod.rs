@@ -2,12 +2,14 @@
 
 pub(crate) mod keywords;
 mod read;
+mod subscriptions;
 mod write;
 
 use std::ops::RangeInclusive;
 
 use ringpost_mapi::{ChangeNumber, FileTime, MessageId, Uid};
 
+pub use subscriptions::{MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES};
 pub(crate) use write::take_uid;
 
 bitflags::bitflags! {

@@ -137,7 +137,7 @@ impl Mailbox {
             let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
             let rows = store.rows(from, uids)?;
             let size: i64 = rows.iter().map(|row| row.size).sum();
-            store.check_quota(size as u64)?;
+            store.check_quota(size as u64, rows.len())?;
             let mut pairs = Vec::with_capacity(rows.len());
             for row in rows {
                 let uid = take_uid(&mut uid_next)?;

@@ -243,7 +243,7 @@ impl Mailbox {
                 Some((old, _)) if old.has_source => old.size,
                 _ => encoded.size,
             };
-            store.check_quota(size)?;
+            store.check_quota(size, usize::from(old.is_none()))?;
             let change = store.next_change();
             let mut uid_next = uids.uid_next;
             let mut row = SavedRow {

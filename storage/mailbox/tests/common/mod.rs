@@ -22,6 +22,7 @@ pub fn open(directory: &Path) -> Mailbox {
     let options = OpenOptions {
         compression_level: Some(3),
         upgrade: true,
+        ..OpenOptions::default()
     };
     Mailbox::open(directory, &options).unwrap()
 }
