@@ -215,6 +215,11 @@ impl Dice {
             let body = self.word().repeat(self.below(1500));
             properties.set(tags::BODY, PropValue::String(body));
         }
+        if self.one_in(4) {
+            // Some are the client's, some follow from other things.
+            let flags = self.of(&[0x20, 0x85, 0x104, 0x2058, 0x8000, 0]);
+            properties.set(tags::MESSAGE_FLAGS, PropValue::Integer32(flags));
+        }
         let mut named: Vec<(PropertyName, PropValue)> = Vec::new();
         while self.one_in(3) {
             let (name, kind) = (self.name(), self.of(&KINDS));
@@ -319,7 +324,7 @@ impl Dice {
             8 => Restriction::Bitmask {
                 nonzero: self.one_in(2),
                 tag: self.of(&[tags::MESSAGE_FLAGS, NUMBER]),
-                mask: self.of(&[1, 8, 16, 17]),
+                mask: self.of(&[1, 4, 8, 16, 17, 0x40, 0x400, 0x8100]),
             },
             9 | 10 => {
                 let tag = self.of(&[

@@ -19,7 +19,7 @@ use super::{Run, dice, model::ModelMessage};
 
 const MAX_TABLES: usize = 4;
 /// The columns of every table.
-const COLUMNS: [PropTag; 12] = [
+const COLUMNS: [PropTag; 14] = [
     tags::MID,
     tags::ROW_TYPE,
     tags::INSTANCE_NUM,
@@ -32,9 +32,11 @@ const COLUMNS: [PropTag; 12] = [
     dice::LONG,
     tags::MESSAGE_FLAGS,
     tags::BODY,
+    tags::MESSAGE_STATUS,
+    tags::CHANGE_KEY,
 ];
 /// Which of them are a message's own properties.
-const OWN: std::ops::Range<usize> = 7..12;
+const OWN: std::ops::Range<usize> = 7..14;
 
 type Key = Vec<Option<PropValue>>;
 
