@@ -182,8 +182,7 @@ impl Mailbox {
     }
 
     fn matches(&mut self, id: MessageId, restriction: &Restriction) -> Result<bool, StoreError> {
-        let found =
-            crate::table::look_at_message(self, id, &mut |message| Ok(restriction.matches(message)?))?;
+        let found = crate::table::look_at_message(self, id, &mut |message| restriction.matches(message))?;
         Ok(found.unwrap_or(false))
     }
 

@@ -18,7 +18,7 @@ use super::{
     Run,
     folders::MAX_FOLDERS,
     messages::MAX_MESSAGES,
-    model::{HERE, ModelLineage, NEW, lineage},
+    model::{HERE, ModelLineage, ModelMessage, NEW, lineage},
     tables::message_id,
 };
 
@@ -278,7 +278,7 @@ impl Run {
             return self.read(folder);
         }
         let user = self.user();
-        let read = self.some_messages(folder, |one| one.is_normal());
+        let read = self.some_messages(folder, ModelMessage::is_normal);
         let mut versions = GlobSet::new();
         for id in &read {
             let version = self.model.messages[id].version;
