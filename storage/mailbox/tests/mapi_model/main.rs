@@ -15,6 +15,7 @@ mod common;
 mod compare;
 mod dice;
 mod folders;
+mod judge;
 mod messages;
 mod model;
 mod offline;

@@ -1,24 +1,19 @@
 //! What the store must hold: plain maps, and no index, counter or cache.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringpost_convert::message::MessageContent;
 use ringpost_mapi::{
-    FileTime, FolderId, Guid, MessageId, PropTag, PropValue, PropertyBag,
-    named::PropertyName,
-    restriction::{PropertySource, SubObjectTable},
-    rights::Rights,
-    tags,
+    FileTime, FolderId, Guid, MessageId, PropTag, PropValue, PropertyBag, named::PropertyName,
+    rights::Rights, tags,
 };
 use ringpost_store::{
     Flags, MailboxKind,
     permission::Member,
     table::{ContentsKind, SearchCriteria},
 };
+
+use super::judge::meets;
 
 /// A change number that the running operation gave, not yet learned.
 pub(crate) const NEW: u64 = u64::MAX;
@@ -182,10 +177,7 @@ impl Model {
         let matching = self.messages.iter().filter(|(_, message)| {
             message.is_normal()
                 && scope.contains(&message.folder)
-                && criteria
-                    .restriction
-                    .matches(&message.seen_by(None))
-                    .unwrap_or_else(|never| match never {})
+                && meets(&message.seen_by(None), &criteria.restriction)
         });
         matching
             .map(|(id, message)| (*id, !message.flags.contains(Flags::SEEN)))
@@ -254,6 +246,10 @@ pub(crate) struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    pub(crate) fn content(&self) -> &MessageContent {
+        &self.message.content
+    }
+
     pub(crate) fn get(&self, tag: PropTag) -> Option<PropValue> {
         let message = self.message;
         Some(match tag {
@@ -273,27 +269,6 @@ impl Seen<'_> {
                     .flatten();
                 return kept.or(derived);
             }
-        })
-    }
-}
-
-impl PropertySource for Seen<'_> {
-    type Error = Infallible;
-
-    fn property(&self, tag: PropTag) -> Result<Option<Cow<'_, PropValue>>, Infallible> {
-        Ok(self.get(tag).map(Cow::Owned))
-    }
-
-    fn sub_objects(&self, table: SubObjectTable) -> Result<Cow<'_, [PropertyBag]>, Infallible> {
-        let content = &self.message.content;
-        Ok(match table {
-            SubObjectTable::Recipients => Cow::Borrowed(&content.recipients),
-            SubObjectTable::Attachments => content
-                .attachments
-                .iter()
-                .map(|one| one.properties.clone())
-                .collect::<Vec<_>>()
-                .into(),
         })
     }
 }

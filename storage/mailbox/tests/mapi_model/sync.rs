@@ -8,7 +8,7 @@ use ringpost_mapi::{
 };
 use ringpost_store::{ContentQuery, Flags, MailboxKind};
 
-use super::Run;
+use super::{Run, judge::meets};
 
 const MAX_EARLIER: usize = 12;
 
@@ -119,11 +119,10 @@ impl Run {
                 }
                 continue;
             }
-            let matches = query.restriction.as_ref().is_none_or(|restriction| {
-                restriction
-                    .matches(&message.seen_by(None))
-                    .unwrap_or_else(|never| match never {})
-            });
+            let matches = query
+                .restriction
+                .as_ref()
+                .is_none_or(|restriction| meets(&message.seen_by(None), restriction));
             if !matches {
                 if has(id) && message.change > floor {
                     out_of_scope.insert(id);
