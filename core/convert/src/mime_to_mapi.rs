@@ -72,6 +72,10 @@ fn message(source: &[u8], structure: &Structure, path: &mut Vec<u16>, depth: usi
     fields::convert(&structure.envelope, header, &mut content);
     let layout = Layout::of(root);
     let class = report::convert(source, root, &mut content).unwrap_or_else(|| class::of(root));
+    let content_class = header::field(header, "Content-Class")
+        .filter(|_| class == class::PLAIN)
+        .and_then(|field| class::of_content_class(&field, root));
+    let class = content_class.as_deref().unwrap_or(class);
     set_string(&mut content.properties, tags::MESSAGE_CLASS, class);
     bodies::convert(&layout, &mut content.properties);
     attachments::convert(source, &layout, path, depth, &mut content);

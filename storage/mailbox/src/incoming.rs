@@ -54,15 +54,15 @@ impl PreparedMessage {
 #[derive(Debug)]
 pub(crate) struct Row {
     columns: Columns,
-    structure: Vec<u8>,
-    properties: Vec<u8>,
-    recipients: Option<Vec<u8>>,
+    pub(crate) structure: Vec<u8>,
+    pub(crate) properties: Vec<u8>,
+    pub(crate) recipients: Option<Vec<u8>>,
     /// What is over a limit fails when it is stored, not here.
-    attachments: Result<Option<Vec<u8>>, CodecError>,
+    pub(crate) attachments: Result<Option<Vec<u8>>, CodecError>,
 }
 
 impl Row {
-    fn of(content: &MessageContent, structure: &Structure) -> Self {
+    pub(crate) fn of(content: &MessageContent, structure: &Structure) -> Self {
         let (columns, properties) = Self::properties(content);
         let attachments = (!content.attachments.is_empty()).then(|| encode_attachments(&content.attachments));
         Self {

@@ -9,7 +9,8 @@
 //! - [`mailbox`]: creating, opening, transactions, checkpoints; `schema` has the tables
 //! - [`folder`]: the folder tree and its counters
 //! - [`incoming`]: a message parsed and compressed once, stored in any number of mailboxes
-//! - [`message`]: messages as MAPI objects
+//! - [`message`]: messages as MAPI objects: opening, saving, copying, moving, what clients made offline
+//! - `lineage`: change keys and predecessors
 //! - [`imap`]: IMAP's view of the same rows
 //! - [`permission`]: who may do what in a folder
 //! - [`sync`]: what changed since a client's state
@@ -25,6 +26,7 @@ mod event;
 pub mod folder;
 pub mod imap;
 pub mod incoming;
+mod lineage;
 pub mod mailbox;
 pub mod message;
 mod named;
@@ -39,14 +41,15 @@ pub mod table;
 pub use check::{Problem, Report, Sizes};
 pub use error::StoreError;
 pub use event::{Event, EventKind};
-pub use folder::{Folder, FolderChange, SpecialUse};
+pub use folder::{DeletedFolder, Folder, FolderChange, FolderImport, FolderImported, SpecialUse};
 pub use imap::{
     Change, Changes, FlagAction, Flags, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow, Status,
     UidSet,
 };
 pub use incoming::{Placement, PreparedMessage, Stored};
+pub use lineage::Lineage;
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
-pub use message::{Message, MessageDraft};
+pub use message::{Imported, Message, MessageDraft, MessageImport, Transferred};
 pub use permission::{Member, Permission};
 pub use rule::Rule;
 pub use sync::{ContentChanges, ContentQuery, HierarchyChanges, MessageChange};

@@ -71,6 +71,100 @@ impl Mailbox {
         Ok(state.unwrap_or(false))
     }
 
+    /// The versions of a folder's messages that a user has read: what `RopReadPerUserInformation` sends of a
+    /// public folder (MS-OXCSTOR 3.2.5.11).
+    pub fn read_versions(&mut self, folder: FolderId, user: &str) -> Result<GlobSet, StoreError> {
+        self.uid_state(folder, Kind::Generic)?;
+        let sql = if self.kind() == MailboxKind::Private {
+            "SELECT version FROM messages WHERE folder = ?1 AND state = 0 AND flags & 1 AND ?2 = ?2"
+        } else {
+            "SELECT m.version FROM messages m JOIN read_states r ON r.message = m.id
+             JOIN principals p ON p.id = r.principal
+             WHERE m.folder = ?1 AND m.state = 0 AND r.read = 1 AND p.name = ?2"
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![folder.to_disk(), user.to_lowercase()], |row| {
+            row.get::<_, i64>(0)
+        })?;
+        let mut versions = rows.collect::<Result<Vec<_>, _>>()?;
+        versions.sort_unstable();
+        let mut set = GlobSet::new();
+        for version in versions {
+            set.insert_range(version as u64..=version as u64);
+        }
+        Ok(set)
+    }
+
+    /// Takes over what a user read elsewhere (`RopWritePerUserInformation`): the messages whose versions are in
+    /// the set are read, the others not.
+    pub fn set_read_versions(
+        &mut self,
+        folder: FolderId,
+        user: &str,
+        versions: &GlobSet,
+    ) -> Result<(), StoreError> {
+        self.transaction(|store| {
+            store.uid_state(folder, Kind::Generic)?;
+            let (mut read, mut unread) = (Vec::new(), Vec::new());
+            {
+                let mut statement = store
+                    .connection
+                    .prepare_cached("SELECT id, version FROM messages WHERE folder = ?1 AND state = 0")?;
+                let mut rows = statement.query([folder.to_disk()])?;
+                while let Some(row) = rows.next()? {
+                    let (id, version) = (MessageId::from_disk(row.get(0)?), row.get::<_, i64>(1)?);
+                    if versions.contains(version as u64) {
+                        read.push(id);
+                    } else {
+                        unread.push(id);
+                    }
+                }
+            }
+            store.set_read(folder, &read, true, user)?;
+            store.set_read(folder, &unread, false, user)
+        })
+    }
+
+    /// The folders of a public store in which a user has read something (`RopGetPerUserLongTermIds`), by id.
+    pub fn folders_read_by(&mut self, user: &str) -> Result<Vec<FolderId>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT DISTINCT m.folder FROM read_states r JOIN principals p ON p.id = r.principal
+             JOIN messages m ON m.id = r.message JOIN folders f ON f.id = m.folder
+             WHERE p.name = ?1 AND f.state = 0 ORDER BY m.folder",
+        )?;
+        let rows = statement.query_map([user.to_lowercase()], |row| row.get(0).map(FolderId::from_disk))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many of a folder's messages are unread; in a public store by this user.
+    pub fn unread_by(&mut self, folder: FolderId, user: &str) -> Result<u32, StoreError> {
+        let (messages, unread, search): (u32, u32, bool) = self
+            .connection
+            .prepare_cached("SELECT messages, unread, search FROM folders WHERE id = ?1 AND state = 0")?
+            .query_row([folder.to_disk()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?
+            .ok_or_else(|| crate::folder::not_found(folder))?;
+        if self.kind() == MailboxKind::Private {
+            return Ok(unread);
+        }
+        let (rows, shown) = if search {
+            ("search_links l JOIN messages m ON m.id = l.message", "l.folder")
+        } else {
+            ("messages m", "m.folder")
+        };
+        let read: u32 = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT count(*) FROM principals p JOIN {rows} JOIN read_states r
+                     ON r.principal = p.id AND r.message = m.id
+                 WHERE p.name = ?1 AND {shown} = ?2 AND m.state = 0 AND r.read = 1"
+            ))?
+            .query_row(params![user.to_lowercase(), folder.to_disk()], |row| row.get(0))?;
+        Ok(messages.saturating_sub(read))
+    }
+
     /// A user's read states in a folder that the client has not seen, of messages that it has.
     pub(crate) fn read_states_after(
         &self,

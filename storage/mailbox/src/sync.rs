@@ -6,7 +6,9 @@
 
 use std::collections::HashSet;
 
-use ringpost_mapi::{ChangeNumber, FolderId, MessageId, Uid, idset::GlobSet, idset::IdSet};
+use ringpost_mapi::{
+    ChangeNumber, FileTime, FolderId, MessageId, Restriction, Uid, idset::GlobSet, idset::IdSet,
+};
 use rusqlite::params;
 
 use crate::{Flags, Mailbox, StoreError, folder::Kind, message::columns::MessageBits};
@@ -28,6 +30,8 @@ pub struct ContentQuery {
     pub seen_read: Option<GlobSet>,
     /// Whose read states, in a public store.
     pub user: Option<String>,
+    /// Only messages that meet this condition are in scope.
+    pub restriction: Option<Restriction>,
 }
 
 /// A new or changed message.
@@ -43,6 +47,10 @@ pub struct MessageChange {
     pub is_new: bool,
     /// Associated (FAI)?
     pub associated: bool,
+    /// `PidTagMessageDeliveryTime`: what some clients want the messages in the order of.
+    pub received: FileTime,
+    /// `PidTagMessageSize`
+    pub size: u64,
 }
 
 /// What a client has to do to be up to date.
@@ -56,6 +64,8 @@ pub struct ContentChanges {
     pub deleted: Vec<MessageId>,
     /// Messages that it has and that are soft-deleted.
     pub soft_deleted: Vec<MessageId>,
+    /// Messages that it has and that don't meet its restriction any more (`MetaTagIdsetNoLongerInScope`).
+    pub out_of_scope: Vec<MessageId>,
     /// All changes up to this one are in the answer.
     pub latest: ChangeNumber,
 }
@@ -79,6 +89,8 @@ struct Row {
     flags: Flags,
     version: u64,
     read_change: u64,
+    received: FileTime,
+    size: u64,
 }
 
 impl Mailbox {
@@ -103,6 +115,14 @@ impl Mailbox {
                 }
                 continue;
             }
+            if let Some(restriction) = &query.restriction
+                && !self.matches(row.id, restriction)?
+            {
+                if given {
+                    changes.out_of_scope.push(row.id);
+                }
+                continue;
+            }
             let seen = if row.state == 0 {
                 &query.seen
             } else {
@@ -115,6 +135,8 @@ impl Mailbox {
                     version: ChangeNumber(row.version),
                     is_new: !given,
                     associated: row.state == 1,
+                    received: row.received,
+                    size: row.size,
                 });
             } else if given
                 && query.user.is_none()
@@ -141,7 +163,7 @@ impl Mailbox {
 
     fn rows_changed_after(&self, folder: FolderId, floor: u64) -> Result<Vec<Row>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, uid, state, flags, version, read_change FROM messages INDEXED BY messages_by_change
+            "SELECT id, uid, state, flags, version, read_change, received, size FROM messages INDEXED BY messages_by_change
              WHERE folder = ?1 AND change > ?2 ORDER BY change",
         )?;
         let rows = statement.query_map(params![folder.to_disk(), floor as i64], |row| {
@@ -152,9 +174,16 @@ impl Mailbox {
                 flags: MessageBits::from_bits_retain(row.get(3)?).imap(),
                 version: row.get::<_, i64>(4)? as u64,
                 read_change: row.get::<_, Option<i64>>(5)?.unwrap_or(0) as u64,
+                received: FileTime(row.get::<_, i64>(6)? as u64),
+                size: row.get::<_, i64>(7)? as u64,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn matches(&mut self, id: MessageId, restriction: &Restriction) -> Result<bool, StoreError> {
+        let found = crate::table::look_at_message(self, id, &mut |message| restriction.matches(message))?;
+        Ok(found.unwrap_or(false))
     }
 
     /// What the client has and is in the folder no more, not even soft-deleted.

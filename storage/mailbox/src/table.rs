@@ -33,8 +33,9 @@ use source::{Bags, Scanned, Source, instances, is_instance, whole};
 use view::{Entry, Group, Place, RowKey, View};
 
 pub use collapse::MAX_COLLAPSE_CATEGORIES;
-pub(crate) use search::Search;
+pub(crate) use message::{computed as computed_property, look_at_message};
 pub use search::{MAX_SCOPE_FOLDERS, MAX_SEARCH_FOLDERS, SearchCriteria, SearchProgress};
+pub(crate) use search::{Search, criteria_decode};
 pub(crate) use sql::register_functions;
 pub(crate) use stamp::Stamps;
 
@@ -112,7 +113,7 @@ pub struct Table {
 #[derive(Debug)]
 enum Content {
     Contents(FolderId, ContentsKind, Option<String>),
-    Hierarchy { folder: FolderId, deep: bool },
+    Hierarchy(hierarchy::Shown),
     Bags(Vec<PropertyBag>),
 }
 
@@ -150,7 +151,21 @@ impl Table {
 
     /// The subfolders of a folder; with `deep` all folders below it.
     pub fn hierarchy(folder: FolderId, deep: bool) -> Self {
-        Self::new(Content::Hierarchy { folder, deep })
+        Self::new(Content::Hierarchy(hierarchy::Shown::new(folder, deep)))
+    }
+
+    /// As [`Self::hierarchy`], of a public store, with what is unread to `user` (an address).
+    pub fn hierarchy_of_user(folder: FolderId, deep: bool, user: &str) -> Self {
+        let mut shown = hierarchy::Shown::new(folder, deep);
+        shown.user = Some(user.to_lowercase());
+        Self::new(Content::Hierarchy(shown))
+    }
+
+    /// The folders that were soft-deleted out of a folder.
+    pub fn deleted_hierarchy(folder: FolderId) -> Self {
+        let mut shown = hierarchy::Shown::new(folder, false);
+        shown.deleted = true;
+        Self::new(Content::Hierarchy(shown))
     }
 
     /// Rows in memory: a message's recipients or attachments.
@@ -542,7 +557,7 @@ impl Content {
     fn source<'m>(&'m self, mailbox: &'m mut Mailbox) -> Result<Box<dyn Source + 'm>, StoreError> {
         Ok(match self {
             Self::Contents(..) => Box::new(self.contents(mailbox)?),
-            Self::Hierarchy { folder, deep } => Box::new(hierarchy::Hierarchy::new(mailbox, *folder, *deep)),
+            Self::Hierarchy(shown) => Box::new(hierarchy::Hierarchy::new(mailbox, shown)),
             Self::Bags(rows) => Box::new(Bags(rows)),
         })
     }

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use ringpost_mapi::{PropValue, PropertyBag, codec::encode_bag, tags};
+use ringpost_mapi::{PropTag, PropValue, PropertyBag, codec::encode_bag, tags};
 
 use super::{MAX_EMBEDDED, bodies::Layout, class, message, set_string};
 use crate::{
     body,
     header::{
-        decode_text,
+        self, decode_text,
         parameter::{parameter, percent_decode},
     },
     message::{AttachmentContent, AttachmentData, MessageContent},
@@ -43,6 +43,15 @@ pub(super) fn convert(
         .properties
         .set(tags::HAS_ATTACHMENTS, PropValue::Boolean(shown));
 }
+
+/// What a part's own header says of an attachment (MS-OXCMAIL 2.2.3.4.1).
+const PAYLOAD: [(&str, PropTag); 2] = [
+    ("X-Payload-Class", tags::ATTACH_PAYLOAD_CLASS),
+    (
+        "X-Payload-Provider-Guid",
+        tags::ATTACH_PAYLOAD_PROVIDER_GUID_STRING,
+    ),
+];
 
 /// The content ids that the HTML body refers to.
 struct References {
@@ -143,6 +152,11 @@ fn attachment(
             tags::ATTACH_CONTENT_LOCATION,
             &String::from_utf8_lossy(location),
         );
+    }
+    for (name, tag) in PAYLOAD {
+        if let Some(field) = header::field(super::header_of(source, part), name) {
+            set_string(&mut bag, tag, &decode_text(&field.unfolded()));
+        }
     }
     if part.media_type == b"text"
         && let Some(charset) = part.parameter("charset")

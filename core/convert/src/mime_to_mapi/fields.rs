@@ -22,6 +22,16 @@ const STRINGS: &[(&str, PropTag)] = &[
     ("x-list-subscribe", tags::LIST_SUBSCRIBE),
     ("list-unsubscribe", tags::LIST_UNSUBSCRIBE),
     ("x-list-unsubscribe", tags::LIST_UNSUBSCRIBE),
+    // What unified messaging says (MS-OXCMAIL 2.2.3.2.23).
+    ("x-callingtelephonenumber", tags::SENDER_TELEPHONE_NUMBER),
+    ("x-voicemessagesendername", tags::VOICE_MESSAGE_SENDER_NAME),
+    ("x-attachmentorder", tags::VOICE_MESSAGE_ATTACHMENT_ORDER),
+    ("x-callid", tags::CALL_ID),
+];
+/// Fields whose number becomes a property.
+const NUMBERS: &[(&str, PropTag)] = &[
+    ("x-voicemessageduration", tags::VOICE_MESSAGE_DURATION),
+    ("x-faxnumberofpages", tags::FAX_NUMBER_OF_PAGES),
 ];
 /// Fields whose text becomes a date.
 const DATES: &[(&str, PropTag)] = &[
@@ -112,7 +122,19 @@ fn one(field: &Field<'_>, content: &mut MessageContent, levels: &mut Levels) {
         }
         return;
     }
+    if let Some((_, tag)) = NUMBERS.iter().find(|(known, _)| *known == name) {
+        if let Ok(number @ 0..) = text().trim().parse::<i32>() {
+            bag.set(*tag, PropValue::Integer32(number));
+        }
+        return;
+    }
     match name.as_str() {
+        // Says which TNEF part belongs to the message; its end is part of it (MS-OXCMAIL 2.2.3.2.21).
+        "x-ms-tnef-correlator" => {
+            let mut key = text().into_bytes();
+            key.push(0);
+            bag.set(tags::TNEF_CORRELATION_KEY, PropValue::Binary(key));
+        }
         "importance" => levels.importance = levels.importance.or(level(&lower())),
         "x-msmail-priority" | "x-priority" => levels.other = levels.other.or(level(&lower())),
         "priority" => {

@@ -511,6 +511,156 @@ fn other_fields() {
 }
 
 #[test]
+fn content_classes() {
+    let parts = |class: &str, part: &str| {
+        let fields = format!("Content-Class: {class}\r\nContent-Type: multipart/mixed");
+        let part = format!("Content-Type: {part}\r\n\r\nx");
+        convert(&multipart(&fields, &["\r\ntext", &part])).properties
+    };
+    for (class, part, expected) in [
+        ("fax", "image/tiff", "IPM.Note.Microsoft.Fax"),
+        ("Fax-CA", "image/tiff; name=a.tif", "IPM.Note.Microsoft.Fax.CA"),
+        ("fax", "image/png", "IPM.Note"),
+        ("missedcall", "text/plain", "IPM.Note.Microsoft.Missed.Voice"),
+        ("voice-uc", "text/plain", "IPM.Note.Microsoft.Conversation.Voice"),
+        ("voice-ca", "audio/wav", "IPM.Note.Microsoft.Voicemail.UM.CA"),
+        ("voice", "audio/gsm", "IPM.Note.Microsoft.Voicemail.UM"),
+        ("voice", "text/plain", "IPM.Note"),
+        (
+            "urn:content-class:custom.Order",
+            "text/plain",
+            "IPM.Note.Custom.Order",
+        ),
+        (
+            "InfoPathForm.a1.Travel",
+            "text/plain",
+            "IPM.InfoPathForm.a1.Travel",
+        ),
+        ("InfoPathForm.", "text/plain", "IPM.Note"),
+        ("urn:content-classes:message", "text/plain", "IPM.Note"),
+    ] {
+        let bag = parts(class, part);
+        assert_eq!(bag.string(tags::MESSAGE_CLASS), Some(expected), "{class}, {part}");
+    }
+    let long = format!(
+        "Content-Class: urn:content-class:custom.{}\r\n\r\n",
+        "x".repeat(300)
+    );
+    assert_eq!(
+        convert(&long).properties.string(tags::MESSAGE_CLASS),
+        Some("IPM.Note")
+    );
+    // What is signed stays what it is.
+    let signed = multipart(
+        "Content-Class: voice-uc\r\nContent-Type: multipart/signed",
+        &["\r\ntext"],
+    );
+    assert_eq!(
+        convert(&signed).properties.string(tags::MESSAGE_CLASS),
+        Some("IPM.Note.SMIME.MultipartSigned")
+    );
+}
+
+/// What unified messaging, TNEF and forms say (MS-OXCMAIL 2.2.3.2.21, 2.2.3.2.23, 2.2.3.4.1).
+#[test]
+fn fields_of_other_programs() {
+    let fields = "X-CallingTelephoneNumber: +1 (555) 0100\r\nX-VoiceMessageSenderName: =?utf-8?q?J=C3=BC?=\r\n\
+        X-AttachmentOrder: a.wav;b.wav\r\nX-CallID: 17@x\r\nX-VoiceMessageDuration: 42\r\n\
+        X-FaxNumberOfPages: -3\r\nX-MS-TNEF-Correlator: <1@x>\r\nX-Payload-Class: outer\r\n\
+        List-Help: <mailto:h@x>\r\nX-List-Unsubscribe: <mailto:u@x>\r\nReply-By: Thu, 1 Jan 1970 00:00:07 +0000\r\n\
+        Expiry-Date: Thu, 1 Jan 1970 00:00:08 +0000\r\nDeferred-Delivery: Thu, 1 Jan 1970 00:00:09 +0000\r\n\
+        Return-Receipt-To: a@x\r\nContent-Base: http://x/\r\nContent-Type: multipart/mixed";
+    let part =
+        "X-Payload-Class: FormData\r\nX-Payload-Provider-Guid: {0}\r\nContent-Type: application/x\r\n\r\n1";
+    let content = convert(&multipart(fields, &["\r\ntext", part]));
+    let bag = &content.properties;
+    let time = |seconds| PropValue::Time(FileTime::from_unix_seconds(seconds));
+    let text = |text: &str| PropValue::String(text.to_owned());
+    for (tag, value) in [
+        (tags::SENDER_TELEPHONE_NUMBER, text("+1 (555) 0100")),
+        (tags::VOICE_MESSAGE_SENDER_NAME, text("Jü")),
+        (tags::VOICE_MESSAGE_ATTACHMENT_ORDER, text("a.wav;b.wav")),
+        (tags::CALL_ID, text("17@x")),
+        (tags::VOICE_MESSAGE_DURATION, PropValue::Integer32(42)),
+        (tags::TNEF_CORRELATION_KEY, PropValue::Binary(b"<1@x>\0".to_vec())),
+        (tags::LIST_HELP, text("<mailto:h@x>")),
+        (tags::LIST_UNSUBSCRIBE, text("<mailto:u@x>")),
+        (tags::REPLY_TIME, time(7)),
+        (tags::EXPIRY_TIME, time(8)),
+        (tags::DEFERRED_DELIVERY_TIME, time(9)),
+        (
+            tags::ORIGINATOR_DELIVERY_REPORT_REQUESTED,
+            PropValue::Boolean(true),
+        ),
+    ] {
+        // Compared by id: some ids have several meanings.
+        assert_eq!(bag.get(tag), Some(&value), "{tag:?}");
+    }
+    assert_eq!(bag.get(tags::FAX_NUMBER_OF_PAGES), None);
+    assert_eq!(bag.get(tags::ATTACH_PAYLOAD_CLASS), None);
+    let base = ringpost_mapi::named::PropertyName::name(sets::INTERNET_HEADERS, "content-base");
+    assert!(content.named.contains(&(base, text("http://x/"))));
+    let attachment = &content.attachments[0].properties;
+    assert_eq!(attachment.string(tags::ATTACH_PAYLOAD_CLASS), Some("FormData"));
+    assert_eq!(
+        attachment.string(tags::ATTACH_PAYLOAD_PROVIDER_GUID_STRING),
+        Some("{0}")
+    );
+}
+
+/// Each charset with text of its own, as a body and as an encoded word.
+#[test]
+fn charsets() {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    for (charset, bytes, expected) in [
+        ("gb18030", &b"\xd6\xd0\x81\x30\x81\x30"[..], "中\u{80}"),
+        ("gb2312", b"\xd6\xd0\xce\xc4", "中文"),
+        ("big5", b"\xa4\xa4", "中"),
+        ("iso-2022-jp", b"\x1b$BF|K\\\x1b(B", "日本"),
+        ("shift_jis", b"\x93\xfa\x96\x7b", "日本"),
+        ("euc-jp", b"\xc6\xfc\xcb\xdc", "日本"),
+        ("euc-kr", b"\xb0\xa1", "가"),
+        ("ks_c_5601-1987", b"\xb0\xa1", "가"),
+        ("utf-7", b"+AOQ-+AME-", "äÁ"),
+        ("utf-16", b"\xfe\xff\x00\xe4", "ä"),
+        ("windows-1250", b"\xb9", "ą"),
+        ("windows-1251", b"\xcf", "П"),
+        ("windows-1252", b"\x80", "€"),
+        ("windows-1253", b"\xe1", "α"),
+        ("windows-1254", b"\xf0", "ğ"),
+        ("windows-1255", b"\xe0", "א"),
+        ("windows-1256", b"\xc7", "ا"),
+        ("windows-1257", b"\xe0", "ą"),
+        ("windows-1258", b"\xd5", "Ơ"),
+        ("windows-874", b"\xa1", "ก"),
+        ("iso-8859-2", b"\xb1", "ą"),
+        ("iso-8859-5", b"\xbf", "П"),
+        ("iso-8859-15", b"\xa4", "€"),
+        ("koi8-r", b"\xf0", "П"),
+        ("koi8-u", b"\xa4", "є"),
+        ("ibm866", b"\x8f", "П"),
+        ("macintosh", b"\x80", "Ä"),
+    ] {
+        let encoded = BASE64_STANDARD.encode(bytes);
+        let source = format!(
+            "Subject: =?{charset}?b?{encoded}?=\r\nContent-Type: text/plain; charset={charset}\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n"
+        );
+        let structure = Structure::of(source.as_bytes());
+        assert_eq!(
+            plain_body(source.as_bytes(), &structure).as_deref(),
+            Some(expected),
+            "{charset}: body"
+        );
+        assert_eq!(
+            convert(&source).properties.string(tags::SUBJECT),
+            Some(expected),
+            "{charset}: subject"
+        );
+    }
+}
+
+#[test]
 fn embedding_is_limited() {
     let source = "Content-Type: message/rfc822\n\n".repeat(MAX_EMBEDDED * 2);
     let mut content = convert(&source);

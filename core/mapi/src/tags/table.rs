@@ -483,6 +483,7 @@ property_tags! {
     OUT_OF_OFFICE_STATE "PidTagOutOfOfficeState" 0x661D BOOLEAN;
     SERIALIZED_REPLID_GUID_MAP "PidTagSerializedReplidGuidMap" 0x6638 BINARY;
     RIGHTS "PidTagRights" 0x6639 INTEGER32;
+    HAS_RULES "PidTagHasRules" 0x663A BOOLEAN;
     ADDRESS_BOOK_ENTRY_ID "PidTagAddressBookEntryId" 0x663B BINARY;
     HIERARCHY_CHANGE_NUMBER "PidTagHierarchyChangeNumber" 0x663E INTEGER32;
     DELETED_MESSAGE_COUNT "PidTagDeletedMessageCount" 0x6640 INTEGER32;

@@ -72,7 +72,7 @@ impl Mailbox {
     }
 
     /// I10
-    pub(super) fn check_content(&mut self, report: &mut Report) -> Result<(), StoreError> {
+    pub(super) fn check_content(&mut self, report: &mut Report, repair: bool) -> Result<(), StoreError> {
         let rows: Vec<(i64, i64, [u8; 32], Option<i64>)> = {
             let mut statement = self
                 .connection
@@ -93,7 +93,13 @@ impl Mailbox {
                 Ok(_) => {}
             }
             if key.is_some_and(|key| key != crate::content::hash_key(&hash)) {
-                report.add("I10", format!("content {id}: hash_key"), false);
+                report.add("I10", format!("content {id}: hash_key"), repair);
+                if repair {
+                    self.connection.execute(
+                        "UPDATE contents SET hash_key = ?2 WHERE id = ?1",
+                        [id, crate::content::hash_key(&hash)],
+                    )?;
+                }
             }
             ringpost_vfs::breathe();
         }

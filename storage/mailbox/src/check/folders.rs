@@ -12,7 +12,18 @@ const UNREACHABLE: &str = "WITH RECURSIVE reached(id) AS (
         UNION SELECT f.id FROM folders f JOIN reached r ON f.parent = r.id)
     SELECT id, name FROM folders WHERE id NOT IN (SELECT id FROM reached)";
 
+/// Folders that are not hidden, below one that is.
+const BELOW_HIDDEN: &str =
+    "SELECT f.id, f.name || ' ' || f.id FROM folders f JOIN folders p ON p.id = f.parent
+    WHERE f.state = 0 AND p.state <> 0";
+
 const TREE: &[Rule] = &[
+    rule(
+        "I3",
+        "SELECT 'folder ' || f.id || ' is hidden with a folder that is not' FROM folders f
+         JOIN folders p ON p.id = f.parent WHERE f.state = 2 AND p.state = 0",
+        "UPDATE folders SET state = 1 WHERE state = 2 AND parent IN (SELECT id FROM folders WHERE state = 0)",
+    ),
     rule(
         "I3",
         "SELECT 'folder ' || id || ' without folder_data' FROM folders WHERE id NOT IN (SELECT folder FROM folder_data)",
@@ -83,10 +94,45 @@ impl Mailbox {
                 continue;
             };
             if name_key(name) != key {
-                report.add("I3", format!("folder {id}: name_key of {name:?}"), false);
+                report.add("I3", format!("folder {id}: name_key of {name:?}"), repair);
+                if repair {
+                    self.repair_name(id, name)?;
+                }
+            }
+        }
+        for (id, name) in self.pairs(BELOW_HIDDEN)? {
+            report.add(
+                "I3",
+                format!("folder {id} ({name}) is shown below a hidden one"),
+                repair,
+            );
+            if repair {
+                self.connection
+                    .execute("UPDATE folders SET parent = 1 WHERE id = ?1", [id])?;
+                self.repair_name(id, &name)?;
             }
         }
         TREE.iter().try_for_each(|rule| self.apply(rule, report, repair))
+    }
+
+    /// Gives a folder the key of its name, and where another one has it, another name.
+    fn repair_name(&self, id: i64, name: &str) -> Result<(), StoreError> {
+        let taken = self.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM folders o JOIN folders f ON f.id = ?1
+                 WHERE o.parent IS f.parent AND o.name_key = ?2 AND o.id <> f.id AND o.state = 0)",
+            params![id, name_key(name)],
+            |row| row.get::<_, bool>(0),
+        )?;
+        let name = if taken {
+            format!("{name} ({id:x})")
+        } else {
+            name.to_owned()
+        };
+        self.connection.execute(
+            "UPDATE folders SET name = ?2, name_key = ?3 WHERE id = ?1",
+            params![id, name, name_key(&name)],
+        )?;
+        Ok(())
     }
 
     /// I4
@@ -109,7 +155,7 @@ impl Mailbox {
         }
         self.apply(&SEARCHES, report, repair)?;
         let size: i64 = self.connection.query_row(
-            "SELECT coalesce(sum(size + associated_size), 0) FROM folders WHERE search = 0",
+            "SELECT coalesce(sum(size + associated_size), 0) FROM folders WHERE search = 0 AND state = 0",
             [],
             |row| row.get(0),
         )?;

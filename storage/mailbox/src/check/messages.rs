@@ -1,14 +1,11 @@
-//! I5, I6, I7, I8: messages, their numbers and encoded values.
+//! I5, I6, I7: messages and their numbers.
 
-use ringpost_convert::structure::Structure;
-use ringpost_mapi::codec::{decode_bag, decode_bags};
 use rusqlite::params;
 
 use super::{Report, Rule, rule};
 use crate::{
     Mailbox, MailboxKind, StoreError,
     folder::{built_in, built_in_public},
-    message::{encoding::decode_attachments, packed::unpack},
 };
 
 const RULES: &[Rule] = &[
@@ -38,6 +35,13 @@ const RULES: &[Rule] = &[
          WHERE uid_next <= (SELECT max(uid) FROM messages m WHERE m.folder = folders.id)",
     ),
     rule(
+        "I6",
+        "SELECT 'uid_next of search folder ' || f.id FROM folders f
+         WHERE uid_next <= (SELECT max(uid) FROM search_links l WHERE l.folder = f.id)",
+        "UPDATE folders SET uid_next = 1 + (SELECT max(uid) FROM search_links l WHERE l.folder = folders.id)
+         WHERE uid_next <= (SELECT max(uid) FROM search_links l WHERE l.folder = folders.id)",
+    ),
+    rule(
         "I7",
         "SELECT 'changes of message ' || id FROM messages WHERE version > change OR read_change > change",
         "UPDATE messages SET change = max(version, coalesce(read_change, 0), change)
@@ -58,14 +62,14 @@ impl Mailbox {
         for rule in RULES {
             self.apply(rule, report, repair)?;
         }
-        self.check_values(report)
+        self.check_values(report, repair)
     }
 
     /// Messages whose folder is gone, or that have no UID: they turn up in the inbox, or keep their folder.
     fn check_homes(&mut self, report: &mut Report, repair: bool) -> Result<(), StoreError> {
         let homeless = self.pairs(
-            "SELECT id, 'message ' || id || ' is in no folder' FROM messages
-             WHERE folder NOT IN (SELECT id FROM folders)",
+            "SELECT id, 'message ' || id || ' is in no folder that holds messages' FROM messages
+             WHERE folder NOT IN (SELECT id FROM folders WHERE search = 0)",
         )?;
         let home = match self.kind() {
             MailboxKind::Private => built_in::INBOX,
@@ -94,68 +98,6 @@ impl Mailbox {
                          FROM folders f WHERE f.id = messages.folder) WHERE id = ?1",
                     [id],
                 )?;
-            }
-        }
-        Ok(())
-    }
-
-    /// I8
-    fn check_values(&mut self, report: &mut Report) -> Result<(), StoreError> {
-        self.keyword_table()?;
-        let mut statement = self.connection.prepare(
-            "SELECT m.id, m.keywords, d.structure, d.properties, d.recipients, d.attachments
-             FROM messages m JOIN message_data d ON d.message = m.id",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            let column =
-                |at| -> Result<Option<&[u8]>, StoreError> { Ok(row.get_ref(at)?.as_blob_or_null()?) };
-            let keywords_known = self
-                .keyword_cache
-                .as_ref()
-                .is_some_and(|known| column(1).and_then(|ids| known.names_of(ids)).is_ok());
-            let structure = column(2)?.filter(|encoded| !encoded.is_empty());
-            let unpacked = |at| -> Result<Option<_>, StoreError> { Ok(column(at)?.map(unpack)) };
-            let sound = [
-                ("keywords", keywords_known),
-                (
-                    "structure",
-                    structure.is_none_or(|s| Structure::decode(s).is_some()),
-                ),
-                (
-                    "properties",
-                    unpacked(3)?.is_some_and(|bag| bag.and_then(|bag| decode_bag(&bag)).is_ok()),
-                ),
-                (
-                    "recipients",
-                    unpacked(4)?.is_none_or(|bags| bags.and_then(|bags| decode_bags(&bags)).is_ok()),
-                ),
-                (
-                    "attachments",
-                    unpacked(5)?.is_none_or(|a| a.and_then(|a| decode_attachments(&a)).is_ok()),
-                ),
-            ];
-            for (what, _) in sound.into_iter().filter(|(_, sound)| !sound) {
-                report.add("I8", format!("{what} of message {id}"), false);
-            }
-            ringpost_vfs::breathe();
-        }
-        let mut statement = self
-            .connection
-            .prepare("SELECT folder, properties FROM folder_data")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if row
-                .get_ref(1)?
-                .as_blob()
-                .is_ok_and(|bag| decode_bag(bag).is_err())
-            {
-                report.add(
-                    "I8",
-                    format!("properties of folder {}", row.get::<_, i64>(0)?),
-                    false,
-                );
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 mod content;
 mod folders;
 mod messages;
+mod values;
 
 use std::fmt;
 
@@ -106,15 +107,18 @@ const DANGLING: &[Rule] = &[
     ),
     rule(
         "I12",
-        "SELECT 'receive folder of ' || class FROM receive_folders WHERE folder NOT IN (SELECT id FROM folders)",
-        "DELETE FROM receive_folders WHERE folder NOT IN (SELECT id FROM folders)",
+        "SELECT 'receive folder of ' || class FROM receive_folders
+         WHERE folder NOT IN (SELECT id FROM folders WHERE state = 0 AND search = 0)",
+        "DELETE FROM receive_folders WHERE folder NOT IN (SELECT id FROM folders WHERE state = 0 AND search = 0)",
     ),
     rule(
         "I12",
         "SELECT 'link of search folder ' || folder FROM search_links
-         WHERE folder NOT IN (SELECT id FROM folders) OR message NOT IN (SELECT id FROM messages)",
+         WHERE folder NOT IN (SELECT id FROM folders WHERE search = 1)
+            OR message NOT IN (SELECT id FROM messages WHERE state = 0)",
         "DELETE FROM search_links
-         WHERE folder NOT IN (SELECT id FROM folders) OR message NOT IN (SELECT id FROM messages)",
+         WHERE folder NOT IN (SELECT id FROM folders WHERE search = 1)
+            OR message NOT IN (SELECT id FROM messages WHERE state = 0)",
     ),
     rule(
         "I12",
@@ -151,7 +155,7 @@ impl Mailbox {
         } else {
             self.check_rows(&mut report, false)?;
         }
-        self.check_content(&mut report)?;
+        self.check_content(&mut report, repair)?;
         self.check_files(&mut report, repair)?;
         Ok(report)
     }

@@ -1,10 +1,16 @@
 //! The folder tree (MS-OXCFOLD).
 
+mod copy;
 mod counters;
+mod deleted;
+mod import;
 mod names;
 mod tree;
 
 use ringpost_mapi::{ChangeNumber, FolderId};
+
+pub use deleted::DeletedFolder;
+pub use import::{FolderImport, FolderImported};
 
 pub(crate) use counters::{Delta, Kind, State};
 pub(crate) use names::create_built_in;

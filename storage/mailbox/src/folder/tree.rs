@@ -54,6 +54,16 @@ impl Mailbox {
             .ok_or_else(|| not_found(id))
     }
 
+    /// The folders that were soft-deleted out of `parent`, by name.
+    pub(crate) fn deleted_below(&self, parent: FolderId) -> Result<Vec<Folder>, StoreError> {
+        let kind = self.kind();
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM folders f WHERE f.parent = ?1 AND f.state = 1 ORDER BY f.name_key, f.id"
+        ))?;
+        let rows = statement.query_map([parent.to_disk()], |row| read_folder(row, kind))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The subfolder of `parent` with this name (compared case-insensitively, as MAPI does).
     pub fn subfolder(&mut self, parent: FolderId, name: &str) -> Result<Option<Folder>, StoreError> {
         Ok(self
@@ -74,40 +84,61 @@ impl Mailbox {
         name: &str,
         container_class: Option<&str>,
     ) -> Result<FolderId, StoreError> {
-        check_name(name)?;
         self.transaction(|store| {
-            let above = store.folder(parent)?;
-            if above.is_search {
-                return Err(StoreError::NotAllowed("a search folder has no subfolders"));
-            }
-            if store.path_to(parent)?.len() >= MAX_DEPTH {
-                return Err(StoreError::LimitExceeded("depth of folders"));
-            }
-            if store.subfolder(parent, name)?.is_some() {
-                return Err(StoreError::Exists(name.to_owned()));
-            }
-            let count: i64 = store
-                .connection
-                .prepare_cached("SELECT count(*) FROM folders")?
-                .query_row([], |row| row.get(0))?;
-            if count as usize >= MAX_FOLDERS {
-                return Err(StoreError::LimitExceeded("number of folders"));
-            }
+            store.check_new_place(parent, name)?;
             let id = FolderId::own(store.next_id());
-            let change = store.next_change();
-            let class = container_class.unwrap_or(&above.container_class);
-            insert_folder(
-                &store.connection,
-                id,
-                Some(parent),
-                name,
-                class,
-                change.0,
-                FileTime::now(),
-            )?;
-            store.tell(EventKind::FolderCreated, id, None, change);
+            store.make_folder(id, parent, name, container_class, FileTime::now())?;
             Ok(id)
         })
+    }
+
+    /// Whether a new folder may have this name below this parent.
+    pub(super) fn check_new_place(&mut self, parent: FolderId, name: &str) -> Result<(), StoreError> {
+        check_name(name)?;
+        if self.folder(parent)?.is_search {
+            return Err(StoreError::NotAllowed("a search folder has no subfolders"));
+        }
+        if self.path_to(parent)?.len() >= MAX_DEPTH {
+            return Err(StoreError::LimitExceeded("depth of folders"));
+        }
+        if self.subfolder(parent, name)?.is_some() {
+            return Err(StoreError::Exists(name.to_owned()));
+        }
+        let count: i64 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM folders")?
+            .query_row([], |row| row.get(0))?;
+        if count as usize >= MAX_FOLDERS {
+            return Err(StoreError::LimitExceeded("number of folders"));
+        }
+        Ok(())
+    }
+
+    /// Makes a folder whose place was checked. Inside a transaction.
+    pub(super) fn make_folder(
+        &mut self,
+        id: FolderId,
+        parent: FolderId,
+        name: &str,
+        container_class: Option<&str>,
+        modified: FileTime,
+    ) -> Result<ChangeNumber, StoreError> {
+        let inherited = match container_class {
+            Some(class) => class.to_owned(),
+            None => self.folder(parent)?.container_class,
+        };
+        let change = self.next_change();
+        insert_folder(
+            &self.connection,
+            id,
+            Some(parent),
+            name,
+            &inherited,
+            change.0,
+            modified,
+        )?;
+        self.tell(EventKind::FolderCreated, id, None, change);
+        Ok(change)
     }
 
     /// Renames, moves, subscribes.
@@ -143,7 +174,7 @@ impl Mailbox {
     }
 
     /// Whether the folder may have this name below this parent.
-    fn check_place(
+    pub(super) fn check_place(
         &mut self,
         folder: &Folder,
         name: &str,
@@ -183,21 +214,25 @@ impl Mailbox {
             if id.counter() < FIRST_FREE_ID {
                 return Err(StoreError::NotAllowed("a built-in folder can't be deleted"));
             }
-            let below = store.all_below(id)?;
-            if below.len() > 1 && !with_subfolders {
+            if folder.has_children && !with_subfolders {
                 return Err(StoreError::NotAllowed("the folder has subfolders"));
             }
-            // Children first: at no moment has a folder a parent that is gone.
-            for (id, parent) in below.into_iter().rev() {
-                store.empty_for_good(id)?;
-                store.delete_empty_folder(id, parent.or(folder.parent))?;
-            }
-            Ok(())
+            store.delete_tree(id, folder.parent)
         })
     }
 
+    /// Deletes a folder and all below it for good. Inside a transaction.
+    pub(super) fn delete_tree(&mut self, id: FolderId, parent: Option<FolderId>) -> Result<(), StoreError> {
+        // Children first: at no moment has a folder a parent that is gone.
+        for (id, above) in self.all_below(id)?.into_iter().rev() {
+            self.empty_for_good(id)?;
+            self.delete_empty_folder(id, above.or(parent))?;
+        }
+        Ok(())
+    }
+
     /// The folder and all below it, soft-deleted ones too, parents before children.
-    fn all_below(&self, id: FolderId) -> Result<Vec<(FolderId, Option<FolderId>)>, StoreError> {
+    pub(super) fn all_below(&self, id: FolderId) -> Result<Vec<(FolderId, Option<FolderId>)>, StoreError> {
         let mut found = vec![(id, None)];
         let mut at = 0;
         let mut statement = self
@@ -215,6 +250,7 @@ impl Mailbox {
     }
 
     fn empty_for_good(&mut self, id: FolderId) -> Result<(), StoreError> {
+        self.count_hidden_size(id)?;
         let messages: Vec<i64> = self
             .connection
             .prepare_cached("SELECT id FROM messages WHERE folder = ?1")?
@@ -267,7 +303,7 @@ impl Mailbox {
     }
 
     /// The folders from `id` up to the root.
-    fn path_to(&self, id: FolderId) -> Result<Vec<FolderId>, StoreError> {
+    pub(super) fn path_to(&self, id: FolderId) -> Result<Vec<FolderId>, StoreError> {
         let mut path = vec![id];
         let mut statement = self
             .connection
@@ -288,7 +324,7 @@ impl Mailbox {
     }
 
     /// Levels of folders from `id` down, itself included.
-    fn height(&self, id: FolderId) -> Result<usize, StoreError> {
+    pub(super) fn height(&self, id: FolderId) -> Result<usize, StoreError> {
         let mut depth: HashMap<FolderId, usize> = HashMap::new();
         for (id, parent) in self.all_below(id)? {
             let above = parent.and_then(|parent| depth.get(&parent)).copied().unwrap_or(0);
@@ -303,7 +339,7 @@ pub(crate) fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 
-fn check_name(name: &str) -> Result<(), StoreError> {
+pub(super) fn check_name(name: &str) -> Result<(), StoreError> {
     if name.is_empty() || name.contains('\0') {
         return Err(StoreError::NotAllowed("a folder needs a name"));
     }

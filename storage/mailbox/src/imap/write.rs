@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     EventKind, Mailbox, StoreError,
-    folder::{Delta, Kind},
-    message::{columns::MessageBits, removal::Removal},
+    folder::{Delta, Kind, State},
+    message::{columns::MessageBits, removal::Removal, transfer::TransferRow},
 };
 
 /// What these operations need of a message's row.
@@ -25,14 +25,15 @@ struct Row {
 }
 
 impl Row {
-    fn counted(&self) -> Delta {
-        let flags = self.bits.imap();
-        Delta {
-            messages: 1,
-            unread: i64::from(!flags.contains(Flags::SEEN)),
-            deleted: i64::from(flags.contains(Flags::DELETED)),
+    fn transfer(&self, folder: FolderId) -> TransferRow {
+        TransferRow {
+            id: self.id,
+            folder,
+            uid: self.uid.0,
+            state: State::Normal as i64,
+            flags: self.bits.imap(),
             size: self.size,
-            ..Delta::default()
+            source: self.source,
         }
     }
 }
@@ -140,46 +141,8 @@ impl Mailbox {
             store.check_quota(size as u64, rows.len())?;
             let mut pairs = Vec::with_capacity(rows.len());
             for row in rows {
-                let uid = take_uid(&mut uid_next)?;
-                let change = store.next_change();
-                let id = store.next_id() as i64;
-                store
-                    .connection
-                    .prepare_cached(
-                        "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, read_change,
-                             size, received, modified, source, class, subject, sender, identity)
-                         SELECT ?2, ?3, ?4, state, flags, keywords, ?5, ?5, NULL,
-                             size, received, ?6, source, class, subject, sender, coalesce(identity, id)
-                         FROM messages WHERE id = ?1",
-                    )?
-                    .execute(params![
-                        row.id,
-                        id,
-                        to.to_disk(),
-                        uid.0,
-                        change.0 as i64,
-                        FileTime::now().0 as i64
-                    ])?;
-                store
-                    .connection
-                    .prepare_cached(
-                        "INSERT INTO message_data (message, structure, properties, recipients, attachments,
-                             large_properties, large_attachments)
-                         SELECT ?2, structure, properties, recipients, attachments, large_properties, large_attachments
-                         FROM message_data WHERE message = ?1",
-                    )?
-                    .execute([row.id, id])?;
-                for content in store.contents_of(row.id, row.source)? {
-                    store.share_content(content)?;
-                }
-                store.count(to, row.counted(), Some(uid_next), change)?;
-                store.tell(
-                    EventKind::MessageCreated,
-                    to,
-                    Some(MessageId::from_disk(id)),
-                    change,
-                );
-                pairs.push((row.uid, uid));
+                let copied = store.copy_row(&row.transfer(from), to, &mut uid_next)?;
+                pairs.push((row.uid, copied.uid.unwrap_or(row.uid)));
                 ringpost_vfs::breathe();
             }
             Ok(pairs)
@@ -204,47 +167,8 @@ impl Mailbox {
             let left = store.next_change();
             let mut pairs = Vec::with_capacity(rows.len());
             for row in rows {
-                // Out of the old folder first: when both are the same one, its UID is free then.
-                store.note_removed(from, left, row.id, row.uid.0, Removal::Moved)?;
-                store.count(from, row.counted().negated(), None, left)?;
-                store.tell(
-                    EventKind::MessageDeleted,
-                    from,
-                    Some(MessageId::from_disk(row.id)),
-                    left,
-                );
-                let uid = take_uid(&mut uid_next)?;
-                let change = store.next_change();
-                let id = store.next_id() as i64;
-                store
-                    .connection
-                    .prepare_cached(
-                        "UPDATE messages SET id = ?2, folder = ?3, uid = ?4, change = ?5, version = ?5,
-                             read_change = NULL, modified = ?6, identity = coalesce(identity, id) WHERE id = ?1",
-                    )?
-                    .execute(params![
-                        row.id,
-                        id,
-                        to.to_disk(),
-                        uid.0,
-                        change.0 as i64,
-                        FileTime::now().0 as i64
-                    ])?;
-                store
-                    .connection
-                    .prepare_cached(
-                        "UPDATE message_data SET message = ?2, lineage = NULL WHERE message = ?1",
-                    )?
-                    .execute([row.id, id])?;
-                store.forget_views(row.id)?;
-                store.count(to, row.counted(), Some(uid_next), change)?;
-                store.tell(
-                    EventKind::MessageCreated,
-                    to,
-                    Some(MessageId::from_disk(id)),
-                    change,
-                );
-                pairs.push((row.uid, uid));
+                let moved = store.move_row(&row.transfer(from), to, &mut uid_next, left, None)?;
+                pairs.push((row.uid, moved.uid.unwrap_or(row.uid)));
                 ringpost_vfs::breathe();
             }
             Ok(pairs)

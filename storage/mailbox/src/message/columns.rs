@@ -16,8 +16,24 @@ bitflags::bitflags! {
         const HAS_ATTACHMENTS = 1 << 8;
         const LOW_IMPORTANCE = 1 << 9;
         const HIGH_IMPORTANCE = 1 << 10;
+        /// Those of `PidTagMessageFlags` that clients set and the store keeps, at [`KEPT_SHIFT`].
+        const KEPT = (KEPT_FLAGS as i64) << KEPT_SHIFT;
+        /// `mfEverRead`
+        const EVER_READ = 0x400 << KEPT_SHIFT;
+        /// `PidTagMessageStatus`
+        const STATUS = (MAX_STATUS as i64) << STATUS_SHIFT;
     }
 }
+
+/// Where `PidTagMessageFlags` has its place in the column, as far as it is kept.
+const KEPT_SHIFT: u32 = 16;
+/// `mfSubmitted`, `mfFromMe`, `mfResend`, `mfNotifyRead`, `mfNotifyUnread`, `mfEverRead`, `mfInternet` and
+/// `mfUntrusted` (MS-OXCMSG 2.2.1.6). The others follow from other columns.
+pub(crate) const KEPT_FLAGS: i32 = 0xa7a4;
+/// Where `PidTagMessageStatus` is.
+const STATUS_SHIFT: u32 = 32;
+/// What `PidTagMessageStatus` may have.
+pub(crate) const MAX_STATUS: i32 = i32::MAX;
 
 impl MessageBits {
     pub(crate) fn imap(self) -> Flags {
@@ -25,7 +41,38 @@ impl MessageBits {
     }
 
     pub(crate) fn with_imap(self, flags: Flags) -> Self {
-        (self - Self::IMAP) | Self::from_bits_retain(i64::from(flags.bits()))
+        let mut bits = (self - Self::IMAP) | Self::from_bits_retain(i64::from(flags.bits()));
+        if flags.contains(Flags::SEEN) {
+            bits |= Self::EVER_READ;
+        }
+        bits
+    }
+
+    /// With those of `PidTagMessageFlags` that are kept.
+    pub(crate) fn with_kept(self, flags: i32) -> Self {
+        (self - Self::KEPT) | Self::from_bits_retain(i64::from(flags & KEPT_FLAGS) << KEPT_SHIFT)
+    }
+
+    /// Those of `PidTagMessageFlags` that are kept.
+    pub(crate) fn kept(self) -> i32 {
+        ((self & Self::KEPT).bits() >> KEPT_SHIFT) as i32
+    }
+
+    /// What saving leaves of an older version's bits: the status, that it was read once, and unless the client
+    /// said something else the other flags.
+    pub(super) fn with_kept_of(self, old: Self, said: bool) -> Self {
+        let kept = if said { self } else { old };
+        (self - Self::KEPT - Self::STATUS) | (kept & Self::KEPT) | (old & (Self::EVER_READ | Self::STATUS))
+    }
+
+    /// `PidTagMessageStatus`
+    pub(crate) fn status(self) -> i32 {
+        ((self & Self::STATUS).bits() >> STATUS_SHIFT) as i32
+    }
+
+    /// With this `PidTagMessageStatus`.
+    pub(crate) fn with_status(self, status: i32) -> Self {
+        (self - Self::STATUS) | Self::from_bits_retain(i64::from(status & MAX_STATUS) << STATUS_SHIFT)
     }
 }
 
@@ -48,8 +95,12 @@ impl Columns {
             Some(PropValue::Integer32(2)) => bits |= MessageBits::HIGH_IMPORTANCE,
             _ => {}
         }
+        if let Some(PropValue::Integer32(flags)) = bag.get(tags::MESSAGE_FLAGS) {
+            bits = bits.with_kept(*flags);
+        }
         for computed in [
             tags::MESSAGE_FLAGS,
+            tags::MESSAGE_STATUS,
             tags::MESSAGE_SIZE,
             tags::HAS_ATTACHMENTS,
             tags::MESSAGE_DELIVERY_TIME,
@@ -74,7 +125,14 @@ impl Columns {
     }
 
     /// The opposite of [`Self::take`].
-    pub(crate) fn put(self, bag: &mut PropertyBag, size: u64, received: FileTime, modified: FileTime) {
+    pub(crate) fn put(
+        self,
+        bag: &mut PropertyBag,
+        associated: bool,
+        size: u64,
+        received: FileTime,
+        modified: FileTime,
+    ) {
         let importance = match self.bits {
             b if b.contains(MessageBits::LOW_IMPORTANCE) => 0,
             b if b.contains(MessageBits::HIGH_IMPORTANCE) => 2,
@@ -84,8 +142,11 @@ impl Columns {
         bag.set(tags::IMPORTANCE, PropValue::Integer32(importance));
         bag.set(
             tags::MESSAGE_FLAGS,
-            PropValue::Integer32(message_flags(self.bits)),
+            PropValue::Integer32(message_flags(self.bits, associated)),
         );
+        if self.bits.status() != 0 {
+            bag.set(tags::MESSAGE_STATUS, PropValue::Integer32(self.bits.status()));
+        }
         bag.set(
             tags::MESSAGE_SIZE,
             PropValue::Integer32(i32::try_from(size).unwrap_or(i32::MAX)),
@@ -110,15 +171,18 @@ impl Columns {
 }
 
 /// `PidTagMessageFlags` (MS-OXCMSG 2.2.1.6).
-fn message_flags(bits: MessageBits) -> i32 {
+fn message_flags(bits: MessageBits, associated: bool) -> i32 {
     const READ: i32 = 0x01;
     const UNSENT: i32 = 0x08;
     const HAS_ATTACH: i32 = 0x10;
+    const ASSOCIATED: i32 = 0x40;
     let imap = bits.imap();
     let flag = |set: bool, flag: i32| if set { flag } else { 0 };
     flag(imap.contains(Flags::SEEN), READ)
         | flag(imap.contains(Flags::DRAFT), UNSENT)
         | flag(bits.contains(MessageBits::HAS_ATTACHMENTS), HAS_ATTACH)
+        | flag(associated, ASSOCIATED)
+        | bits.kept()
 }
 
 fn take_string(bag: &mut PropertyBag, tag: ringpost_mapi::PropTag) -> Option<String> {
@@ -152,7 +216,7 @@ mod tests {
         let columns = Columns::take(&mut bag, true);
         assert_eq!(columns.class, None, "the usual class takes no bytes");
         assert_eq!(bag.len(), 1, "only the prefix stays in the bag");
-        columns.put(&mut bag, 10, FileTime(1), FileTime(2));
+        columns.put(&mut bag, false, 10, FileTime(1), FileTime(2));
         for (tag, value) in whole.iter() {
             assert_eq!(bag.get(tag), Some(value), "{tag:?}");
         }

@@ -2,13 +2,20 @@
 
 pub(crate) mod columns;
 pub(crate) mod encoding;
+mod import;
 mod object;
 pub(crate) mod packed;
 pub(crate) mod removal;
 mod soft;
+mod status;
+pub(crate) mod transfer;
 
 pub(crate) use ringpost_mapi::tags;
 
 pub use removal::REMOVALS_KEPT;
 
+pub(crate) use import::wins;
+pub use import::{Imported, MessageImport};
 pub use object::{Message, MessageDraft};
+pub(crate) use object::{not_found, search_key};
+pub use transfer::Transferred;

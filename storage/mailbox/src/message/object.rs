@@ -100,7 +100,7 @@ impl Mailbox {
         for (tag, value) in self.large_properties(id)?.iter() {
             bag.set(tag, value.clone());
         }
-        columns.put(&mut bag, message.size, times.0, times.1);
+        columns.put(&mut bag, message.associated, message.size, times.0, times.1);
         let attachments = match large_attachments {
             Some(content) => Some(Cow::Owned(self.whole_content(content)?)),
             None => attachments.as_deref().map(unpack).transpose()?,
@@ -127,9 +127,12 @@ impl Mailbox {
         if let Some(value) = get_from_encoded(&properties, tag)? {
             return Ok(Some(value));
         }
+        if let Some(value) = crate::table::computed_property(self, id, tag)? {
+            return Ok(Some(value));
+        }
         let (message, columns, times) = self.message_row(id)?;
         let mut bag = decode_bag(&properties)?;
-        columns.put(&mut bag, message.size, times.0, times.1);
+        columns.put(&mut bag, message.associated, message.size, times.0, times.1);
         if let Some(value) = bag.remove(tag) {
             return Ok(Some(value));
         }
@@ -143,7 +146,10 @@ impl Mailbox {
         }
     }
 
-    fn message_row(&self, id: MessageId) -> Result<(Message, Columns, (FileTime, FileTime)), StoreError> {
+    pub(super) fn message_row(
+        &self,
+        id: MessageId,
+    ) -> Result<(Message, Columns, (FileTime, FileTime)), StoreError> {
         self.connection
             .prepare_cached(
                 "SELECT folder, uid, state, flags, change, version, size, source, class, subject, sender,
@@ -212,96 +218,159 @@ impl Mailbox {
     /// because to IMAP a message under a UID never changes.
     pub fn save_message(&mut self, folder: FolderId, draft: &MessageDraft) -> Result<Stored, StoreError> {
         self.transaction(|store| {
-            let uids = store.uid_state(folder, Kind::Generic)?;
-            let old = draft
+            store.uid_state(folder, Kind::Generic)?;
+            let replaced = draft
                 .replaces
                 .map(|(id, version)| {
-                    let (old, _, times) = store.message_row(id)?;
-                    if old.folder != folder || old.soft_deleted {
-                        return Err(not_found(id));
-                    }
-                    if old.version != version && !draft.force {
+                    let replaced = store.replaceable(folder, id)?;
+                    if replaced.message.version != version && !draft.force {
                         return Err(StoreError::NotAllowed(NO_SHARED_CHANGE));
                     }
-                    Ok((old, times.0))
+                    Ok(replaced)
                 })
                 .transpose()?;
-            let content = store.with_ids(&draft.content, false)?;
-            let mut properties = content.properties.clone();
-            let delivered = match properties.get(tags::MESSAGE_DELIVERY_TIME) {
-                Some(PropValue::Time(time)) => Some(*time),
-                _ => None,
-            };
-            let columns = Columns::take(&mut properties, has_attachments(&content));
-            let encoded = store.encode(properties, &content)?;
-            let associated = old.as_ref().map_or(draft.associated, |(old, _)| old.associated);
-            let flags = draft
-                .flags
-                .or(old.as_ref().map(|(old, _)| old.flags))
-                .unwrap_or_default();
-            let size = match &old {
-                Some((old, _)) if old.has_source => old.size,
-                _ => encoded.size,
-            };
-            store.check_quota(size, usize::from(old.is_none()))?;
-            let change = store.next_change();
-            let mut uid_next = uids.uid_next;
-            let mut row = SavedRow {
-                id: MessageId(0),
-                uid: Uid(0),
-                identity: None,
-                folder,
-                state: if associated {
-                    State::Associated
-                } else {
-                    State::Normal
-                },
-                bits: columns.bits.with_imap(flags),
-                change,
-                read_change: old
-                    .as_ref()
-                    .filter(|(old, _)| (old.flags ^ flags).contains(Flags::SEEN))
-                    .map(|_| change),
-                size,
-                received: delivered
-                    .or(old.as_ref().map(|(_, received)| *received))
-                    .unwrap_or_else(FileTime::now),
-            };
-            let mut delta = Delta::of_message(row.state as i64, flags, size as i64);
-            if let Some((old, _)) = &old {
-                row.id = old.id;
-                row.uid = old.uid.unwrap_or(Uid(0));
-                let (state, size) = (row.state as i64, old.size as i64);
-                delta = delta.plus(Delta::of_message(state, old.flags, size).negated());
-                store.release_large(old.id)?;
-                if !associated && !old.has_source {
-                    store.note_removed(folder, change, old.id.to_disk(), row.uid.0, Removal::Rewritten)?;
-                    row.uid = take_uid(&mut uid_next)?;
-                    row.identity = Some(store.next_id());
-                }
-                store.update_row(&row, columns)?;
-            } else {
-                row.id = MessageId::own(store.next_id());
-                if !associated {
-                    row.uid = take_uid(&mut uid_next)?;
-                }
-                store.insert_row(&row, columns)?;
-            }
-            store.write_data(row.id, &encoded)?;
-            store.count(folder, delta, Some(uid_next), change)?;
-            let kind = if old.is_some() {
-                EventKind::MessageChanged
-            } else {
-                EventKind::MessageCreated
-            };
-            store.tell(kind, folder, Some(row.id), change);
-            Ok(Stored {
-                message: row.id,
-                uid: row.uid,
-                uid_validity: uids.uid_validity,
-                change,
-            })
+            store.write_message(folder, draft, replaced, None)
         })
+    }
+
+    /// A message that may be saved over.
+    pub(super) fn replaceable(&self, folder: FolderId, id: MessageId) -> Result<Replaced, StoreError> {
+        let (message, columns, (received, modified)) = self.message_row(id)?;
+        if message.folder != folder || message.soft_deleted {
+            return Err(not_found(id));
+        }
+        Ok(Replaced {
+            bits: columns.bits,
+            message,
+            received,
+            modified,
+        })
+    }
+
+    /// Writes a message, over another one perhaps. `given` are the id of a new one and its modification time,
+    /// where a client made it offline. Inside a transaction.
+    pub(super) fn write_message(
+        &mut self,
+        folder: FolderId,
+        draft: &MessageDraft,
+        replaced: Option<Replaced>,
+        given: Option<(MessageId, FileTime)>,
+    ) -> Result<Stored, StoreError> {
+        let uids = self.uid_state(folder, Kind::Generic)?;
+        let mut content = self.with_ids(&draft.content, false)?;
+        set_display_names(&mut content);
+        let id = match (&replaced, given) {
+            (Some(old), _) => old.message.id,
+            (None, Some((id, _))) => id,
+            (None, None) => MessageId::own(self.next_id()),
+        };
+        let mut properties = std::mem::take(&mut content.properties);
+        self.set_origin(id, replaced.is_some(), &mut properties)?;
+        let delivered = match properties.get(tags::MESSAGE_DELIVERY_TIME) {
+            Some(PropValue::Time(time)) => Some(*time),
+            _ => None,
+        };
+        let kept = properties.get(tags::MESSAGE_FLAGS).cloned();
+        let columns = Columns::take(&mut properties, has_attachments(&content));
+        let mut bits = columns.bits;
+        if let Some(old) = &replaced {
+            bits = bits.with_kept_of(old.bits, matches!(kept, Some(PropValue::Integer32(_))));
+        }
+        let encoded = self.encode(properties, &content)?;
+        let old = replaced.as_ref().map(|old| &old.message);
+        let associated = old.map_or(draft.associated, |old| old.associated);
+        let flags = draft.flags.or(old.map(|old| old.flags)).unwrap_or_default();
+        let size = match old {
+            Some(old) if old.has_source => old.size,
+            _ => encoded.size,
+        };
+        self.check_quota(size, usize::from(replaced.is_none()))?;
+        let change = self.next_change();
+        let mut uid_next = uids.uid_next;
+        let mut row = SavedRow {
+            id,
+            uid: Uid(0),
+            identity: None,
+            folder,
+            state: if associated {
+                State::Associated
+            } else {
+                State::Normal
+            },
+            bits: bits.with_imap(flags),
+            change,
+            read_change: old
+                .filter(|old| (old.flags ^ flags).contains(Flags::SEEN))
+                .map(|_| change),
+            size,
+            received: delivered
+                .or(replaced.as_ref().map(|old| old.received))
+                .unwrap_or_else(FileTime::now),
+            modified: given.map_or_else(FileTime::now, |(_, modified)| modified),
+        };
+        let mut delta = Delta::of_message(row.state as i64, flags, size as i64);
+        if let Some(old) = old {
+            row.uid = old.uid.unwrap_or(Uid(0));
+            let (state, size) = (row.state as i64, old.size as i64);
+            delta = delta.plus(Delta::of_message(state, old.flags, size).negated());
+            self.release_large(old.id)?;
+            if !associated && !old.has_source {
+                self.note_removed(folder, change, old.id.to_disk(), row.uid.0, Removal::Rewritten)?;
+                row.uid = take_uid(&mut uid_next)?;
+                row.identity = Some(self.next_id());
+            }
+            self.update_row(&row, columns)?;
+        } else {
+            if !associated {
+                row.uid = take_uid(&mut uid_next)?;
+            }
+            self.insert_row(&row, columns)?;
+        }
+        self.write_data(row.id, &encoded)?;
+        self.count(folder, delta, Some(uid_next), change)?;
+        let kind = if old.is_some() {
+            EventKind::MessageChanged
+        } else {
+            EventKind::MessageCreated
+        };
+        self.tell(kind, folder, Some(row.id), change);
+        Ok(Stored {
+            message: row.id,
+            uid: row.uid,
+            uid_validity: uids.uid_validity,
+            change,
+        })
+    }
+
+    /// What says where a message comes from and stays with it: `PidTagCreationTime`, and `PidTagSearchKey`, which
+    /// copies share (MS-OXCMSG 2.2.1.1, MS-OXCPRPT 2.2.1.9). Of a message saved over they stay as they are.
+    fn set_origin(&self, id: MessageId, old: bool, properties: &mut PropertyBag) -> Result<(), StoreError> {
+        let kept: Option<Vec<u8>> = if old {
+            self.connection
+                .prepare_cached("SELECT properties FROM message_data WHERE message = ?1")?
+                .query_row([id.to_disk()], |row| row.get(0))
+                .optional()?
+        } else {
+            None
+        };
+        let kept = kept.as_deref().map(unpack).transpose()?;
+        for tag in [tags::CREATION_TIME, tags::SEARCH_KEY] {
+            let known = kept
+                .as_deref()
+                .map(|bag| get_from_encoded(bag, tag))
+                .transpose()?;
+            if let Some(value) = known.flatten() {
+                properties.set(tag, value);
+            } else if !old && properties.get(tag).is_none() {
+                let value = if tag == tags::CREATION_TIME {
+                    PropValue::Time(FileTime::now())
+                } else {
+                    PropValue::Binary(search_key(self.guid().0, id))
+                };
+                properties.set(tag, value);
+            }
+        }
+        Ok(())
     }
 
     fn insert_row(&self, row: &SavedRow, columns: Columns) -> Result<(), StoreError> {
@@ -319,7 +388,7 @@ impl Mailbox {
                 row.change.0 as i64,
                 row.size as i64,
                 row.received.0 as i64,
-                FileTime::now().0 as i64,
+                row.modified.0 as i64,
                 columns.class,
                 columns.subject,
                 columns.sender
@@ -341,7 +410,7 @@ impl Mailbox {
                 row.change.0 as i64,
                 row.size as i64,
                 row.received.0 as i64,
-                FileTime::now().0 as i64,
+                row.modified.0 as i64,
                 columns.class,
                 columns.subject,
                 columns.sender,
@@ -357,7 +426,7 @@ impl Mailbox {
                 "INSERT INTO message_data (message, properties, recipients, attachments, large_properties,
                      large_attachments) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (message) DO UPDATE SET properties = ?2, recipients = ?3, attachments = ?4,
-                     large_properties = ?5, large_attachments = ?6, lineage = NULL",
+                     large_properties = ?5, large_attachments = ?6",
             )?
             .execute(params![
                 id.to_disk(),
@@ -506,6 +575,48 @@ struct SavedRow {
     read_change: Option<ChangeNumber>,
     size: u64,
     received: FileTime,
+    modified: FileTime,
+}
+
+/// A message that is saved over.
+pub(super) struct Replaced {
+    pub(super) message: Message,
+    pub(super) bits: MessageBits,
+    pub(super) received: FileTime,
+    pub(super) modified: FileTime,
+}
+
+/// `PidTagSearchKey` of what is made here: 16 bytes that differ for each.
+pub(crate) fn search_key(store: ringpost_mapi::Guid, id: MessageId) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&store.0).update(&id.0.to_le_bytes());
+    hasher.finalize().as_bytes()[..16].to_vec()
+}
+
+/// The recipients' names as lists show them (MS-OXCMSG 2.2.1.9 to 2.2.1.11).
+fn set_display_names(content: &mut MessageContent) {
+    for (kind, tag) in [
+        (1, tags::DISPLAY_TO),
+        (2, tags::DISPLAY_CC),
+        (3, tags::DISPLAY_BCC),
+    ] {
+        let names: Vec<&str> = content
+            .recipients
+            .iter()
+            .filter(|row| matches!(row.get(tags::RECIPIENT_TYPE), Some(PropValue::Integer32(n)) if n & 0xf == kind))
+            .filter_map(|row| {
+                [tags::DISPLAY_NAME, tags::SMTP_ADDRESS, tags::EMAIL_ADDRESS]
+                    .into_iter()
+                    .find_map(|tag| row.string(tag))
+            })
+            .collect();
+        if names.is_empty() {
+            content.properties.remove(tag);
+        } else {
+            let names = names.join("; ");
+            content.properties.set(tag, PropValue::String(names));
+        }
+    }
 }
 
 fn is_large(value: &PropValue) -> bool {

@@ -73,7 +73,7 @@ impl<'m> Contents<'m> {
     ) -> Result<Self, StoreError> {
         let search = mailbox
             .connection
-            .prepare_cached("SELECT search FROM folders WHERE id = ?1")?
+            .prepare_cached("SELECT search FROM folders WHERE id = ?1 AND state = 0")?
             .query_row([folder.to_disk()], |row| row.get(0))
             .optional()?
             .ok_or_else(|| StoreError::NotFound(format!("folder {folder}")))?;

@@ -8,7 +8,6 @@ use std::{
 
 use ringpost_mapi::{
     ChangeNumber, FileTime, FolderId, Guid, MessageId, PropTag, PropType, PropValue, PropertyBag,
-    change::Xid,
     codec::{decode_bags, get_from_encoded},
     entryid::{FolderEntryId, GlobalId, MessageEntryId, PUBLIC_PROVIDER, encode_replica_id},
     restriction::{PropertySource, SubObjectTable},
@@ -19,10 +18,12 @@ use rusqlite::Row;
 use super::sql::{Column, ColumnKind};
 use crate::{
     Mailbox, StoreError,
+    lineage::Lineage,
     message::{
         columns::{Columns, MessageBits},
         encoding::decode_attachments,
         packed::unpack,
+        search_key,
     },
 };
 
@@ -80,7 +81,10 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
     },
     Column {
         tag: tags::MESSAGE_FLAGS,
-        expression: "((m.flags & 1) | ((m.flags >> 1) & 8) | ((m.flags >> 4) & 16))",
+        // 42916: the flags that are kept as they are, `KEPT_FLAGS`.
+        expression:
+            "((m.flags & 1) | ((m.flags >> 1) & 8) | ((m.flags >> 4) & 16) | ((m.flags >> 16) & 42916)
+            | ((m.state & 1) << 6))",
         kind: ColumnKind::Integer32,
     },
     Column {
@@ -91,12 +95,13 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
 ];
 
 /// What [`Message::read`] reads, of `messages m`.
-pub(crate) const ROW: &str = "m.id, m.folder, m.uid, m.state, m.flags, m.change, m.size, m.received, m.modified, m.class, m.subject, m.sender";
+pub(crate) const ROW: &str = "m.id, m.folder, m.uid, m.state, m.flags, m.version, m.size, m.received, m.modified, m.class, m.subject, m.sender,
+     coalesce(m.identity, m.id)";
 /// What it reads besides where encoded properties are needed, of `message_data d`.
 pub(crate) const DATA: &str = "d.properties, d.recipients, d.attachments, d.large_properties IS NOT NULL, d.large_attachments IS NOT NULL,
-     m.source IS NOT NULL";
+     m.source IS NOT NULL, d.lineage";
 /// How many columns [`ROW`] has.
-const ROW_COLUMNS: usize = 12;
+const ROW_COLUMNS: usize = 13;
 
 /// What ids of the store look like outside.
 #[derive(Clone, Debug)]
@@ -173,10 +178,11 @@ pub(crate) struct Message<'a> {
     pub(crate) folder: FolderId,
     uid: u32,
     state: u32,
-    change: ChangeNumber,
+    version: ChangeNumber,
     size: u64,
     received: FileTime,
     modified: FileTime,
+    identity_id: MessageId,
     kept: Columns,
     /// What is put together from columns, once it is asked for.
     combined: OnceCell<PropertyBag>,
@@ -192,6 +198,7 @@ struct Data {
     properties: Vec<u8>,
     recipients: Option<Vec<u8>>,
     attachments: Option<Vec<u8>>,
+    lineage: Option<Vec<u8>>,
     /// What there is elsewhere.
     elsewhere: Elsewhere,
 }
@@ -282,6 +289,48 @@ pub(crate) fn look_at<T>(
     }
 }
 
+/// A property that the store computes and keeps nowhere: ids, keys, changes, origin.
+pub(crate) fn computed(
+    mailbox: &mut Mailbox,
+    id: MessageId,
+    tag: PropTag,
+) -> Result<Option<PropValue>, StoreError> {
+    const COMPUTED: [PropTag; 16] = [
+        tags::MID,
+        tags::FOLDER_ID,
+        tags::INST_ID,
+        tags::ENTRY_ID,
+        tags::RECORD_KEY,
+        tags::PARENT_ENTRY_ID,
+        tags::SOURCE_KEY,
+        tags::PARENT_SOURCE_KEY,
+        tags::CHANGE_NUMBER,
+        tags::CHANGE_KEY,
+        tags::PREDECESSOR_CHANGE_LIST,
+        tags::MESSAGE_STATUS,
+        tags::ASSOCIATED,
+        tags::READ,
+        tags::CREATION_TIME,
+        tags::SEARCH_KEY,
+    ];
+    let tag = untyped(tag);
+    let wide = [tags::MESSAGE_SIZE_EXTENDED, tags::INTERNET_ARTICLE_NUMBER];
+    if !COMPUTED.contains(&tag) && !wide.contains(&tag) {
+        return Ok(None);
+    }
+    Ok(look_at_message(mailbox, id, &mut |message| message.get(tag))?.flatten())
+}
+
+/// [`look_at`] with all columns.
+pub(crate) fn look_at_message<T>(
+    mailbox: &mut Mailbox,
+    id: MessageId,
+    look: &mut dyn FnMut(&Message<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let identity = super::contents::identity(mailbox)?;
+    look_at(mailbox, &identity, id, ROW, look)
+}
+
 /// An encoded value, from the form that it is stored in.
 fn unpacked(row: &Row<'_>, column: usize) -> Result<Option<Vec<u8>>, StoreError> {
     let stored = row.get_ref(column)?.as_blob_or_null()?;
@@ -304,7 +353,7 @@ impl<'a> Message<'a> {
             tags::SOURCE_KEY,
             tags::PARENT_SOURCE_KEY,
             tags::CHANGE_NUMBER,
-            tags::CHANGE_KEY,
+            tags::MESSAGE_STATUS,
             tags::ASSOCIATED,
             tags::DEPTH,
         ];
@@ -323,6 +372,7 @@ impl<'a> Message<'a> {
                 properties: unpacked(row, ROW_COLUMNS)?.unwrap_or_default(),
                 recipients: unpacked(row, ROW_COLUMNS + 1)?,
                 attachments: unpacked(row, ROW_COLUMNS + 2)?,
+                lineage: row.get(ROW_COLUMNS + 6)?,
                 elsewhere: {
                     let mut elsewhere = Elsewhere::empty();
                     elsewhere.set(Elsewhere::LARGE, row.get(ROW_COLUMNS + 3)?);
@@ -347,10 +397,11 @@ impl<'a> Message<'a> {
             folder: FolderId::from_disk(row.get(1)?),
             uid: row.get(2)?,
             state: row.get(3)?,
-            change: ChangeNumber(row.get::<_, i64>(5)? as u64),
+            version: ChangeNumber(row.get::<_, i64>(5)? as u64),
             size,
             received: FileTime(received as u64),
             modified: FileTime(modified as u64),
+            identity_id: MessageId::from_disk(row.get(12)?),
             kept,
             combined: OnceCell::new(),
             rest: Rest::default(),
@@ -382,10 +433,17 @@ impl<'a> Message<'a> {
             tags::READ => PropValue::Boolean(!self.unread),
             tags::ASSOCIATED => PropValue::Boolean(self.state & 1 == 1),
             tags::INTERNET_ARTICLE_NUMBER => PropValue::Integer32(self.uid as i32),
-            tags::CHANGE_NUMBER => change_value(self.change),
-            tags::CHANGE_KEY => {
-                PropValue::Binary(Xid::of_counter(self.identity.mailbox, self.change.0).encode())
+            tags::CHANGE_NUMBER => change_value(self.version),
+            tags::CHANGE_KEY | tags::PREDECESSOR_CHANGE_LIST => {
+                let Some(data) = &self.data else { return Ok(None) };
+                let lineage = Lineage::of(self.identity.mailbox, self.version, data.lineage.as_deref())?;
+                PropValue::Binary(if tag == tags::CHANGE_KEY {
+                    lineage.change_key.encode()
+                } else {
+                    lineage.predecessors.encode()
+                })
             }
+            tags::MESSAGE_STATUS => PropValue::Integer32(self.kept.bits.status()),
             tags::ENTRY_ID | tags::RECORD_KEY => {
                 PropValue::Binary(self.identity.message_entry_id(self.folder, self.id))
             }
@@ -410,6 +468,15 @@ impl<'a> Message<'a> {
                 let value = get_from_encoded(&data.properties, tag)?;
                 if value.is_some() {
                     return Ok(value);
+                }
+                match tag {
+                    // Of what came as Internet mail; of what was saved here they are kept.
+                    tags::CREATION_TIME => return Ok(Some(PropValue::Time(self.received))),
+                    tags::SEARCH_KEY => {
+                        let key = search_key(self.identity.mailbox, self.identity_id);
+                        return Ok(Some(PropValue::Binary(key)));
+                    }
+                    _ => {}
                 }
                 // What was saved comes before what is derived.
                 let derived = Elsewhere::DERIVED
@@ -482,9 +549,13 @@ impl Message<'_> {
                     }
                 }
             }
-            self.kept
-                .clone()
-                .put(&mut bag, self.size, self.received, self.modified);
+            self.kept.clone().put(
+                &mut bag,
+                self.state & 1 == 1,
+                self.size,
+                self.received,
+                self.modified,
+            );
             return Ok(self.combined.get_or_init(|| bag));
         }
         Ok(self.combined.get_or_init(PropertyBag::new))

@@ -322,11 +322,13 @@ impl Mailbox {
     ) -> Result<(), StoreError> {
         // An error leaves none: then the transaction is rolled back, and they are read again.
         let searches = self.searches.take().unwrap_or_default();
+        let fixed = searches.iter().any(|search| search.criteria.fixed);
+        let hidden = fixed && self.is_in_hidden_folder(message)?;
         let seen = look_at(self, identity, message, ROW, &mut |found| {
             let mut wanted = Vec::with_capacity(searches.len());
             for search in &searches {
                 // One that is not kept up to date only loses what is gone.
-                if !found.is_normal() {
+                if !found.is_normal() || hidden {
                     wanted.push((search.folder, false));
                 } else if !search.criteria.fixed || search.running {
                     let shown = search.folders.contains(&found.folder)
@@ -348,6 +350,15 @@ impl Mailbox {
             }
         }
         Ok(())
+    }
+
+    fn is_in_hidden_folder(&self, message: MessageId) -> Result<bool, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM messages m JOIN folders f ON f.id = m.folder WHERE m.id = ?1 AND f.state <> 0",
+            )?
+            .exists([message.to_disk()])?)
     }
 
     fn search(&self, folder: FolderId) -> Option<&Search> {
@@ -591,6 +602,11 @@ fn decode_criteria(
         restriction: Restriction::decode(restriction, WireFormat::EXTENDED_RULE)?,
     };
     Ok((criteria, flags & RUNNING != 0))
+}
+
+/// Whether the three columns of a search folder's criteria can be read.
+pub(crate) fn criteria_decode(flags: i64, scope: &[u8], restriction: &[u8]) -> bool {
+    decode_criteria(flags, scope, restriction).is_ok()
 }
 
 /// The column `search_scope`: folder ids as they are in the database, one varint each.

@@ -249,7 +249,7 @@ fn listing_reads_no_encoded_properties_it_does_not_need() {
         tags::MESSAGE_FLAGS,
         tags::MID,
         tags::ENTRY_ID,
-        tags::CHANGE_KEY,
+        tags::CHANGE_NUMBER,
     ];
     for sort in [
         by(tags::MESSAGE_DELIVERY_TIME, Direction::Descending),

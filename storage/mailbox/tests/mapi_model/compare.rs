@@ -8,7 +8,13 @@ use ringpost_store::{
     table::{ContentsKind, Table},
 };
 
-use super::{Run, USERS, common::rows, messages::COMPUTED, tables::message_id};
+use super::{
+    Run, USERS,
+    common::rows,
+    messages::COMPUTED,
+    model::{key_bytes, lineage, list_bytes},
+    tables::message_id,
+};
 
 impl Run {
     pub(crate) fn compare_everything(&mut self) {
@@ -18,6 +24,17 @@ impl Run {
         }
         self.compare_searches();
         self.compare_hierarchy();
+        self.compare_hidden();
+        let properties = self.store().store_properties().unwrap();
+        assert_eq!(properties, self.model.store_properties);
+        let receive: BTreeMap<String, FolderId> = self
+            .store()
+            .receive_folders()
+            .unwrap()
+            .into_iter()
+            .map(|(class, folder, _)| (class, folder))
+            .collect();
+        assert_eq!(receive, self.model.receive_folders);
         let size: u64 = self
             .model
             .messages
@@ -62,6 +79,17 @@ impl Run {
             "{at}"
         );
         assert_eq!(store.folder_properties(id).unwrap(), model.properties, "{at}");
+        let (key, seen) = lineage(model.change, model.lineage.as_ref());
+        let kept = store.folder_lineage(id).unwrap();
+        assert_eq!(kept.change_key.encode(), key_bytes(key), "{at}");
+        assert_eq!(kept.predecessors.encode(), list_bytes(&seen), "{at}");
+        let rules: Vec<_> = store
+            .rules(id)
+            .unwrap()
+            .into_iter()
+            .map(|rule| (rule.sequence, rule.id, rule.properties))
+            .collect();
+        assert_eq!(rules, model.rules, "{at}");
         let permissions = store.permissions(id).unwrap();
         assert_eq!(permissions.len(), model.permissions.len(), "{at}");
         for permission in permissions {
@@ -71,6 +99,11 @@ impl Run {
                     .contains(&(permission.member, permission.rights)),
                 "{at}"
             );
+        }
+        if self.model.kind == MailboxKind::Public {
+            let user = self.dice.of(&USERS);
+            let unread = normal.iter().filter(|one| !one.is_read(Some(user))).count() as u32;
+            assert_eq!(store.unread_by(id, user).unwrap(), unread, "{at}, {user}");
         }
         // IMAP's view.
         let status = store.status(id).unwrap();
@@ -154,12 +187,27 @@ impl Run {
             Some(PropValue::Time(model.received)),
         ];
         assert_eq!(computed[..4], expected, "{at}");
+        let status = (model.status != 0).then_some(PropValue::Integer32(model.status));
+        assert_eq!(computed[4], status, "{at}");
+        let (key, seen) = lineage(model.version, model.lineage.as_ref());
+        for (tag, bytes) in [
+            (tags::CHANGE_KEY, key_bytes(key)),
+            (tags::PREDECESSOR_CHANGE_LIST, list_bytes(&seen)),
+        ] {
+            let kept = store.message_property(id, tag).unwrap();
+            assert_eq!(kept, Some(PropValue::Binary(bytes)), "{at}");
+        }
+        let search_key = store.message_property(id, tags::SEARCH_KEY).unwrap();
+        assert!(search_key.is_some(), "{at}");
         assert_eq!(message.content, model.content, "{at}");
         if self.model.kind == MailboxKind::Public {
             for user in USERS {
                 let read = store.is_read(id, user).unwrap();
                 assert_eq!(read, model.is_read(Some(user)), "{at}, {user}");
             }
+        }
+        if model.search_key.is_some() {
+            assert_eq!(search_key, model.search_key, "{at}");
         }
         // A property alone, and the source.
         let tag = self
@@ -174,6 +222,39 @@ impl Run {
             let mut out = Vec::new();
             store.read_source(id, 0..u64::MAX, &mut out).unwrap();
             assert!(out == *source, "{at}: source");
+        }
+        self.model.messages.get_mut(&id).unwrap().search_key = search_key;
+    }
+
+    /// What was soft-deleted with its folder.
+    fn compare_hidden(&mut self) {
+        let store = self.mailbox.as_mut().unwrap();
+        let found: Vec<(FolderId, String)> = store
+            .deleted_folders(None)
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.id, one.name))
+            .collect();
+        let mut expected: Vec<(FolderId, String)> = self
+            .model
+            .hidden
+            .iter()
+            .map(|hidden| (hidden.root, hidden.folders[&hidden.root].name.clone()))
+            .collect();
+        expected.sort_unstable_by_key(|(id, _)| *id);
+        assert_eq!(found, expected);
+        let roots: Vec<FolderId> = self.model.folders.keys().copied().collect();
+        for parent in roots {
+            let mut table = Table::deleted_hierarchy(parent);
+            table.set_columns(vec![tags::FOLDER_ID]).unwrap();
+            let rows = table.query_rows(store, 10_000, true, true).unwrap();
+            let found: BTreeSet<u64> = rows.iter().map(|row| message_id(row[0].as_ref()).0).collect();
+            let hidden = self.model.hidden.iter();
+            let expected: BTreeSet<u64> = hidden
+                .filter(|hidden| hidden.folders[&hidden.root].parent == Some(parent))
+                .map(|hidden| hidden.root.0)
+                .collect();
+            assert_eq!(found, expected, "hidden below {parent}");
         }
     }
 

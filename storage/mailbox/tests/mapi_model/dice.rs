@@ -17,7 +17,7 @@ const KEYWORDS: [&str; 4] = ["Red", "Green", "$Label1", "Later"];
 const CLASSES: [&str; 4] = ["IPM.Note", "IPM.Appointment", "IPM.Contact", "IPM.note.SMIME"];
 /// The first id of the properties that have one type each.
 const FIRST_ID: u16 = 0x6700;
-const KINDS: [PropType; 27] = [
+const KINDS: [PropType; 28] = [
     PropType::INTEGER16,
     PropType::INTEGER32,
     PropType::FLOATING32,
@@ -45,6 +45,7 @@ const KINDS: [PropType; 27] = [
     PropType::MULTIPLE_TIME,
     PropType::MULTIPLE_GUID,
     PropType::MULTIPLE_BINARY,
+    PropType::MULTIPLE_FLOATING32,
 ];
 /// Properties that tables are sorted and restricted by.
 pub(crate) const NUMBER: PropTag = PropTag::new(FIRST_ID + 1, PropType::INTEGER32);
@@ -142,6 +143,7 @@ impl Dice {
             PropType::OBJECT => V::Object(self.bytes(200)),
             PropType::MULTIPLE_INTEGER16 => V::MultipleInteger16(self.list(|d| d.next() as i16)),
             PropType::MULTIPLE_INTEGER32 => V::MultipleInteger32(self.list(|d| d.next() as i32)),
+            PropType::MULTIPLE_FLOATING32 => V::MultipleFloating32(self.list(|d| d.float() as f32)),
             PropType::MULTIPLE_FLOATING64 => V::MultipleFloating64(self.list(Self::float)),
             PropType::MULTIPLE_CURRENCY => V::MultipleCurrency(self.list(|d| d.next() as i64)),
             PropType::MULTIPLE_FLOATING_TIME => V::MultipleFloatingTime(self.list(Self::float)),
@@ -163,6 +165,14 @@ impl Dice {
             if self.one_in(chance) {
                 bag.set(tag, self.value(kind));
             }
+        }
+        if self.one_in(8) {
+            // A tag whose type is not the value's own.
+            let word = self.word();
+            bag.set(
+                PropTag::new(FIRST_ID + 0x50, PropType::STRING8),
+                PropValue::String(word),
+            );
         }
         if self.one_in(4) {
             let word = self.word();
@@ -214,6 +224,11 @@ impl Dice {
         if self.one_in(2) {
             let body = self.word().repeat(self.below(1500));
             properties.set(tags::BODY, PropValue::String(body));
+        }
+        if self.one_in(4) {
+            // Some are the client's, some follow from other things.
+            let flags = self.of(&[0x20, 0x85, 0x104, 0x2058, 0x8000, 0]);
+            properties.set(tags::MESSAGE_FLAGS, PropValue::Integer32(flags));
         }
         let mut named: Vec<(PropertyName, PropValue)> = Vec::new();
         while self.one_in(3) {
@@ -319,7 +334,7 @@ impl Dice {
             8 => Restriction::Bitmask {
                 nonzero: self.one_in(2),
                 tag: self.of(&[tags::MESSAGE_FLAGS, NUMBER]),
-                mask: self.of(&[1, 8, 16, 17]),
+                mask: self.of(&[1, 4, 8, 16, 17, 0x40, 0x400, 0x8100]),
             },
             9 | 10 => {
                 let tag = self.of(&[

@@ -1,8 +1,10 @@
 //! The store against a simple model in memory, with no protocol in between: random MAPI operations of several
-//! sessions, on a private and on a public store.
+//! sessions, on a private and on a public store. Sessions keep tables and messages open while others change what
+//! is in them, and upload what they made offline.
 //!
 //! After each step the folders that were touched agree in full with the model, IMAP's view included, and so
-//! do some of the sessions' open tables and, now and then, what a client with any earlier state is told. Every
+//! do some of the sessions' open tables, what was told to those who listen and, now and then, what a client with
+//! any earlier state is told. Every
 //! so often everything is compared. At the end, and again after a reopen, the integrity walk is clean.
 //!
 //! A run prints its seed: `RINGPOST_SEED=n` replays it, `RINGPOST_STEPS=n` says for how long.
@@ -13,8 +15,10 @@ mod common;
 mod compare;
 mod dice;
 mod folders;
+mod judge;
 mod messages;
 mod model;
+mod offline;
 mod sync;
 mod tables;
 
@@ -23,8 +27,9 @@ use std::collections::BTreeMap;
 use common::{create, open};
 use dice::Dice;
 use model::{Model, ModelFolder, NEW};
+use ringpost_convert::message::MessageContent;
 use ringpost_mapi::{FolderId, MessageId};
-use ringpost_store::{Mailbox, MailboxKind, folder::built_in, folder::built_in_public};
+use ringpost_store::{EventKind, Mailbox, MailboxKind, folder::built_in, folder::built_in_public};
 use sync::Earlier;
 use tables::OpenTable;
 
@@ -34,11 +39,13 @@ const PUBLIC_STEPS: usize = 400;
 const EVERYTHING: usize = 50;
 const USERS: [&str; 3] = ["ann@example.test", "bob@example.test", "carol@example.test"];
 
-/// A client: its tables and what it knew at earlier moments.
+/// A client: its tables, the messages it has open, and what it knew at earlier moments.
 #[derive(Default)]
 struct Session {
     tables: Vec<OpenTable>,
     earlier: Vec<Earlier>,
+    /// Messages that it opened: where they were, their versions then, and what it will save.
+    opened: Vec<(MessageId, FolderId, u64, MessageContent)>,
 }
 
 struct Run {
@@ -54,6 +61,8 @@ struct Run {
     /// Folders that operations may use: built-in ones and those made here.
     arena: Vec<FolderId>,
     names: usize,
+    /// Changes that clients made offline.
+    uploads: u64,
     step: usize,
     /// The last change before this step.
     before: u64,
@@ -118,6 +127,14 @@ impl Run {
             messages: BTreeMap::new(),
             left: Vec::new(),
             names: BTreeMap::new(),
+            hidden: Vec::new(),
+            receive_folders: mailbox
+                .receive_folders()
+                .unwrap()
+                .into_iter()
+                .map(|(class, folder, _)| (class, folder))
+                .collect(),
+            store_properties: mailbox.store_properties().unwrap(),
         };
         Self {
             dice: Dice(seed),
@@ -129,6 +146,7 @@ impl Run {
             root,
             arena,
             names: 0,
+            uploads: 0,
             step: 0,
             before: 0,
             done: "the start",
@@ -151,6 +169,8 @@ impl Run {
                 .map(|one| (one.member, one.rights))
                 .collect(),
             properties: mailbox.folder_properties(id).unwrap(),
+            lineage: None,
+            rules: Vec::new(),
         }
     }
 
@@ -177,14 +197,15 @@ impl Run {
         self.turn = self.dice.below(USERS.len());
         self.before = self.store().last_change().unwrap().0;
         let Some(folder) = self.any_folder() else { return };
-        let touched = match self.dice.below(100) {
+        self.store().take_events();
+        let touched = match self.dice.below(120) {
             0..12 => self.deliver(folder),
-            12..24 => self.save(folder),
-            24..32 => self.save_over(folder),
-            32..38 => self.flag(folder),
-            38..44 => self.read(folder),
-            44..48 => self.copy(folder),
-            48..52 => self.move_away(folder),
+            12..22 => self.save(folder),
+            22..29 => self.save_over(folder),
+            29..35 => self.flag(folder),
+            35..40 => self.read(folder),
+            40..46 => self.copy(folder),
+            46..52 => self.move_away(folder),
             52..57 => self.hide(folder),
             57..60 => self.restore(folder),
             60..63 => self.delete(folder),
@@ -193,8 +214,8 @@ impl Run {
             66..70 => self.make_folder(folder),
             70..72 => self.change_folder(),
             72..73 => self.drop_folder(),
-            73..74 => self.copy_folder(folder),
-            74..76 => self.empty_folder(folder),
+            73..75 => self.copy_folder(folder),
+            75..76 => self.empty_folder(folder),
             76..79 => self.permit(folder),
             79..81 => self.set_properties(folder),
             81..83 => self.make_search(folder),
@@ -211,8 +232,18 @@ impl Run {
                 self.store().checkpoint().unwrap();
                 vec![folder]
             }
+            95..97 => self.hide_folder(),
+            97..99 => self.show_folder(folder),
+            99..104 => self.upload_message(folder),
+            104..106 => self.upload_move(folder),
+            106..109 => self.upload_folder(folder),
+            109..111 => self.read_elsewhere(folder),
+            111..113 => self.mark(folder),
+            113..115 => self.configure(folder),
+            115..118 => self.open_or_save(folder),
             _ => self.remember(folder),
         };
+        self.check_events();
         self.settle();
         for folder in touched {
             self.compare_folder(folder);
@@ -220,6 +251,48 @@ impl Run {
         self.compare_searches();
         self.use_tables();
         self.synchronise();
+    }
+
+    /// Whoever listens was told, after the commit, of all that this step changed.
+    fn check_events(&mut self) {
+        let last = self.store().last_change().unwrap().0;
+        let events = self.store().take_events();
+        let at = format!("step {}, after {}", self.step, self.done);
+        let new = self.before + 1..=last;
+        for event in &events {
+            // Filling a search folder is no change of the store.
+            let filling = self.done == "search" && self.searches().contains(&event.folder);
+            assert!(filling || new.contains(&event.change.0), "{at}: {event:?}");
+        }
+        let told = |kinds: &[EventKind], folder: FolderId, message: Option<MessageId>| {
+            events.iter().any(|event| {
+                kinds.contains(&event.kind) && event.folder == folder && event.message == message
+            })
+        };
+        for (id, one) in &self.model.messages {
+            if [one.version, one.change, one.read_change].contains(&NEW) {
+                let kinds = if one.hidden {
+                    &[EventKind::MessageDeleted][..]
+                } else {
+                    &[EventKind::MessageCreated, EventKind::MessageChanged]
+                };
+                assert!(told(kinds, one.folder, Some(*id)), "{at}: message {id}");
+            }
+        }
+        for (folder, id, change) in &self.model.left {
+            if *change == NEW && self.model.folders.contains_key(folder) {
+                assert!(
+                    told(&[EventKind::MessageDeleted], *folder, Some(*id)),
+                    "{at}: message {id} left"
+                );
+            }
+        }
+        for (id, folder) in &self.model.folders {
+            if folder.change == NEW {
+                let kinds = [EventKind::FolderCreated, EventKind::FolderChanged];
+                assert!(told(&kinds, *id, None), "{at}: folder {id}");
+            }
+        }
     }
 
     /// Learns the numbers that this step's operation gave: new ones, and none for what did not change.
@@ -235,6 +308,9 @@ impl Run {
                 }
                 if message.version == NEW {
                     message.version = saved.version.0;
+                    if let Some(given) = message.lineage.as_mut().filter(|given| given.version == NEW) {
+                        given.version = saved.version.0;
+                    }
                     assert!(new.contains(&message.version), "{}: version of {id}", self.done);
                 }
                 if message.change == NEW {
@@ -246,6 +322,9 @@ impl Run {
         for (id, folder) in &mut self.model.folders {
             if folder.change == NEW {
                 folder.change = store.folder(*id).unwrap().change.0;
+                if let Some(given) = folder.lineage.as_mut().filter(|given| given.version == NEW) {
+                    given.version = folder.change;
+                }
                 assert!(new.contains(&folder.change), "{}: change of {id}", self.done);
             }
         }

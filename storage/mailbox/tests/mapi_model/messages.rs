@@ -6,7 +6,8 @@ use bytes::Bytes;
 use ringpost_convert::message::{AttachmentData, MessageContent};
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, PropTag, PropValue, Uid, tags};
 use ringpost_store::{
-    FlagAction, Flags, Mailbox, MailboxKind, MessageDraft, Placement, PreparedMessage, StoreError, UidSet,
+    FlagAction, Flags, Mailbox, MailboxKind, MessageDraft, Placement, PreparedMessage, StoreError, Stored,
+    Transferred, UidSet,
 };
 
 use super::{
@@ -16,14 +17,17 @@ use super::{
 };
 
 /// Folders with more messages get no new ones.
-const MAX_MESSAGES: usize = 14;
+pub(crate) const MAX_MESSAGES: usize = 14;
 /// What the store computes, and shows beside what was saved.
-pub(crate) const COMPUTED: [PropTag; 5] = [
+pub(crate) const COMPUTED: [PropTag; 8] = [
     tags::MESSAGE_FLAGS,
     tags::MESSAGE_SIZE,
     tags::HAS_ATTACHMENTS,
     tags::MESSAGE_DELIVERY_TIME,
+    tags::MESSAGE_STATUS,
     tags::LAST_MODIFICATION_TIME,
+    tags::CREATION_TIME,
+    tags::SEARCH_KEY,
 ];
 
 impl Run {
@@ -59,6 +63,11 @@ impl Run {
             change: NEW,
             read_change: 0,
             readers: BTreeMap::new(),
+            kept_flags: 0,
+            ever_read: placement.flags.contains(Flags::SEEN),
+            status: 0,
+            lineage: None,
+            search_key: None,
         };
         assert_eq!(stored.uid, Uid(message.uid));
         assert!(self.model.messages.insert(stored.message, message).is_none());
@@ -82,31 +91,48 @@ impl Run {
             ..MessageDraft::default()
         };
         let stored = self.store().save_message(folder, &draft).unwrap();
+        self.saved_new(folder, &draft, stored, received);
+        vec![folder]
+    }
+
+    /// The model of a message that was saved and is new.
+    pub(crate) fn saved_new(
+        &mut self,
+        folder: FolderId,
+        draft: &MessageDraft,
+        stored: Stored,
+        received: FileTime,
+    ) {
         let uid = if draft.associated {
             0
         } else {
             self.take_uid(folder)
         };
         assert_eq!(stored.uid, Uid(uid));
+        let flags = draft.flags.unwrap_or_default();
         let message = ModelMessage {
             folder,
             uid,
             associated: draft.associated,
             hidden: false,
-            flags: draft.flags.unwrap_or_default(),
+            flags,
             keywords: std::collections::BTreeSet::new(),
             source: None,
             derived_body: None,
-            content: self.as_shown(&draft.content),
+            content: self.as_saved(&draft.content),
             size: self.store().message(stored.message).unwrap().size,
             received,
             version: NEW,
             change: NEW,
             read_change: 0,
             readers: BTreeMap::new(),
+            kept_flags: said_flags(&draft.content).unwrap_or(0),
+            ever_read: flags.contains(Flags::SEEN),
+            status: 0,
+            lineage: None,
+            search_key: None,
         };
         assert!(self.model.messages.insert(stored.message, message).is_none());
-        vec![folder]
     }
 
     /// Saves over a message, sometimes one that somebody else saved meanwhile.
@@ -134,20 +160,93 @@ impl Run {
             return vec![folder];
         }
         assert_eq!(saved.unwrap().message, id);
-        let content = self.as_shown(&draft.content);
+        self.saved_over(id, &draft);
+        vec![folder]
+    }
+
+    /// The model of a message that was saved over.
+    pub(crate) fn saved_over(&mut self, id: MessageId, draft: &MessageDraft) {
+        let old = self.model.messages[&id].clone();
+        let content = self.as_saved(&draft.content);
         let uid = if old.associated || old.source.is_some() {
             old.uid
         } else {
-            self.take_uid(folder)
+            self.take_uid(old.folder)
         };
-        let size = self.store().message(id).unwrap().size;
+        let saved = self.store().message(id).unwrap();
         let message = self.model.messages.get_mut(&id).unwrap();
         let flags = draft.flags.unwrap_or(old.flags);
         if (flags ^ old.flags).contains(Flags::SEEN) {
             message.read_change = NEW;
         }
-        (message.content, message.uid, message.size, message.flags) = (content, uid, size, flags);
+        if let Some(PropValue::Time(time)) = draft.content.properties.get(tags::MESSAGE_DELIVERY_TIME) {
+            message.received = *time;
+        }
+        message.kept_flags = said_flags(&draft.content).unwrap_or(old.kept_flags);
+        message.ever_read |= flags.contains(Flags::SEEN);
+        (message.content, message.uid, message.size, message.flags) = (content, uid, saved.size, flags);
         (message.version, message.change) = (NEW, NEW);
+    }
+
+    /// The session opens a message, and saves it at some later step: others may have saved it meanwhile, or
+    /// moved or deleted it.
+    pub(crate) fn open_or_save(&mut self, folder: FolderId) -> Vec<FolderId> {
+        self.done = "save what was opened";
+        let opened = &mut self.sessions[self.turn].opened;
+        if opened.len() < 4 {
+            let Some(id) = self.some_messages(folder, |one| !one.hidden).pop() else {
+                return vec![];
+            };
+            let (message, changed) = (&self.model.messages[&id], self.dice.content(1));
+            let opened = (id, message.folder, message.version, changed);
+            self.sessions[self.turn].opened.push(opened);
+            return vec![];
+        }
+        let at = self.dice.below(opened.len());
+        let (id, from, version, content) = self.sessions[self.turn].opened.remove(at);
+        let draft = MessageDraft {
+            replaces: Some((id, ChangeNumber(version))),
+            content,
+            ..MessageDraft::default()
+        };
+        let saved = self.store().save_message(from, &draft);
+        match self.model.messages.get(&id) {
+            Some(now) if !now.hidden && now.version == version => {
+                saved.unwrap();
+                self.saved_over(id, &draft);
+            }
+            Some(now) if !now.hidden => assert!(matches!(saved, Err(StoreError::NotAllowed(_))), "{saved:?}"),
+            _ => assert!(matches!(saved, Err(StoreError::NotFound(_))), "{saved:?}"),
+        }
+        vec![from]
+    }
+
+    /// Changes flags and status without a save.
+    pub(crate) fn mark(&mut self, folder: FolderId) -> Vec<FolderId> {
+        self.done = "mark";
+        let Some(id) = self.some_messages(folder, |one| !one.hidden).pop() else {
+            return vec![];
+        };
+        let (mask, bits) = (self.dice.next() as u32, self.dice.next() as u32);
+        let old = self.model.messages[&id].clone();
+        if self.dice.one_in(2) {
+            let before = self.store().set_message_status(folder, id, mask, bits).unwrap();
+            assert_eq!(before as i32, old.status);
+            let message = self.model.messages.get_mut(&id).unwrap();
+            message.status = ((old.status as u32 & !mask) | (bits & mask)) as i32 & i32::MAX;
+        } else {
+            self.store().set_message_flags(folder, id, mask, bits).unwrap();
+            let message = self.model.messages.get_mut(&id).unwrap();
+            let all = |message: &ModelMessage| message.kept_flags | if message.ever_read { 0x400 } else { 0 };
+            let new =
+                (all(&old) as u32 & !mask) | (bits & mask & 0xa7a4) | (all(&old) as u32 & mask & !0xa7a4);
+            (message.kept_flags, message.ever_read) = (new as i32 & !0x400, new & 0x400 != 0);
+        }
+        let message = self.model.messages.get_mut(&id).unwrap();
+        let state = |one: &ModelMessage| (one.status, one.kept_flags, one.ever_read);
+        if state(message) != state(&old) {
+            (message.version, message.change) = (NEW, NEW);
+        }
         vec![folder]
     }
 
@@ -201,7 +300,7 @@ impl Run {
     }
 
     /// Read states have numbers that only a change query shows.
-    fn settle_readers(&mut self, folder: FolderId, user: &str) {
+    pub(crate) fn settle_readers(&mut self, folder: FolderId, user: &str) {
         let last = self.store().last_change().unwrap().0;
         let messages = self
             .model
@@ -220,18 +319,40 @@ impl Run {
         let Some(to) = self.any_folder() else {
             return vec![];
         };
-        let ids = self.some_messages(from, ModelMessage::is_normal);
+        let (from, ids, by_uid) = self.chosen(from);
         if self.model.in_folder(to).count() + ids.len() > MAX_MESSAGES {
             return vec![];
         }
-        self.copy_all(from, &ids, to);
+        if by_uid {
+            let uids = self.uids(&ids);
+            let pairs = self.store().copy_messages(from, &uids, to).unwrap();
+            self.arrive_by_uid(from, &pairs, to);
+        } else {
+            let copied = self.store().copy_to(from, &ids, to).unwrap();
+            self.arrive(&ids, &copied, to);
+        }
         vec![from, to]
     }
 
-    pub(crate) fn copy_all(&mut self, from: FolderId, ids: &[MessageId], to: FolderId) {
-        let uids = self.uids(ids);
-        let pairs = self.store().copy_messages(from, &uids, to).unwrap();
-        self.arrive(from, &pairs, to);
+    /// Messages to copy or move: by UID normal ones of a folder, otherwise associated ones too, or those that a
+    /// search folder shows.
+    fn chosen(&mut self, folder: FolderId) -> (FolderId, Vec<MessageId>, bool) {
+        if self.dice.one_in(2) {
+            return (folder, self.some_messages(folder, ModelMessage::is_normal), true);
+        }
+        let searches = self.searches();
+        if self.dice.one_in(4) && !searches.is_empty() {
+            let search = self.dice.of(&searches);
+            let running = self.model.folders[&search]
+                .search
+                .as_ref()
+                .is_some_and(|one| one.running);
+            if !running {
+                let shown: Vec<MessageId> = self.model.links(search).into_keys().collect();
+                return (search, self.dice.some(&shown, 3), false);
+            }
+        }
+        (folder, self.some_messages(folder, |one| !one.hidden), false)
     }
 
     pub(crate) fn move_away(&mut self, from: FolderId) -> Vec<FolderId> {
@@ -239,41 +360,61 @@ impl Run {
         let Some(to) = self.any_folder() else {
             return vec![];
         };
-        let ids = self.some_messages(from, ModelMessage::is_normal);
+        let (from, ids, by_uid) = self.chosen(from);
         if self.model.in_folder(to).count() + ids.len() > MAX_MESSAGES {
             return vec![];
         }
-        let uids = self.uids(&ids);
-        let pairs = self.store().move_messages(from, &uids, to).unwrap();
-        assert_eq!(pairs.len(), ids.len());
-        self.arrive(from, &pairs, to);
-        self.gone(from, &ids);
-        vec![from, to]
+        let mut touched = vec![from, to];
+        touched.extend(ids.iter().map(|id| self.model.messages[id].folder));
+        if by_uid {
+            let uids = self.uids(&ids);
+            let pairs = self.store().move_messages(from, &uids, to).unwrap();
+            assert_eq!(pairs.len(), ids.len());
+            self.arrive_by_uid(from, &pairs, to);
+        } else {
+            let moved = self.store().move_to(from, &ids, to).unwrap();
+            self.arrive(&ids, &moved, to);
+        }
+        self.gone(&ids);
+        touched
     }
 
     /// The model of messages that were copied or moved: pairs of old and new UID.
-    fn arrive(&mut self, from: FolderId, pairs: &[(Uid, Uid)], to: FolderId) {
+    fn arrive_by_uid(&mut self, from: FolderId, pairs: &[(Uid, Uid)], to: FolderId) {
         let ids: BTreeMap<u32, MessageId> = rows(self.store(), to)
             .into_iter()
             .map(|row| (row.uid.0, row.message))
             .collect();
         for (old, new) in pairs {
-            assert_eq!(new.0, self.take_uid(to));
-            let mut message = self
-                .model
-                .normal(from)
-                .find(|(_, one)| one.uid == old.0)
-                .unwrap()
-                .1
-                .clone();
-            (message.folder, message.uid) = (to, new.0);
-            (message.version, message.change, message.read_change) = (NEW, NEW, 0);
-            message.readers.clear();
-            assert!(
-                self.model.messages.insert(ids[&new.0], message).is_none(),
-                "ids are not used again"
-            );
+            let (old, _) = self.model.normal(from).find(|(_, one)| one.uid == old.0).unwrap();
+            self.arrived(old, ids[&new.0], to);
+            assert_eq!(self.model.messages[&ids[&new.0]].uid, new.0);
         }
+    }
+
+    pub(crate) fn arrive(&mut self, ids: &[MessageId], transferred: &[Transferred], to: FolderId) {
+        assert_eq!(ids.len(), transferred.len());
+        for (id, one) in ids.iter().zip(transferred) {
+            assert_eq!(*id, one.from);
+            self.arrived(one.from, one.to, to);
+            assert_eq!(one.uid.map_or(0, |uid| uid.0), self.model.messages[&one.to].uid);
+        }
+    }
+
+    /// The model of a message that was copied or moved; a moved one is still to be removed.
+    pub(crate) fn arrived(&mut self, old: MessageId, new: MessageId, to: FolderId) {
+        let mut message = self.model.messages[&old].clone();
+        message.folder = to;
+        if !message.associated {
+            message.uid = self.take_uid(to);
+        }
+        (message.version, message.change, message.read_change) = (NEW, NEW, 0);
+        message.readers.clear();
+        message.lineage = None;
+        assert!(
+            self.model.messages.insert(new, message).is_none(),
+            "ids are not used again"
+        );
     }
 
     pub(crate) fn hide(&mut self, folder: FolderId) -> Vec<FolderId> {
@@ -285,6 +426,11 @@ impl Run {
 
     pub(crate) fn hide_all(&mut self, folder: FolderId, ids: &[MessageId]) {
         self.store().soft_delete(folder, ids).unwrap();
+        self.hidden_now(ids);
+    }
+
+    /// The model of messages that were soft-deleted.
+    pub(crate) fn hidden_now(&mut self, ids: &[MessageId]) {
         for id in ids {
             let message = self.model.messages.get_mut(id).unwrap();
             if !message.hidden {
@@ -319,7 +465,7 @@ impl Run {
         self.done = "delete";
         let ids = self.some_messages(folder, |_| true);
         self.store().delete_messages(folder, &ids).unwrap();
-        self.gone(folder, &ids);
+        self.gone(&ids);
         vec![folder]
     }
 
@@ -334,7 +480,7 @@ impl Run {
         assert_eq!(self.store().purge(folder, FileTime(0)).unwrap(), 0);
         let later = FileTime(FileTime::now().0 + 10_000_000);
         assert_eq!(self.store().purge(folder, later).unwrap(), hidden.len());
-        self.gone(folder, &hidden);
+        self.gone(&hidden);
         vec![folder]
     }
 
@@ -345,7 +491,7 @@ impl Run {
         self.store().expunge(folder, &uids, true).unwrap();
         let deleted = |id: &MessageId| self.model.messages[id].flags.contains(Flags::DELETED);
         let ids: Vec<MessageId> = ids.into_iter().filter(deleted).collect();
-        self.gone(folder, &ids);
+        self.gone(&ids);
         vec![folder]
     }
 
@@ -383,14 +529,14 @@ impl Run {
         vec![folder]
     }
 
-    pub(crate) fn gone(&mut self, folder: FolderId, ids: &[MessageId]) {
+    pub(crate) fn gone(&mut self, ids: &[MessageId]) {
         for id in ids {
-            assert!(self.model.messages.remove(id).is_some());
-            self.model.left.push((folder, *id, NEW));
+            let message = self.model.messages.remove(id).unwrap();
+            self.model.left.push((message.folder, *id, NEW));
         }
     }
 
-    fn take_uid(&mut self, folder: FolderId) -> u32 {
+    pub(crate) fn take_uid(&mut self, folder: FolderId) -> u32 {
         let folder = self.model.folders.get_mut(&folder).unwrap();
         folder.uid_next += 1;
         folder.uid_next - 1
@@ -402,6 +548,27 @@ impl Run {
             uids.insert(Uid(self.model.messages[id].uid));
         }
         uids
+    }
+
+    /// As [`Self::as_shown`], with the recipients' names that saving adds.
+    pub(crate) fn as_saved(&mut self, content: &MessageContent) -> MessageContent {
+        let mut content = self.as_shown(content);
+        for (kind, tag) in [
+            (1, tags::DISPLAY_TO),
+            (2, tags::DISPLAY_CC),
+            (3, tags::DISPLAY_BCC),
+        ] {
+            let mut names = Vec::new();
+            for row in &content.recipients {
+                if row.get(tags::RECIPIENT_TYPE) == Some(&PropValue::Integer32(kind)) {
+                    names.push(row.string(tags::EMAIL_ADDRESS).unwrap().to_owned());
+                }
+            }
+            if !names.is_empty() {
+                content.properties.set(tag, PropValue::String(names.join("; ")));
+            }
+        }
+        content
     }
 
     /// How a message that was saved is shown: names have ids, and what the store computes is apart.
@@ -451,6 +618,14 @@ fn resolve(content: &mut MessageContent, store: &mut Mailbox, model: &mut Model)
     }
 }
 
+/// Those of `PidTagMessageFlags` that a client said and the store keeps.
+fn said_flags(content: &MessageContent) -> Option<i32> {
+    match content.properties.get(tags::MESSAGE_FLAGS) {
+        Some(PropValue::Integer32(flags)) => Some(flags & 0xa3a4),
+        _ => None,
+    }
+}
+
 impl ModelMessage {
     fn set_flags(&mut self, action: FlagAction, flags: Flags, keywords: &[String]) {
         let old = (self.flags, self.keywords.clone());
@@ -470,6 +645,7 @@ impl ModelMessage {
         if old == (self.flags, self.keywords.clone()) {
             return;
         }
+        self.ever_read |= self.flags.contains(Flags::SEEN);
         self.change = NEW;
         if (self.flags ^ old.0).contains(Flags::SEEN) {
             self.read_change = NEW;

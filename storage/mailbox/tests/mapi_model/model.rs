@@ -1,24 +1,19 @@
 //! What the store must hold: plain maps, and no index, counter or cache.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringpost_convert::message::MessageContent;
 use ringpost_mapi::{
-    FileTime, FolderId, MessageId, PropTag, PropValue, PropertyBag,
-    named::PropertyName,
-    restriction::{PropertySource, SubObjectTable},
-    rights::Rights,
-    tags,
+    FileTime, FolderId, Guid, MessageId, PropTag, PropValue, PropertyBag, named::PropertyName,
+    rights::Rights, tags,
 };
 use ringpost_store::{
     Flags, MailboxKind,
     permission::Member,
     table::{ContentsKind, SearchCriteria},
 };
+
+use super::judge::meets;
 
 /// A change number that the running operation gave, not yet learned.
 pub(crate) const NEW: u64 = u64::MAX;
@@ -44,6 +39,48 @@ pub(crate) struct ModelMessage {
     pub(crate) read_change: u64,
     /// In a public store: who read it or not, and since which change.
     pub(crate) readers: BTreeMap<String, (bool, u64)>,
+    /// Those of `PidTagMessageFlags` that clients set.
+    pub(crate) kept_flags: i32,
+    pub(crate) ever_read: bool,
+    pub(crate) status: i32,
+    pub(crate) lineage: Option<ModelLineage>,
+    /// `PidTagSearchKey`, once learned: copies share it.
+    pub(crate) search_key: Option<PropValue>,
+}
+
+/// What a client gave an object: by which version, its change key, and what it has seen of whom.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelLineage {
+    pub(crate) version: u64,
+    pub(crate) key: (Guid, u64),
+    pub(crate) seen: BTreeMap<Guid, u64>,
+}
+
+/// The GUID of the store's own changes.
+pub(crate) const HERE: Guid = Guid([7; 16]);
+
+/// The change key and what was seen of whom, of an object with this version.
+pub(crate) fn lineage(version: u64, given: Option<&ModelLineage>) -> ((Guid, u64), BTreeMap<Guid, u64>) {
+    match given {
+        Some(given) if given.version == version => (given.key, given.seen.clone()),
+        given => {
+            let mut seen = given.map(|given| given.seen.clone()).unwrap_or_default();
+            seen.insert(HERE, version);
+            ((HERE, version), seen)
+        }
+    }
+}
+
+/// The bytes of a change key (MS-OXCFXICS 2.2.2.2): namespace and global counter.
+pub(crate) fn key_bytes(key: (Guid, u64)) -> Vec<u8> {
+    [&key.0.0[..], &key.1.to_be_bytes()[2..]].concat()
+}
+
+/// The bytes of a predecessor change list (MS-OXCFXICS 2.2.2.3).
+pub(crate) fn list_bytes(seen: &BTreeMap<Guid, u64>) -> Vec<u8> {
+    seen.iter()
+        .flat_map(|(guid, counter)| [vec![22], key_bytes((*guid, *counter))].concat())
+        .collect()
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +101,17 @@ pub(crate) struct ModelFolder {
     pub(crate) search: Option<ModelSearch>,
     pub(crate) permissions: Vec<(Member, Rights)>,
     pub(crate) properties: PropertyBag,
+    pub(crate) lineage: Option<ModelLineage>,
+    /// Names, sequences and ids of the rules, in the order they run.
+    pub(crate) rules: Vec<(i32, u64, PropertyBag)>,
+}
+
+/// A folder that was soft-deleted, with all that was hidden with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Hidden {
+    pub(crate) root: FolderId,
+    pub(crate) folders: BTreeMap<FolderId, ModelFolder>,
+    pub(crate) messages: BTreeMap<MessageId, ModelMessage>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +122,9 @@ pub(crate) struct Model {
     /// What left a folder for good, and the last change of the operation that took it.
     pub(crate) left: Vec<(FolderId, MessageId, u64)>,
     pub(crate) names: BTreeMap<PropertyName, u16>,
+    pub(crate) hidden: Vec<Hidden>,
+    pub(crate) receive_folders: BTreeMap<String, FolderId>,
+    pub(crate) store_properties: PropertyBag,
 }
 
 impl Model {
@@ -126,10 +177,7 @@ impl Model {
         let matching = self.messages.iter().filter(|(_, message)| {
             message.is_normal()
                 && scope.contains(&message.folder)
-                && criteria
-                    .restriction
-                    .matches(&message.seen_by(None))
-                    .unwrap_or_else(|never| match never {})
+                && meets(&message.seen_by(None), &criteria.restriction)
         });
         matching
             .map(|(id, message)| (*id, !message.flags.contains(Flags::SEEN)))
@@ -181,6 +229,9 @@ impl ModelMessage {
         flag(self.is_read(user), 1)
             | flag(self.flags.contains(Flags::DRAFT), 8)
             | flag(self.has_attachments(), 16)
+            | flag(self.associated, 0x40)
+            | flag(self.ever_read, 0x400)
+            | self.kept_flags
     }
 
     pub(crate) fn seen_by<'a>(&'a self, user: Option<&'a str>) -> Seen<'a> {
@@ -195,6 +246,10 @@ pub(crate) struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    pub(crate) fn content(&self) -> &MessageContent {
+        &self.message.content
+    }
+
     pub(crate) fn get(&self, tag: PropTag) -> Option<PropValue> {
         let message = self.message;
         Some(match tag {
@@ -203,6 +258,10 @@ impl Seen<'_> {
             tags::HAS_ATTACHMENTS => PropValue::Boolean(message.has_attachments()),
             tags::MESSAGE_FLAGS => PropValue::Integer32(message.message_flags(self.user)),
             tags::READ => PropValue::Boolean(message.is_read(self.user)),
+            tags::MESSAGE_STATUS => PropValue::Integer32(message.status),
+            tags::CHANGE_KEY => {
+                PropValue::Binary(key_bytes(lineage(message.version, message.lineage.as_ref()).0))
+            }
             tag => {
                 let kept = message.content.properties.get(tag).cloned();
                 let derived = (tag == tags::BODY)
@@ -210,27 +269,6 @@ impl Seen<'_> {
                     .flatten();
                 return kept.or(derived);
             }
-        })
-    }
-}
-
-impl PropertySource for Seen<'_> {
-    type Error = Infallible;
-
-    fn property(&self, tag: PropTag) -> Result<Option<Cow<'_, PropValue>>, Infallible> {
-        Ok(self.get(tag).map(Cow::Owned))
-    }
-
-    fn sub_objects(&self, table: SubObjectTable) -> Result<Cow<'_, [PropertyBag]>, Infallible> {
-        let content = &self.message.content;
-        Ok(match table {
-            SubObjectTable::Recipients => Cow::Borrowed(&content.recipients),
-            SubObjectTable::Attachments => content
-                .attachments
-                .iter()
-                .map(|one| one.properties.clone())
-                .collect::<Vec<_>>()
-                .into(),
         })
     }
 }

@@ -8,7 +8,7 @@ use ringpost_mapi::{
 };
 use ringpost_store::{ContentQuery, Flags, MailboxKind};
 
-use super::Run;
+use super::{Run, judge::meets};
 
 const MAX_EARLIER: usize = 12;
 
@@ -102,6 +102,7 @@ impl Run {
             seen_associated: (!self.dice.one_in(8)).then(|| self.seen(earlier, true)),
             seen_read: (!self.dice.one_in(8)).then(|| self.seen(earlier, !public)),
             user: public.then(|| self.user().to_owned()),
+            restriction: self.dice.one_in(4).then(|| self.dice.restriction(2)),
         };
         let sets = [&query.seen, &query.seen_associated, &query.seen_read];
         let known = |seen: &GlobSet| seen.ranges().next().map_or(0, |range| *range.end());
@@ -110,6 +111,7 @@ impl Run {
         let changes = self.store().content_changes(earlier.folder, &query).unwrap();
         assert_eq!(changes.latest, self.store().last_change().unwrap(), "{at}");
         let (mut changed, mut read, mut hidden) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut out_of_scope = BTreeSet::new();
         for (id, message) in self.model.in_folder(earlier.folder) {
             if message.hidden {
                 if has(id) && message.change > floor {
@@ -117,12 +119,25 @@ impl Run {
                 }
                 continue;
             }
+            let matches = query
+                .restriction
+                .as_ref()
+                .is_none_or(|restriction| meets(&message.seen_by(None), restriction));
+            if !matches {
+                if has(id) && message.change > floor {
+                    out_of_scope.insert(id);
+                }
+                // A user's own read states are told all the same.
+                if query.user.is_none() {
+                    continue;
+                }
+            }
             let seen = if message.associated {
                 &query.seen_associated
             } else {
                 &query.seen
             };
-            let is_changed = seen.as_ref().is_some_and(|seen| !seen.contains(message.version));
+            let is_changed = matches && seen.as_ref().is_some_and(|seen| !seen.contains(message.version));
             if is_changed {
                 changed.insert(id, (message.uid, message.version, !has(id), message.associated));
             }
@@ -165,6 +180,12 @@ impl Run {
         assert_eq!(
             (found.len(), found),
             (changes.read.len(), read),
+            "{at}: {query:?}"
+        );
+        let found: BTreeSet<_> = changes.out_of_scope.iter().copied().collect();
+        assert_eq!(
+            (found.len(), found),
+            (changes.out_of_scope.len(), out_of_scope),
             "{at}: {query:?}"
         );
         let found: BTreeSet<_> = changes.soft_deleted.iter().copied().collect();

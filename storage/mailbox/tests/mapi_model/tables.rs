@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 
 use ringpost_mapi::{
     FolderId, MessageId, PropTag, PropType, PropValue, Restriction,
-    collation::compare_optional,
     entryid::encode_replica_id,
     sort::{Direction, SortOrderSet},
     tags,
@@ -15,11 +14,15 @@ use ringpost_store::{
     table::{ContentsKind, Origin, Row, Table},
 };
 
-use super::{Run, dice, model::ModelMessage};
+use super::{
+    Run, dice,
+    judge::{compare_values, meets},
+    model::ModelMessage,
+};
 
 const MAX_TABLES: usize = 4;
 /// The columns of every table.
-const COLUMNS: [PropTag; 12] = [
+const COLUMNS: [PropTag; 14] = [
     tags::MID,
     tags::ROW_TYPE,
     tags::INSTANCE_NUM,
@@ -32,9 +35,11 @@ const COLUMNS: [PropTag; 12] = [
     dice::LONG,
     tags::MESSAGE_FLAGS,
     tags::BODY,
+    tags::MESSAGE_STATUS,
+    tags::CHANGE_KEY,
 ];
 /// Which of them are a message's own properties.
-const OWN: std::ops::Range<usize> = 7..12;
+const OWN: std::ops::Range<usize> = 7..14;
 
 type Key = Vec<Option<PropValue>>;
 
@@ -151,11 +156,7 @@ impl Run {
         let mut entries = Vec::new();
         for (id, message) in self.model.shown(open.folder, open.kind) {
             let seen = message.seen_by(user);
-            if !open
-                .restriction
-                .matches(&seen)
-                .unwrap_or_else(|never| match never {})
-            {
+            if !meets(&seen, &open.restriction) {
                 continue;
             }
             let keys: Key = open
@@ -323,7 +324,7 @@ impl Run {
         let is = |one: &Shown| match one {
             Shown::Leaf(entry) => {
                 let seen = self.model.messages[&entry.id].seen_by(user.as_deref());
-                wanted.matches(&seen).unwrap_or_else(|never| match never {})
+                meets(&seen, &wanted)
             }
             Shown::Header { .. } => false,
         };
@@ -420,11 +421,11 @@ impl OpenTable {
         if next.is_some_and(|order| order.direction == Direction::MaximumCategory) {
             let largest = |group: &[Entry]| {
                 let keys = group.iter().map(|entry| entry.keys[at + 1].clone());
-                keys.max_by(|a, b| compare_optional(a.as_ref(), b.as_ref()))
+                keys.max_by(|a, b| compare_values(a.as_ref(), b.as_ref()))
                     .flatten()
             };
             groups.sort_by(|a, b| {
-                let order = compare_optional(largest(a).as_ref(), largest(b).as_ref());
+                let order = compare_values(largest(a).as_ref(), largest(b).as_ref());
                 directed(order, self.sort.orders[at].direction)
             });
         }
@@ -446,7 +447,7 @@ impl OpenTable {
 
 fn same(a: &[Option<PropValue>], b: &[Option<PropValue>]) -> bool {
     let equal =
-        |(a, b): (&Option<PropValue>, &Option<PropValue>)| compare_optional(a.as_ref(), b.as_ref()).is_eq();
+        |(a, b): (&Option<PropValue>, &Option<PropValue>)| compare_values(a.as_ref(), b.as_ref()).is_eq();
     a.len() == b.len() && a.iter().zip(b).all(equal)
 }
 
@@ -469,7 +470,7 @@ fn compare(a: &Entry, b: &Entry, sort: &SortOrderSet) -> Ordering {
             direction = order.direction;
         }
         let compared = directed(
-            compare_optional(a.keys[at].as_ref(), b.keys[at].as_ref()),
+            compare_values(a.keys[at].as_ref(), b.keys[at].as_ref()),
             direction,
         );
         if compared.is_ne() {

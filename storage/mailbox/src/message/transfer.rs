@@ -1,0 +1,245 @@
+//! Copying and moving messages between folders of a mailbox (MS-OXCFOLD 2.2.1.6, 3.2.5.6).
+//!
+//! A copy is a new object: it has an id, a version and a change key of its own. So has what was moved, since
+//! an id names a message in its folder for ever; what stays the same is `identity`.
+
+use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
+use rusqlite::{OptionalExtension, params};
+
+use super::{columns::MessageBits, object::not_found, removal::Removal};
+use crate::{
+    EventKind, Flags, Mailbox, StoreError,
+    folder::{Delta, Kind, State},
+    imap::take_uid,
+    lineage::Lineage,
+};
+
+/// A message that is copied or moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transferred {
+    /// Its id before.
+    pub from: MessageId,
+    /// The copy's id, or the one it has now.
+    pub to: MessageId,
+    /// Its UID in the new folder; an associated message has none.
+    pub uid: Option<Uid>,
+}
+
+/// What a transfer needs of a row.
+pub(crate) struct TransferRow {
+    pub(crate) id: i64,
+    pub(crate) folder: FolderId,
+    pub(crate) uid: u32,
+    pub(crate) state: i64,
+    pub(crate) flags: Flags,
+    pub(crate) size: i64,
+    pub(crate) source: Option<i64>,
+}
+
+impl TransferRow {
+    fn counted(&self) -> Delta {
+        Delta::of_message(self.state, self.flags, self.size)
+    }
+
+    fn next_uid(&self, uid_next: &mut u32) -> Result<u32, StoreError> {
+        if self.state == State::Normal as i64 {
+            Ok(take_uid(uid_next)?.0)
+        } else {
+            Ok(0)
+        }
+    }
+}
+
+impl Mailbox {
+    /// Copies messages, associated ones too, into another folder: flags, keywords and dates stay. Out of a
+    /// search folder it copies what that links to. Soft-deleted messages can't be copied.
+    pub fn copy_to(
+        &mut self,
+        from: FolderId,
+        messages: &[MessageId],
+        to: FolderId,
+    ) -> Result<Vec<Transferred>, StoreError> {
+        self.transaction(|store| {
+            let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
+            let rows = store.transfer_rows(from, messages)?;
+            store.check_quota(rows.iter().map(|row| row.size as u64).sum(), rows.len())?;
+            let mut copied = Vec::with_capacity(rows.len());
+            for row in &rows {
+                copied.push(store.copy_row(row, to, &mut uid_next)?);
+                ringpost_vfs::breathe();
+            }
+            Ok(copied)
+        })
+    }
+
+    /// Moves messages, associated ones too, into another folder. Out of a search folder it moves what that
+    /// links to out of the folders where it is.
+    pub fn move_to(
+        &mut self,
+        from: FolderId,
+        messages: &[MessageId],
+        to: FolderId,
+    ) -> Result<Vec<Transferred>, StoreError> {
+        self.transaction(|store| {
+            let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
+            let rows = store.transfer_rows(from, messages)?;
+            let mut moved = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let left = store.next_change();
+                moved.push(store.move_row(row, to, &mut uid_next, left, None)?);
+                ringpost_vfs::breathe();
+            }
+            Ok(moved)
+        })
+    }
+
+    /// Takes over a move that a client made offline (`RopSynchronizationImportMessageMove`, MS-OXCFXICS
+    /// 3.2.5.9.4.4): the message gets the id that the client gave it, out of its range
+    /// ([`Self::allocate_ids`]), and its change key and predecessors.
+    pub fn import_move(
+        &mut self,
+        from: FolderId,
+        message: MessageId,
+        to: FolderId,
+        new_id: MessageId,
+        lineage: &Lineage,
+    ) -> Result<Transferred, StoreError> {
+        self.transaction(|store| {
+            let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
+            store.uid_state(from, Kind::Generic)?;
+            store.check_new_id(new_id)?;
+            let row = store
+                .transfer_row(from, message)?
+                .ok_or_else(|| not_found(message))?;
+            let left = store.next_change();
+            let moved = store.move_row(&row, to, &mut uid_next, left, Some(new_id))?;
+            let version = ChangeNumber(store.counters.last_change);
+            store.write_message_lineage(moved.to, version, Some(lineage))?;
+            Ok(moved)
+        })
+    }
+
+    /// The rows of messages of a folder, each once. One that is not there fails the whole.
+    fn transfer_rows(&self, from: FolderId, messages: &[MessageId]) -> Result<Vec<TransferRow>, StoreError> {
+        self.uid_state(from, Kind::Any)?;
+        let mut rows: Vec<TransferRow> = Vec::with_capacity(messages.len());
+        let mut seen = std::collections::HashSet::new();
+        for id in messages {
+            if seen.insert(*id) {
+                rows.push(self.transfer_row(from, *id)?.ok_or_else(|| not_found(*id))?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn transfer_row(&self, from: FolderId, id: MessageId) -> Result<Option<TransferRow>, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT folder, uid, state, flags, size, source FROM messages m WHERE id = ?1 AND state < 2 AND
+                     (folder = ?2 OR EXISTS (SELECT 1 FROM search_links l WHERE l.folder = ?2 AND l.message = m.id))",
+            )?
+            .query_row(params![id.to_disk(), from.to_disk()], |row| {
+                Ok(TransferRow {
+                    id: id.to_disk(),
+                    folder: FolderId::from_disk(row.get(0)?),
+                    uid: row.get(1)?,
+                    state: row.get(2)?,
+                    flags: MessageBits::from_bits_retain(row.get(3)?).imap(),
+                    size: row.get(4)?,
+                    source: row.get(5)?,
+                })
+            })
+            .optional()?)
+    }
+
+    /// Copies one message. Inside a transaction.
+    pub(crate) fn copy_row(
+        &mut self,
+        row: &TransferRow,
+        to: FolderId,
+        uid_next: &mut u32,
+    ) -> Result<Transferred, StoreError> {
+        let uid = row.next_uid(uid_next)?;
+        let change = self.next_change();
+        let id = MessageId::own(self.next_id());
+        self.connection
+            .prepare_cached(
+                "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, read_change,
+                     size, received, modified, source, class, subject, sender, identity)
+                 SELECT ?2, ?3, ?4, state, flags, keywords, ?5, ?5, NULL,
+                     size, received, ?6, source, class, subject, sender, coalesce(identity, id)
+                 FROM messages WHERE id = ?1",
+            )?
+            .execute(params![
+                row.id,
+                id.to_disk(),
+                to.to_disk(),
+                uid,
+                change.0 as i64,
+                FileTime::now().0 as i64
+            ])?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO message_data (message, structure, properties, recipients, attachments,
+                     large_properties, large_attachments)
+                 SELECT ?2, structure, properties, recipients, attachments, large_properties, large_attachments
+                 FROM message_data WHERE message = ?1",
+            )?
+            .execute([row.id, id.to_disk()])?;
+        for content in self.contents_of(row.id, row.source)? {
+            self.share_content(content)?;
+        }
+        self.count(to, row.counted(), Some(*uid_next), change)?;
+        self.tell(EventKind::MessageCreated, to, Some(id), change);
+        Ok(Transferred {
+            from: MessageId::from_disk(row.id),
+            to: id,
+            uid: (uid > 0).then_some(Uid(uid)),
+        })
+    }
+
+    /// Moves one message; `left` is the change by which it leaves its folder, `new_id` one that a client gave
+    /// it. Inside a transaction.
+    pub(crate) fn move_row(
+        &mut self,
+        row: &TransferRow,
+        to: FolderId,
+        uid_next: &mut u32,
+        left: ChangeNumber,
+        new_id: Option<MessageId>,
+    ) -> Result<Transferred, StoreError> {
+        let old = MessageId::from_disk(row.id);
+        // Out of the old folder first: when both are the same one, its UID is free then.
+        self.note_removed(row.folder, left, row.id, row.uid, Removal::Moved)?;
+        self.count(row.folder, row.counted().negated(), None, left)?;
+        self.tell(EventKind::MessageDeleted, row.folder, Some(old), left);
+        let uid = row.next_uid(uid_next)?;
+        let change = self.next_change();
+        let id = new_id.unwrap_or_else(|| MessageId::own(self.next_id()));
+        self.connection
+            .prepare_cached(
+                "UPDATE messages SET id = ?2, folder = ?3, uid = ?4, change = ?5, version = ?5,
+                     read_change = NULL, modified = ?6, identity = coalesce(identity, id) WHERE id = ?1",
+            )?
+            .execute(params![
+                row.id,
+                id.to_disk(),
+                to.to_disk(),
+                uid,
+                change.0 as i64,
+                FileTime::now().0 as i64
+            ])?;
+        self.connection
+            .prepare_cached("UPDATE message_data SET message = ?2, lineage = NULL WHERE message = ?1")?
+            .execute([row.id, id.to_disk()])?;
+        self.forget_views(row.id)?;
+        self.count(to, row.counted(), Some(*uid_next), change)?;
+        self.tell(EventKind::MessageCreated, to, Some(id), change);
+        Ok(Transferred {
+            from: old,
+            to: id,
+            uid: (uid > 0).then_some(Uid(uid)),
+        })
+    }
+}
