@@ -8,7 +8,8 @@
 //!
 //! A commit is only covered by a sync that *started* after it. Syncs of different mailboxes run side by
 //! side. A failed sync is final for all who waited: the kernel may have dropped the pages, and a later sync
-//! would succeed without them (so the mailbox is closed and checked in by a checkpoint when it is next used).
+//! would succeed without them. So the mailbox is closed, and its WAL copied before it is next used
+//! ([`ringpost_store::Mailbox::open_distrusted`]).
 
 use std::{
     cell::{Cell, RefCell},
@@ -51,6 +52,11 @@ impl WalSync {
             running: Cell::new(false),
             failed: RefCell::new(None),
         })))
+    }
+
+    /// Whether a sync is under way.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.get()
     }
 
     /// Calls `waiter` when a sync that starts from now on has ended. `failed` runs once, at the first failure.

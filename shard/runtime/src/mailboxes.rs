@@ -60,8 +60,8 @@ struct Slot {
     last_used: Cell<Instant>,
     wal_bytes: Cell<u64>,
     checkpoint_queued: Cell<bool>,
-    /// A sync failed: what the page cache has of the WAL can't be trusted to be on disk. The next open
-    /// writes all of it into the database before anything else.
+    /// A sync failed: what the page cache has of the WAL can't be trusted to be on disk. Nothing of it goes
+    /// into the database; the mailbox is closed at once and opened by [`Mailbox::open_distrusted`].
     suspect: Cell<bool>,
 }
 
@@ -228,6 +228,10 @@ async fn run_jobs(shard: Rc<Shard>, slot: Rc<Slot>, priority: Priority) {
         }
         let job = slot.jobs.borrow_mut().pop_front();
         let Some(job) = job else { break };
+        if slot.suspect.get() {
+            // Nobody else may see, or build on, what could not be made durable.
+            slot.close(&shard).await;
+        }
         match job.kind {
             JobKind::Work { work, done } => slot.work(&shard, work, done).await,
             JobKind::Checkpoint => slot.checkpoint(&shard).await,
@@ -253,6 +257,8 @@ struct Finished {
     mailbox: Option<Box<Mailbox>>,
     events: Vec<Event>,
     wal_bytes: u64,
+    /// A sync or write of the WAL failed as it was closed.
+    suspect: bool,
 }
 
 impl Slot {
@@ -271,16 +277,18 @@ impl Slot {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&mut mailbox))) {
                 tracing::error!("an operation on mailbox {guid} panicked: {}", panic_text(&*panic));
                 // Here, not while the stack unwinds: closing writes, and may be suspended.
-                drop(mailbox);
+                let suspect = mailbox.close().is_err();
                 return Finished {
                     mailbox: None,
                     events: Vec::new(),
                     wal_bytes: 0,
+                    suspect,
                 };
             }
             Finished {
                 events: mailbox.take_events(),
                 wal_bytes: mailbox.wal_bytes(),
+                suspect: mailbox.is_distrusted(),
                 mailbox: Some(mailbox),
             }
         })
@@ -296,6 +304,9 @@ impl Slot {
             self.forget_open();
             return done(shard, Err(CallError::Panicked), &wal);
         };
+        if finished.suspect {
+            self.distrust(shard);
+        }
         if finished.mailbox.is_none() {
             shard.metrics.panics.increment();
             self.forget_open();
@@ -323,11 +334,12 @@ impl Slot {
         let options = shard.config.open.clone();
         let suspect = self.suspect.get();
         let opened = operation::run(shard, move || -> Result<Box<Mailbox>, StoreError> {
-            let mut mailbox = Box::new(Mailbox::open(&path, &options)?);
-            if suspect {
-                mailbox.checkpoint()?;
-            }
-            Ok(mailbox)
+            let mailbox = if suspect {
+                Mailbox::open_distrusted(&path, &options)?
+            } else {
+                Mailbox::open(&path, &options)?
+            };
+            Ok(Box::new(mailbox))
         })
         .await;
         match opened {
@@ -359,6 +371,10 @@ impl Slot {
     /// Writes the WAL back into the database.
     async fn checkpoint(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.checkpoint_queued.set(false);
+        self.syncs_end(shard).await;
+        if self.suspect.get() {
+            return;
+        }
         let Some(mailbox) = self.mailbox.take() else {
             return;
         };
@@ -376,20 +392,55 @@ impl Slot {
                 self.wal_bytes.set(wal_bytes);
                 if let Err(error) = result {
                     tracing::error!("checkpoint of mailbox {}: {error}", self.guid);
+                    self.distrust(shard);
                 }
             }
             _ => self.forget_open(),
         }
     }
 
+    /// Waits until no sync of the WAL is under way: one that fails while its content goes into the database
+    /// would be known too late.
+    async fn syncs_end(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let wal = self.wal.borrow().clone();
+        let Some(wal) = wal.filter(|wal| wal.is_running()) else {
+            return;
+        };
+        let ended = Rc::new((Cell::new(false), Waiters::default()));
+        let end = Rc::clone(&ended);
+        let waiter = move |_: &Rc<Shard>, _| {
+            end.0.set(true);
+            end.1.wake_all();
+        };
+        let slot = Rc::clone(self);
+        wal.join(shard, Box::new(waiter), move |shard| slot.sync_failed(shard));
+        ended.1.wait(|| ended.0.get().then_some(())).await;
+    }
+
     async fn close(self: &Rc<Self>, shard: &Rc<Shard>) {
+        self.syncs_end(shard).await;
         self.wal.take();
         let Some(mailbox) = self.mailbox.take() else {
             return;
         };
         shard.metrics.closes.increment();
-        if operation::run(shard, move || drop(mailbox)).await.is_err() {
-            tracing::error!("mailbox {} could not be closed in order", self.guid);
+        let suspect = self.suspect.get();
+        let closed = operation::run(shard, move || {
+            let mut mailbox = mailbox;
+            if suspect {
+                mailbox.distrust();
+            }
+            mailbox.close()
+        })
+        .await;
+        match closed {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(_))) if suspect => {}
+            Ok(Ok(Err(error))) => {
+                tracing::error!("closing mailbox {}: {error}", self.guid);
+                self.suspect.set(true);
+            }
+            _ => tracing::error!("mailbox {} could not be closed in order", self.guid),
         }
     }
 
@@ -411,6 +462,11 @@ impl Slot {
             "mailbox {}: a change could not be made durable; closing it",
             self.guid
         );
+        self.distrust(shard);
+    }
+
+    /// The mailbox is closed before its next job, and now if there is none.
+    fn distrust(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.suspect.set(true);
         shard.close(self);
     }
@@ -482,6 +538,56 @@ mod tests {
             assert!(shard.metrics.sync_failures.get() >= 1);
             assert!(shard.metrics.closes.get() >= 1);
         });
+    }
+
+    #[test]
+    fn nothing_of_a_wal_whose_sync_failed_goes_into_the_database() {
+        on_core(1, |shard| async move {
+            let folder = disk_folder();
+            let mailbox = create(folder.path());
+            let host = ShardHost::new(Rc::clone(&shard));
+            create_folder(&host, &mailbox, "one").await.unwrap();
+            let database = folder.path().join("exmdb/exchange.sqlite3");
+            let wal = folder.path().join("exmdb/exchange.sqlite3-wal");
+            let before = (std::fs::read(&database).unwrap(), inode(&wal));
+
+            FAIL_SYNCS.set(true);
+            create_folder(&host, &mailbox, "two").await.unwrap_err();
+            // The disk says that it can again: that does not bring back what it refused.
+            FAIL_SYNCS.set(false);
+            let closes = || shard.metrics.closes.get();
+            let closed = async {
+                while closes() == 0 {
+                    glommio::timer::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            within(Duration::from_secs(10), closed)
+                .await
+                .expect("it is closed");
+            let slot = shard.mailboxes.slots.borrow().get(&mailbox.guid).cloned();
+            while slot.as_ref().is_some_and(|slot| slot.running.get()) {
+                glommio::timer::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(
+                std::fs::read(&database).unwrap() == before.0,
+                "the database was written"
+            );
+            assert_eq!(inode(&wal), before.1);
+
+            create_folder(&host, &mailbox, "three").await.unwrap();
+            assert_ne!(inode(&wal), before.1, "the WAL is a durable copy");
+            let folders = host.mailbox(&mailbox, Priority::Interactive, |mailbox| {
+                mailbox.folders(IPM_SUBTREE)
+            });
+            let folders = folders.await.unwrap();
+            for name in ["one", "three"] {
+                assert!(folders.iter().any(|folder| folder.name == name), "{name}");
+            }
+        });
+    }
+
+    fn inode(path: &Path) -> u64 {
+        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap())
     }
 
     #[test]

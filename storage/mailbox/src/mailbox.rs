@@ -2,12 +2,13 @@
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
-    os::unix::fs::DirBuilderExt,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Guid, MailboxGuid, MessageId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, config::DbConfig, params};
 
 use crate::{
     StoreError,
@@ -28,6 +29,8 @@ const NEW_DATABASE: &str = "exmdb/exchange.sqlite3.new";
 const LOCK: &str = "exmdb/exchange.lock";
 /// The folders of a mailbox.
 const FOLDERS: [&str; 4] = ["exmdb", "cid", "config", "tmp"];
+/// A distrusted WAL is copied in pieces of this size.
+const COPIED_BYTES: usize = 256 * 1024;
 /// A mailbox is its owner's and the group's.
 const FOLDER_MODE: u32 = 0o770;
 
@@ -90,6 +93,8 @@ pub struct Mailbox {
     /// Content files that may have lost their last reference, or whose row may have been rolled back. They
     /// are looked at, and go, at the next checkpoint: before it, a power failure could bring their rows back.
     pub(crate) unreferenced: Vec<PathBuf>,
+    /// A sync failed: see [`Mailbox::distrust`].
+    distrusted: bool,
 }
 
 /// The hot part of the `store` row. Memory has it as of the running transaction.
@@ -106,6 +111,10 @@ pub(crate) struct Counters {
 impl Mailbox {
     /// Makes a new mailbox in `directory` (which may exist), with its built-in folders.
     pub fn create(directory: &Path, options: &CreateOptions) -> Result<(), StoreError> {
+        // A folder is durable when the one above it was synced; where that is new, too, so on upwards.
+        let above = directory.ancestors().skip(1);
+        let old = above.clone().position(Path::exists).unwrap_or(0);
+        let above: Vec<PathBuf> = above.take(old + 1).map(Path::to_owned).collect();
         for folder in FOLDERS {
             let path = directory.join(folder);
             DirBuilder::new()
@@ -148,7 +157,14 @@ impl Mailbox {
         let file = File::open(&new).map_err(|e| StoreError::file(&new, e))?;
         ringpost_vfs::sync_file(&file).map_err(|e| StoreError::file(&new, e))?;
         std::fs::rename(&new, &path).map_err(|e| StoreError::file(&path, e))?;
-        for folder in [directory.join("exmdb"), directory.to_owned()] {
+        let inside = [directory.join("exmdb"), directory.to_owned()];
+        for folder in inside.into_iter().chain(above) {
+            // The parent of a relative path's first folder has no name.
+            let folder = if folder.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                folder
+            };
             ringpost_vfs::sync_directory(&folder).map_err(|e| StoreError::file(&folder, e))?;
         }
         Ok(())
@@ -209,7 +225,49 @@ impl Mailbox {
             content_cache: ContentCache::default(),
             pruned: 0,
             unreferenced: Vec::new(),
+            distrusted: false,
         })
+    }
+
+    /// Opens a mailbox of which a sync failed ([`Self::distrust`]). Its WAL is copied, and the copy is durable
+    /// before anything is read from it: what SQLite finds in it then is what the disk has.
+    pub fn open_distrusted(directory: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
+        {
+            let _lock = lock(directory)?;
+            renew_wal(&directory.join(DATABASE))?;
+        }
+        Self::open(directory, options)
+    }
+
+    /// Says that a sync of the WAL failed. The kernel may have thrown away what was not written, and take what
+    /// it still shows for clean: another sync would succeed and write nothing. So nothing from this WAL may go
+    /// into the database any more, neither by a checkpoint nor when the mailbox is closed; a power failure in
+    /// the middle would find half of it there, and the rest nowhere. Close the mailbox and use
+    /// [`Self::open_distrusted`].
+    pub fn distrust(&mut self) {
+        self.distrusted = true;
+        let closes_only = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if let Err(error) = self.connection.set_db_config(closes_only, true) {
+            tracing::error!(mailbox = %self.directory.display(), %error, "closing may write the WAL back");
+        }
+    }
+
+    /// Closes the mailbox, and writes its WAL back unless it is distrusted; content files that lost their last
+    /// reference go. An error says that a sync or write failed: nothing is lost, but the next to open it is to use
+    /// [`Self::open_distrusted`].
+    pub fn close(mut self) -> Result<(), StoreError> {
+        let written = self.write_back("PRAGMA wal_checkpoint(TRUNCATE)");
+        if written.is_ok()
+            && let Err(error) = self.remove_unreferenced()
+        {
+            // They cost space until the next repair, and nothing else.
+            tracing::warn!(mailbox = %self.directory.display(), %error, "content files are left");
+        }
+        let Self {
+            connection, _lock, ..
+        } = self;
+        let closed = connection.close().map_err(|(_, error)| StoreError::from(error));
+        written.and(closed)
     }
 
     /// The mailbox's folder on disk.
@@ -317,14 +375,30 @@ impl Mailbox {
 
     /// Forgets old removals, writes the WAL back into the database and truncates it, and removes content
     /// files that nothing refers to any more. Long: run it away from requests.
+    ///
+    /// After an error of the file system the mailbox is distrusted ([`Self::distrust`]).
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         if self.depth > 0 {
             return Err(StoreError::NotAllowed("a checkpoint inside a transaction"));
         }
         self.prune_now_and_then()?;
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.write_back("PRAGMA wal_checkpoint(TRUNCATE)")?;
         self.remove_unreferenced()
+    }
+
+    /// Whether a sync failed, here or as told.
+    pub fn is_distrusted(&self) -> bool {
+        self.distrusted
+    }
+
+    fn write_back(&mut self, checkpoint: &str) -> Result<(), StoreError> {
+        if self.distrusted {
+            return Err(StoreError::NotAllowed("a sync of the WAL failed"));
+        }
+        let written = self.connection.query_row(checkpoint, [], |_| Ok(()));
+        // SQLite would try the sync that failed again, and believe it.
+        written.inspect_err(|_| self.distrust())?;
+        Ok(())
     }
 
     /// Bytes in the WAL now; the runtime checkpoints when it has grown.
@@ -413,6 +487,42 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
         }
         Err(TryLockError::Error(e)) => Err(StoreError::file(&path, e)),
     }
+}
+
+/// Puts a durable copy of a database's WAL in its place.
+fn renew_wal(database: &Path) -> Result<(), StoreError> {
+    let (path, new) = (with_suffix(database, "-wal"), with_suffix(database, "-wal.new"));
+    let wal = match File::open(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        file => file.map_err(|e| StoreError::file(&path, e))?,
+    };
+    let copy = || {
+        // Not by a call that may share the blocks of the old file.
+        let mut file = File::options()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o660)
+            .open(&new)?;
+        let mut buffer = vec![0; COPIED_BYTES];
+        let mut at = 0;
+        loop {
+            let read = ringpost_vfs::read_at(&wal, &mut buffer, at)?;
+            if read == 0 {
+                break;
+            }
+            file.write_all(&buffer[..read])?;
+            at += read as u64;
+            ringpost_vfs::breathe();
+        }
+        ringpost_vfs::sync_file(&file)?;
+        std::fs::rename(&new, &path)?;
+        match path.parent() {
+            Some(folder) => ringpost_vfs::sync_directory(folder),
+            None => Ok(()),
+        }
+    };
+    copy().map_err(|e| StoreError::file(&new, e))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

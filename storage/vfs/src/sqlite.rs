@@ -313,10 +313,15 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     if state.flush().is_err() || crate::sync_file(&state.file).is_err() {
         return ffi::SQLITE_IOERR_FSYNC;
     }
-    match state.unsynced_folder.take() {
-        Some(folder) => code(crate::sync_directory(&folder), ffi::SQLITE_IOERR_DIR_FSYNC),
-        None => ffi::SQLITE_OK,
+    let Some(folder) = state.unsynced_folder.take() else {
+        return ffi::SQLITE_OK;
+    };
+    let synced = crate::sync_directory(&folder);
+    if synced.is_err() {
+        // The next sync owes it still.
+        state.unsynced_folder.replace(Some(folder));
     }
+    code(synced, ffi::SQLITE_IOERR_DIR_FSYNC)
 }
 
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {

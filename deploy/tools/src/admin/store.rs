@@ -67,6 +67,10 @@ pub(super) fn make_parent(path: &Path) -> anyhow::Result<()> {
     if !path.exists() {
         fs::create_dir_all(path).with_context(what)?;
         owner.adopt().with_context(what)?;
+        // Its name must be as durable as what will be in it.
+        if let Some(above) = path.parent() {
+            ringpost_vfs::sync_directory(above).with_context(what)?;
+        }
     }
     Ok(())
 }
