@@ -95,6 +95,11 @@ impl TestHost {
         }
     }
 
+    /// The accounts that the host was made with.
+    pub fn accounts(&self) -> &TestDirectory {
+        &self.inner.directory
+    }
+
     /// Starts a session: `serve` gets its connection; the client's end is returned. The session runs while
     /// the test awaits something inside [`Self::run`].
     pub fn connect<F, S>(&self, serve: S) -> Client

@@ -1,0 +1,63 @@
+"""Cost as work grows: mailbox size, mailboxes, connections. What a user waits for must not grow faster than its answer."""
+
+from . import load, memory
+from .mail import Imap
+from .populate import Messages, fill
+from .servers import DOMAIN
+
+SIZES = {"small": (1000, 10_000, 50_000), "full": (1000, 10_000, 100_000, 1_000_000)}
+MAILBOXES = {"small": (10, 100, 1000), "full": (10, 100, 1000, 10_000, 100_000)}
+CONNECTIONS = {"small": (10, 100, 1000), "full": (10, 100, 1000, 10_000, 50_000)}
+
+
+def mailbox_size(start, extent):
+    """Milliseconds of commands on a mailbox, by its number of messages: name → [(messages, ms)]."""
+    series = {}
+    with start() as server:
+        messages = Messages(1500, seed=5)
+        for index, size in enumerate(SIZES[extent]):
+            box = f"box{16 + index}"
+            fill(server, box, messages, size)
+            session = Imap(server, box)
+            commands = {
+                "SELECT": "SELECT INBOX",
+                "FETCH of the last 50": f"FETCH {size - 49}:* (UID FLAGS ENVELOPE)",
+                "FETCH BODY[] of one": f"FETCH {size // 2} BODY.PEEK[]",
+                "STORE of one": f"STORE {size // 2} +FLAGS (\\Seen)",
+                "STATUS": "STATUS INBOX (MESSAGES UNSEEN)",
+                "UID SEARCH SUBJECT": "UID SEARCH SUBJECT needle",
+                "FETCH (UID FLAGS) of all": "FETCH 1:* (UID FLAGS)",
+            }
+            for name, command in commands.items():
+                times = [session.timed(command)[0] for _ in range(3)]
+                series.setdefault(name, []).append((size, max(min(times) * 1e3, 0.001)))
+            session.close()
+            done = load.run(server, "deliver", connections=1, mailboxes=1, user=f"{box}@{DOMAIN}", closed=True,
+                            duration=1, seed=31 + index)
+            series.setdefault("delivery", []).append(
+                (size, done["operations"]["deliver"]["latency_us"]["p50"] / 1e3))
+    return series
+
+
+def mailboxes(start, extent):
+    """Deliveries a second and KiB of memory, spread over more and more mailboxes."""
+    rates, resident = [], []
+    for count in MAILBOXES[extent]:
+        with start(count) as server:
+            done = load.run(server, "deliver", connections=16, mailboxes=count, closed=True, duration=3, seed=count)
+            rates.append((count, done["operations"]["deliver"]["rate_per_s"]))
+            resident.append((count, server.memory() / (1 << 20)))
+    return {"deliveries/s": rates, "resident MiB": resident}
+
+
+def connections(start, extent):
+    """NOOP p99 and memory with more and more connections that are logged in and idle."""
+    latency, resident = [], []
+    for count in CONNECTIONS[extent]:
+        with start() as server:
+            idle = memory.Sessions(server, count, 100)
+            done = load.run(server, "noop", ("imap",), connections=4, mailboxes=4, rate=200, duration=2)
+            latency.append((count, done["operations"]["noop"]["latency_us"]["p99"] / 1e3))
+            resident.append((count, server.memory() / (1 << 20)))
+            idle.close()
+    return {"NOOP p99, ms": latency, "resident MiB": resident}
