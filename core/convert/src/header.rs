@@ -10,7 +10,7 @@ pub mod encoded_word;
 pub mod parameter;
 
 pub use address::addresses;
-pub use date::parse_date;
+pub use date::{format_date, parse_date};
 pub use encoded_word::decode_text;
 pub use parameter::Parameterised;
 
