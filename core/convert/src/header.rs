@@ -8,11 +8,13 @@ pub mod address;
 pub mod date;
 pub mod encoded_word;
 pub mod parameter;
+pub mod write;
 
 pub use address::addresses;
-pub use date::parse_date;
+pub use date::{format_date, parse_date};
 pub use encoded_word::decode_text;
 pub use parameter::Parameterised;
+pub use write::HeaderWriter;
 
 /// Fields of one header that are looked at; what comes after them is passed over.
 pub const MAX_FIELDS: usize = 10_000;

@@ -7,7 +7,7 @@
 //!   are the tables of well-known ones.
 //! - [`change`] and [`idset`]: which version of an object is newer, and sets of ids and changes (MS-OXCFXICS).
 //! - [`restriction`], [`sort`], [`rule_action`], [`rights`]: conditions, orders, what rules do, who may what.
-//! - [`collation`]: how values compare, everywhere.
+//! - [`collation`]: how values compare, everywhere; [`calendar`]: days as dates.
 //!
 //! How they are written:
 //! - [`wire`]: values as protocols write them; [`code_page`]: their 8-bit strings.
@@ -17,6 +17,7 @@
 //! Data flows through here as plain values: a protocol's codec turns bytes into these types once, at the
 //! edge, and the store turns them into columns and encoded values.
 
+pub mod calendar;
 pub mod change;
 pub mod code_page;
 pub mod codec;

@@ -6,6 +6,7 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
+use ringpost_convert::header::format_date;
 use ringpost_mapi::FileTime;
 
 /// What is known of a message's arrival.
@@ -50,7 +51,7 @@ pub fn header(arrival: &Arrival<'_>) -> String {
     if let Some(recipient) = arrival.single_recipient {
         let _ = write!(header, "\r\n\tfor <{}>", clean(recipient));
     }
-    let _ = write!(header, ";\r\n\t{}\r\n", date(arrival.time));
+    let _ = write!(header, ";\r\n\t{}\r\n", format_date(arrival.time));
     header
 }
 
@@ -62,64 +63,9 @@ fn address_literal(address: IpAddr) -> String {
     }
 }
 
-/// RFC 5322 §3.3 in UTC: `Tue, 24 Nov 2026 02:40:38 +0000`.
-pub fn date(time: FileTime) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let seconds = time.unix_seconds();
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil_date(days);
-    format!(
-        "{}, {day} {} {year} {:02}:{:02}:{:02} +0000",
-        DAYS[days.rem_euclid(7) as usize],
-        MONTHS[month - 1],
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
-}
-
-/// Year, month (1 to 12) and day of the Gregorian calendar, from days since 1970-01-01. Years begin in March
-/// here so that a leap day is a year's last day.
-fn civil_date(days: i64) -> (i64, usize, i64) {
-    const DAYS_IN_400_YEARS: i64 = 146_097;
-    let since_year_0 = days + 719_468;
-    let era = since_year_0.div_euclid(DAYS_IN_400_YEARS);
-    let day_of_era = since_year_0.rem_euclid(DAYS_IN_400_YEARS);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (
-        era * 400 + year_of_era + i64::from(month <= 2),
-        month as usize,
-        day,
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates() {
-        for (seconds, text) in [
-            (0, "Thu, 1 Jan 1970 00:00:00 +0000"),
-            (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
-            (1_795_488_038, "Tue, 24 Nov 2026 02:40:38 +0000"),
-            (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 +0000"),
-            (-1, "Wed, 31 Dec 1969 23:59:59 +0000"),
-        ] {
-            assert_eq!(date(FileTime::from_unix_seconds(seconds)), text);
-        }
-    }
 
     #[test]
     fn several_recipients_are_not_told_of_each_other() {

@@ -19,6 +19,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use ringpost_mapi::calendar::civil_from_days;
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -446,7 +447,7 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let (year, month, day) = civil_from_days(seconds / 86_400);
+        let (year, month, day) = civil_from_days((seconds / 86_400) as i64);
         let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
         write!(
             f,
@@ -454,26 +455,6 @@ impl fmt::Display for Timestamp {
             self.0.subsec_millis()
         )
     }
-}
-
-/// Days since 1970-01-01 as a date: years are counted from March, so that leap days come last.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    const DAYS_IN_ERA: u64 = 146_097;
-    // Days from 0000-03-01 to 1970-01-01.
-    let days = days + 719_468;
-    let era = days / DAYS_IN_ERA;
-    let day_of_era = days % DAYS_IN_ERA;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]

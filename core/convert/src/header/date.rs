@@ -1,6 +1,9 @@
 //! Dates (RFC 5322 3.3, 4.3), with and without what is optional.
 
-use ringpost_mapi::FileTime;
+use ringpost_mapi::{
+    FileTime,
+    calendar::{MONTHS, SECONDS_PER_DAY, civil_from_days, days_from_civil, weekday},
+};
 
 use super::address::comment;
 
@@ -43,13 +46,29 @@ pub fn parse_date(value: &[u8]) -> Option<FileTime> {
     };
     let (hour, minute, second) = (number(23)?, number(59)?, number(60)?);
     let zone = words.next().map_or(0, offset_seconds);
-    let seconds = days_from_civil(year, month + 1, day) * 86_400 + hour * 3600 + minute * 60 + second - zone;
+    let seconds =
+        days_from_civil(year, month + 1, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - zone;
     Some(FileTime::from_unix_seconds(seconds))
 }
 
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+/// The value of a `Date:` field in UTC (RFC 5322 3.3): `Tue, 24 Nov 2026 02:40:38 +0000`.
+pub fn format_date(time: FileTime) -> String {
+    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+    let seconds = time.unix_seconds();
+    let (days, second) = (
+        seconds.div_euclid(SECONDS_PER_DAY),
+        seconds.rem_euclid(SECONDS_PER_DAY),
+    );
+    let (year, month, day) = civil_from_days(days);
+    format!(
+        "{}, {day} {} {year} {:02}:{:02}:{:02} +0000",
+        DAYS[weekday(days) as usize],
+        MONTHS[(month - 1) as usize],
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
 
 fn without_comments(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len().min(64));
@@ -111,19 +130,24 @@ fn offset_seconds(zone: &str) -> i64 {
     }
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    // Years beginning in March put the leap day last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_written() {
+        for (seconds, text) in [
+            (0, "Thu, 1 Jan 1970 00:00:00 +0000"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
+            (1_795_488_038, "Tue, 24 Nov 2026 02:40:38 +0000"),
+            (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 +0000"),
+            (-1, "Wed, 31 Dec 1969 23:59:59 +0000"),
+        ] {
+            let time = FileTime::from_unix_seconds(seconds);
+            assert_eq!(format_date(time), text);
+            assert_eq!(parse_date(text.as_bytes()), Some(time));
+        }
+    }
 
     #[test]
     fn dates() {

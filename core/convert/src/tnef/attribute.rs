@@ -1,6 +1,9 @@
 //! Attributes: what a TNEF stream consists of (MS-OXTNEF 2.1.1, 2.1.2).
 
-use ringpost_mapi::{CodecError, FileTime, Reader};
+use ringpost_mapi::{
+    CodecError, FileTime, Reader,
+    calendar::{SECONDS_PER_DAY, civil_from_days, days_from_civil, weekday},
+};
 
 /// The first four bytes of a stream.
 pub(super) const SIGNATURE: u32 = 0x223e_9f78;
@@ -73,8 +76,6 @@ impl<'a> Attribute<'a> {
     }
 }
 
-const SECONDS_A_DAY: i64 = 86_400;
-
 /// Reads a `DTR`: year, month, day, hour, minute, second, day of the week (2.1.3.3.3).
 pub(super) fn read_date(data: &[u8]) -> Result<FileTime, CodecError> {
     let mut reader = Reader::new(data);
@@ -83,19 +84,9 @@ pub(super) fn read_date(data: &[u8]) -> Result<FileTime, CodecError> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return Err(CodecError::Invalid("date"));
     }
-    // Days since 1970 of a date in the Gregorian calendar, with years that begin in March.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
-        + year.div_euclid(400)
-        + (153 * month + 2) / 5
-        + day
-        - 719_469;
+    let days = days_from_civil(year, month, day);
     Ok(FileTime::from_unix_seconds(
-        days * SECONDS_A_DAY + hour * 3600 + minute * 60 + second,
+        days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second,
     ))
 }
 
@@ -103,24 +94,10 @@ pub(super) fn read_date(data: &[u8]) -> Result<FileTime, CodecError> {
 pub(super) fn write_date(time: FileTime) -> Vec<u8> {
     let seconds = time.unix_seconds();
     let (days, second) = (
-        seconds.div_euclid(SECONDS_A_DAY),
-        seconds.rem_euclid(SECONDS_A_DAY),
+        seconds.div_euclid(SECONDS_PER_DAY),
+        seconds.rem_euclid(SECONDS_PER_DAY),
     );
-    let weekday = (days + 4).rem_euclid(7);
-    // The other way round: days since the first of March of the year 0.
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    let year = era * 400 + year_of_era + carry;
+    let (year, month, day) = civil_from_days(days);
     let fields = [
         year,
         month,
@@ -128,7 +105,7 @@ pub(super) fn write_date(time: FileTime) -> Vec<u8> {
         second / 3600,
         second / 60 % 60,
         second % 60,
-        weekday,
+        weekday(days),
     ];
     fields
         .iter()

@@ -1,0 +1,234 @@
+//! MIME entities: a part with its header, and multiparts of them (RFC 2045, RFC 2046).
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use crate::header::HeaderWriter;
+
+/// The longest line that any server takes (RFC 5322 2.1.1), without its end.
+const MAX_LINE: usize = 998;
+/// Characters of a line of base64 or quoted-printable (RFC 2045 6.7, 6.8).
+const ENCODED_LINE: usize = 76;
+
+/// A part, or a whole message's body.
+#[derive(Debug)]
+pub(super) struct Entity {
+    /// Its fields, without the empty line behind them.
+    header: HeaderWriter,
+    /// Its encoded body.
+    body: Vec<u8>,
+}
+
+impl Entity {
+    /// Text in UTF-8; `subtype` is `plain` or `html`.
+    pub(super) fn text(subtype: &str, text: &str) -> Self {
+        let text = with_crlf(text);
+        let mut header = HeaderWriter::default();
+        let charset = if text.is_ascii() { "us-ascii" } else { "utf-8" };
+        header.parameters(
+            "Content-Type",
+            &format!("text/{subtype}"),
+            &[("charset", charset)],
+        );
+        let (encoding, body) = encode_text(&text);
+        header.text("Content-Transfer-Encoding", encoding);
+        Self { header, body }
+    }
+
+    /// Any bytes, in base64, with a header that already says what they are.
+    pub(super) fn data(mut header: HeaderWriter, data: &[u8]) -> Self {
+        header.text("Content-Transfer-Encoding", "base64");
+        Self {
+            header,
+            body: base64_lines(data),
+        }
+    }
+
+    /// Bytes that may not be encoded (messages, what is signed), with a header that says what they are.
+    pub(super) fn verbatim(mut header: HeaderWriter, data: &[u8]) -> Self {
+        if !data.is_ascii() {
+            header.text("Content-Transfer-Encoding", "8bit");
+        }
+        Self {
+            header,
+            body: data.to_vec(),
+        }
+    }
+
+    /// A MIME entity that exists already: its fields, an empty line, its body.
+    pub(super) fn existing(bytes: &[u8]) -> Self {
+        let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 2);
+        let (fields, body) = bytes.split_at(end);
+        let mut header = HeaderWriter::default();
+        header.existing(&String::from_utf8_lossy(fields));
+        Self {
+            header,
+            body: body.strip_prefix(b"\r\n").unwrap_or(body).to_vec(),
+        }
+    }
+
+    /// Several parts.
+    pub(super) fn multipart(subtype: &str, parameters: &[(&str, &str)], parts: Vec<Self>) -> Self {
+        let parts: Vec<Vec<u8>> = parts
+            .into_iter()
+            .map(|part| {
+                let mut bytes = Vec::new();
+                part.write(&mut bytes);
+                bytes
+            })
+            .collect();
+        let boundary = boundary(&parts);
+        let mut all = vec![("boundary", boundary.as_str())];
+        all.extend_from_slice(parameters);
+        let mut header = HeaderWriter::default();
+        header.parameters("Content-Type", &format!("multipart/{subtype}"), &all);
+        let mut body = Vec::new();
+        for part in parts {
+            body.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+            body.extend_from_slice(&part);
+            // This line end belongs to the boundary, not to the part.
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+        Self { header, body }
+    }
+
+    /// Appends the fields, the empty line and the body.
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.header.finish().as_bytes());
+        out.extend_from_slice(&self.body);
+    }
+}
+
+/// A boundary that is in none of the parts: `=_` never is in base64 or quoted-printable, and made of the parts, so
+/// that the same message is always written the same.
+fn boundary(parts: &[Vec<u8>]) -> String {
+    let mut number = parts
+        .iter()
+        .flatten()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    loop {
+        let boundary = format!("=_{number:016x}");
+        let finder = memchr::memmem::Finder::new(&boundary);
+        if parts.iter().all(|part| finder.find(part).is_none()) {
+            return boundary;
+        }
+        number = number.wrapping_add(1);
+    }
+}
+
+/// The text with CRLF line ends, and one at its end.
+pub(super) fn with_crlf(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 16 + 2);
+    let mut rest = text;
+    while let Some(at) = rest.find(['\r', '\n']) {
+        out.push_str(&rest[..at]);
+        out.push_str("\r\n");
+        rest = &rest[at..];
+        rest = rest.strip_prefix("\r\n").unwrap_or(&rest[1..]);
+    }
+    out.push_str(rest);
+    if !rest.is_empty() {
+        out.push_str("\r\n");
+    }
+    out
+}
+
+/// The encoding that suits the text, and the text in it.
+fn encode_text(text: &str) -> (&'static str, Vec<u8>) {
+    // Some servers change lines that begin like this one.
+    let changed =
+        |line: &str| line.starts_with("From ") || line.starts_with('.') || line.ends_with([' ', '\t']);
+    let plain = text
+        .bytes()
+        .all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
+        && text.lines().all(|line| line.len() <= MAX_LINE && !changed(line));
+    if plain {
+        return ("7bit", text.as_bytes().to_vec());
+    }
+    let others = text
+        .bytes()
+        .filter(|byte| !matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
+        .count();
+    // Quoted-printable takes three bytes for one, base64 four for three.
+    if others * 6 > text.len() {
+        ("base64", base64_lines(text.as_bytes()))
+    } else {
+        ("quoted-printable", quoted_printable(text))
+    }
+}
+
+fn base64_lines(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() / 3 * 4 + data.len() / 28 + 8);
+    let mut line = [0_u8; ENCODED_LINE];
+    for chunk in data.chunks(ENCODED_LINE / 4 * 3) {
+        let length = BASE64_STANDARD.encode_slice(chunk, &mut line).unwrap_or(0);
+        out.extend_from_slice(&line[..length]);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// RFC 2045 6.7, for text with CRLF line ends.
+fn quoted_printable(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = Vec::with_capacity(text.len() + text.len() / 4);
+    for line in text.split_inclusive("\r\n") {
+        let (content, end) = match line.strip_suffix("\r\n") {
+            Some(content) => (content.as_bytes(), &b"\r\n"[..]),
+            None => (line.as_bytes(), &b""[..]),
+        };
+        let mut column = 0;
+        for (at, &byte) in content.iter().enumerate() {
+            let last = at + 1 == content.len();
+            let literal = match byte {
+                b' ' | b'\t' => !last,
+                b'=' => false,
+                b'.' => at > 0,
+                b'F' => !(at == 0 && content.starts_with(b"From ")),
+                _ => matches!(byte, b'!'..=b'~'),
+            };
+            let width = if literal { 1 } else { 3 };
+            // Room for the soft line break.
+            if column + width > ENCODED_LINE - usize::from(!last) {
+                out.extend_from_slice(b"=\r\n");
+                column = 0;
+            }
+            if literal {
+                out.push(byte);
+            } else {
+                out.extend_from_slice(&[
+                    b'=',
+                    DIGITS[usize::from(byte >> 4)],
+                    DIGITS[usize::from(byte & 15)],
+                ]);
+            }
+            column += width;
+        }
+        out.extend_from_slice(end);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::body;
+
+    proptest! {
+        #[test]
+        fn text_comes_back(text in "(From |\\.|=|[ -~]|\t|\u{e9}|\u{4e2d}|\r\n){0,300}") {
+            let text = with_crlf(&text);
+            let (encoding, encoded) = encode_text(&text);
+            let limit = if encoding == "7bit" { MAX_LINE } else { ENCODED_LINE };
+            for line in encoded.split(|&byte| byte == b'\n') {
+                prop_assert!(line.len() <= limit + 1);
+            }
+            prop_assert!(encoded.is_ascii());
+            prop_assert_eq!(&*body::decode(&encoded, encoding.as_bytes()), text.as_bytes());
+        }
+    }
+}
