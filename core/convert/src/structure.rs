@@ -123,6 +123,11 @@ impl Structure {
         codec::decode(encoded)
     }
 
+    /// The envelope alone of [`Self::encode`]'s form, which begins with it; `None` when it is damaged.
+    pub fn decode_envelope(encoded: &[u8]) -> Option<Envelope> {
+        codec::decode_envelope(encoded)
+    }
+
     /// The part with these numbers, as in `BODY[1.2]` (RFC 9051 §6.4.5.1). A message that isn't a multipart
     /// has itself as part 1. An empty path is the root.
     pub fn part_by_number(&self, numbers: &[u32]) -> Option<&Part> {

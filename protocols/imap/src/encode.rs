@@ -29,6 +29,21 @@ macro_rules! put {
 }
 pub(crate) use put;
 
+/// A number in decimal, without the machinery of formatting: long lists of them are sent.
+pub(crate) fn number(out: &mut Vec<u8>, mut number: u32) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
 /// `string`: quoted where it may be, else a literal. `utf8`: the client takes UTF-8 in quoted strings.
 pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8], utf8: bool) {
     let plain = bytes.iter().all(|&b| (0x20..0x7f).contains(&b) || b == b'\t');
@@ -112,10 +127,10 @@ pub(crate) fn ranges(out: &mut Vec<u8>, ranges: impl IntoIterator<Item = std::op
         if index > 0 {
             out.push(b',');
         }
-        if range.start() == range.end() {
-            put!(out, "{}", range.start());
-        } else {
-            put!(out, "{}:{}", range.start(), range.end());
+        number(out, *range.start());
+        if range.start() != range.end() {
+            out.push(b':');
+            number(out, *range.end());
         }
     }
 }
@@ -145,6 +160,13 @@ mod tests {
         assert_eq!(written(|o| mailbox(o, "Sent Items", false)), "\"Sent Items\"");
         assert_eq!(written(|o| mailbox(o, "nil", false)), "\"nil\"");
         assert_eq!(written(|o| mailbox(o, "", false)), "\"\"");
+    }
+
+    #[test]
+    fn numbers() {
+        for value in [0, 7, 10, 99, 100, 12_345, u32::MAX] {
+            assert_eq!(written(|o| number(o, value)), value.to_string());
+        }
     }
 
     #[test]

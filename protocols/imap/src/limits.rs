@@ -34,6 +34,20 @@ pub(crate) const COPY_BYTES: u64 = 1024 * 1024;
 pub(crate) const SLICE_BYTES: usize = 64 * 1024;
 /// Rows that one step on a mailbox visits.
 pub(crate) const SLICE_ROWS: usize = 256;
+/// A folder with fewer messages is read for each search: that takes less than a millisecond. Few in debug builds, so
+/// that tests get there.
+pub(crate) const INDEXED_LEAST: usize = if cfg!(debug_assertions) { 4 } else { 1000 };
+/// Messages, of all folders of a mailbox, that are indexed in memory for searches: some 40 bytes each, 80 more once
+/// one looked at their texts.
+pub(crate) const INDEXED_MESSAGES: usize = 1 << 20;
+/// Bytes of different texts in a folder's index.
+pub(crate) const INDEXED_BYTES: usize = 64 * 1024 * 1024;
+/// References of one message that threads follow: the first and the last ones matter.
+pub(crate) const REFERENCES: usize = 200;
+/// Messages up to this size are searched whole; larger ones a slice at a time.
+pub(crate) const SEARCHED_WHOLE_BYTES: u64 = 256 * 1024;
+/// Messages whose flags one step changes: some milliseconds, in which others get their turn by and by.
+pub(crate) const STORE_ROWS: usize = 1024;
 /// How long one step on a mailbox works before others get their turn.
 pub(crate) const SLICE_TIME: std::time::Duration = std::time::Duration::from_millis(2);
 /// Commands in a row that could not be understood before the client is cut: it does not speak IMAP.

@@ -21,6 +21,7 @@
 //! A client that did not issue UTF8 gets ASCII headers: see [`Downgrade`]. Sizes are those of the message as it
 //! is stored, for all clients.
 
+mod ahead;
 mod authorization;
 mod command;
 mod downgrade;
@@ -44,6 +45,12 @@ pub use stuffing::Stuffer;
 pub const LINE_MAX: usize = 4096;
 /// Bytes of a message read from the store, and sent, at a time.
 pub const SLICE_BYTES: u64 = 256 * 1024;
+/// Bytes of messages that are read together when a client takes one after the other.
+pub const AHEAD_BYTES: u64 = 64 * 1024;
+/// Messages that are read together.
+pub const AHEAD_MESSAGES: usize = 32;
+/// How long messages that were read ahead are kept for a client that does not ask for them.
+pub const AHEAD_PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Messages looked at in one call to the mailbox, for LIST.
 pub const ROWS_PER_CALL: usize = 1000;
 /// Messages deleted in one call to the mailbox, for QUIT.

@@ -5,11 +5,12 @@ use std::{io, net::SocketAddr, ops::ControlFlow, time::Instant};
 use ringpost_convert::structure::Structure;
 use ringpost_host::{CallError, Connection, Host, MailboxRef, Priority};
 use ringpost_mapi::{MessageId, Uid};
-use ringpost_store::{Mailbox, StoreError, UidSet, folder::built_in};
+use ringpost_store::{Mailbox, MessageRow, StoreError, UidSet, folder::built_in};
 
 use crate::{
-    Command, DELETIONS_PER_CALL, Downgrade, FAILURES_MAX, Options, REPLIES_BUFFERED_MAX, ROWS_PER_CALL,
-    SLICE_BYTES, State, Stuffer, maildrop::Maildrop, parse, reply, transport::Transport,
+    AHEAD_BYTES, AHEAD_MESSAGES, Command, DELETIONS_PER_CALL, Downgrade, FAILURES_MAX, Options,
+    REPLIES_BUFFERED_MAX, ROWS_PER_CALL, SLICE_BYTES, State, Stuffer, maildrop::Maildrop, parse, reply,
+    transport::Transport,
 };
 
 /// Serves an authenticated client to the end.
@@ -28,6 +29,7 @@ pub(crate) async fn run<C: Connection, H: Host>(
         size: 0,
         deleted_size: 0,
         spare: Vec::new(),
+        next: 1,
     };
     if let Err(error) = stage.serve().await {
         tracing::debug!(%peer, user = state.login.username, %error, "session ended");
@@ -54,6 +56,8 @@ struct Stage<'a, C, H> {
     deleted_size: u64,
     /// Working memory of the stuffer and the downgrade.
     spare: Vec<u8>,
+    /// The number after that of the message that was taken last.
+    next: u32,
 }
 
 impl<C: Connection, H: Host> Stage<'_, C, H> {
@@ -235,7 +239,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
     async fn size_of(&mut self, number: u32) -> Result<(Uid, u64), String> {
         let uid = self.maildrop.uid(number).ok_or_else(no_such_message)?;
         match self.call(move |mailbox| row(mailbox, uid)).await {
-            Ok((_, size)) => Ok((uid, size)),
+            Ok(row) => Ok((uid, row.size)),
             Err(error) => {
                 self.log_failure(&error);
                 Err(reply::call_failure(&error).to_owned())
@@ -249,22 +253,50 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         let Some(uid) = self.maildrop.uid(number) else {
             return Ok(Err(no_such_message()));
         };
+        if body_lines.is_none() {
+            let out = &mut self.transport.out;
+            if let Some(from) = self.transport.ahead.take(uid, out) {
+                let mut stuffer = Stuffer::new(None);
+                stuffer.encode(out, from, &mut self.spare);
+                stuffer.finish(out);
+                self.next = number.saturating_add(1);
+                return Ok(Ok(()));
+            }
+        }
         let mut out = std::mem::take(&mut self.transport.out);
         let kept = out.len();
         let utf8 = self.utf8;
+        // Whoever took the last one too will take the next ones.
+        let in_order = std::mem::replace(&mut self.next, number.saturating_add(1)) == number;
+        let mut next = Vec::new();
+        if in_order && body_lines.is_none() {
+            let numbers = number.saturating_add(1)..=self.maildrop.count();
+            next.extend(
+                numbers
+                    .take(AHEAD_MESSAGES)
+                    .map_while(|next| self.maildrop.uid(next)),
+            );
+        }
+        let mut ahead = std::mem::take(&mut self.transport.ahead);
+        ahead.clear();
         let first = self
             .call(move |mailbox| {
-                let found = row(mailbox, uid).and_then(|(message, size)| {
+                let found = row(mailbox, uid).and_then(|row| {
+                    let size = row.size;
                     out.extend_from_slice(format!("+OK {size} octets\r\n").as_bytes());
                     let from = out.len();
-                    mailbox.read_source(message, 0..size.min(SLICE_BYTES), &mut out)?;
+                    mailbox.read_row_source(&row, 0..size.min(SLICE_BYTES), &mut out)?;
+                    if size < AHEAD_BYTES {
+                        ahead.read(mailbox, &next, utf8)?;
+                    }
+                    let message = row.message;
                     let is_ascii = size <= SLICE_BYTES && out.get(from..).is_some_and(<[u8]>::is_ascii);
                     let downgrade = if utf8 || is_ascii {
                         None
                     } else {
                         Some(downgrade(mailbox, uid)?)
                     };
-                    Ok((message, size, from, downgrade))
+                    Ok((message, size, from, downgrade, ahead))
                 });
                 Ok((out, found))
             })
@@ -279,7 +311,10 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
             Err(error) => Err(error),
         };
         let (message, size, mut from, mut downgrade) = match found {
-            Ok(found) => found,
+            Ok((message, size, from, downgrade, ahead)) => {
+                self.transport.ahead = ahead;
+                (message, size, from, downgrade)
+            }
             Err(error) => {
                 self.transport.out.truncate(kept);
                 self.log_failure(&error);
@@ -387,13 +422,12 @@ fn no_such_message() -> String {
     "-ERR no such message".to_owned()
 }
 
-/// A message's id and size.
-fn row(mailbox: &mut Mailbox, uid: Uid) -> Result<(MessageId, u64), StoreError> {
+fn row(mailbox: &mut Mailbox, uid: Uid) -> Result<MessageRow, StoreError> {
     let mut uids = UidSet::default();
     uids.insert(uid);
     let mut found = None;
     mailbox.visit_messages(built_in::INBOX, &uids, false, &mut |row| {
-        found = Some((row.message, row.size));
+        found = Some(row.clone());
         ControlFlow::Break(())
     })?;
     found.ok_or_else(|| StoreError::NotFound(format!("message {uid}")))

@@ -5,7 +5,7 @@ use std::io;
 use memchr::memchr;
 use ringpost_host::{Connection, Host};
 
-use crate::{LINE_MAX, Options};
+use crate::{AHEAD_PATIENCE, LINE_MAX, Options, ahead::Ahead};
 
 /// What the input begins with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct Transport<'a, C, H> {
     /// Bytes of `input` that were used already.
     used: usize,
     pub(crate) out: Vec<u8>,
+    /// Messages that the client will probably ask for next.
+    pub(crate) ahead: Ahead,
 }
 
 impl<'a, C: Connection, H: Host> Transport<'a, C, H> {
@@ -54,6 +56,7 @@ impl<'a, C: Connection, H: Host> Transport<'a, C, H> {
             input,
             used: 0,
             out: Vec::new(),
+            ahead: Ahead::new(),
         }
     }
 
@@ -79,7 +82,12 @@ impl<'a, C: Connection, H: Host> Transport<'a, C, H> {
             if self.input.is_empty() {
                 self.input = Vec::new();
             }
-            let timeout = self.options.timeout;
+            let waiting = !self.ahead.is_empty();
+            let timeout = if waiting {
+                AHEAD_PATIENCE
+            } else {
+                self.options.timeout
+            };
             let stop = async {
                 self.host.stopping().await;
                 None
@@ -88,6 +96,10 @@ impl<'a, C: Connection, H: Host> Transport<'a, C, H> {
             match futures_lite::future::or(read, stop).await {
                 Some(Ok(0)) => return Ok(None),
                 Some(Ok(_)) => {}
+                // The client thinks: now it waits without them.
+                Some(Err(error)) if waiting && error.kind() == io::ErrorKind::TimedOut => {
+                    self.ahead = Ahead::default();
+                }
                 Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     return self
                         .farewell("-ERR [SYS/TEMP] you were silent for too long")

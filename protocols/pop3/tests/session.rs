@@ -430,3 +430,52 @@ fn many_deletions_are_bounded_transactions_and_one_wait_for_the_disk() {
     assert_eq!((session.messages(), session.host.durable_calls()), (150, 1));
     assert!(session.host.directory().account("alice@example.test").is_some());
 }
+
+#[test]
+fn messages_read_ahead_are_the_ones_asked_for() {
+    let large = "x".repeat(70_000);
+    let texts: Vec<String> = (1..=80)
+        .map(|n| match n % 20 {
+            // Too large to be read ahead, and one whose header is downgraded.
+            7 => format!("Subject: {n}\r\n\r\n{large}\r\n"),
+            13 => format!("Subject: {n} ü\r\n\r\n.dot\r\n"),
+            _ => format!("Subject: {n}\r\n\r\n{}\r\n", "line\r\n.\r\n".repeat(n * 3)),
+        })
+        .collect();
+    let messages: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut session = Session::start(Options::default(), &messages);
+    session.log_in();
+    let retrieve = |session: &mut Session, n: usize| {
+        session.client.send(&format!("RETR {n}\r\n"));
+        let mut lines = Vec::new();
+        loop {
+            let line = session.line();
+            if line == "." {
+                return lines;
+            }
+            lines.push(line);
+        }
+    };
+    let expected = |session: &mut Session, n: usize| {
+        let mut alone = session.again();
+        alone.log_in();
+        // Not in order: nothing is read ahead.
+        retrieve(&mut alone, n)
+    };
+    for n in (1..=80).chain([5, 6, 7, 9, 8, 79, 80]) {
+        if n % 10 == 3 {
+            session.client.send("TOP 2 0\r\n");
+            while session.line() != "." {}
+        }
+        if n == 31 {
+            session.say("DELE 33\r\n", &["+OK message 33 deleted"]);
+        }
+        if n == 33 {
+            session.say("RETR 33\r\n", &["-ERR no such message"]);
+            continue;
+        }
+        let lines = retrieve(&mut session, n);
+        assert_eq!(lines, expected(&mut session, n), "message {n}");
+        assert!(lines[1].starts_with("Subject: "), "{}", lines[1]);
+    }
+}

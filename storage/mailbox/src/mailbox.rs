@@ -16,6 +16,7 @@ use crate::{
     event::{Event, EventKind},
     imap::keywords::Keywords,
     incoming::receive_quota_kib,
+    memo::Memos,
     named::NamedIds,
     schema,
     table::{Search, Stamps},
@@ -88,6 +89,7 @@ pub struct Mailbox {
     /// What listed tables look at to see whether their rows may have changed.
     pub(crate) stamps: Stamps,
     pub(crate) content_cache: ContentCache,
+    pub(crate) memos: Memos,
     /// Up to which change removals were pruned, since the mailbox was opened.
     pub(crate) pruned: u64,
     /// Content files that may have lost their last reference, or whose row may have been rolled back. They
@@ -223,6 +225,7 @@ impl Mailbox {
             searches: None,
             stamps: Stamps::new(),
             content_cache: ContentCache::default(),
+            memos: Memos::default(),
             pruned: 0,
             unreferenced: Vec::new(),
             distrusted: false,
@@ -322,6 +325,7 @@ impl Mailbox {
             // Tables that were read meanwhile have seen what never was.
             self.stamps.touch_all();
             self.content_cache.clear();
+            self.memos.clear();
             self.roll_back();
         }
         done
@@ -414,6 +418,7 @@ impl Mailbox {
     /// Gives back memory that only speeds up what comes next: for a mailbox that nobody uses at the moment.
     pub fn trim(&mut self) -> Result<(), StoreError> {
         self.content_cache.clear();
+        self.memos.clear();
         self.connection.release_memory()?;
         Ok(())
     }

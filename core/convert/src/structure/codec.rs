@@ -105,6 +105,15 @@ pub(super) fn decode(encoded: &[u8]) -> Option<Structure> {
     reader.rest.is_empty().then_some(structure)
 }
 
+/// See [`Structure::decode_envelope`].
+pub(super) fn decode_envelope(encoded: &[u8]) -> Option<Envelope> {
+    let mut reader = Reader { rest: encoded, at: 0 };
+    if reader.byte()? != VERSION {
+        return None;
+    }
+    reader.envelope()
+}
+
 struct Writer {
     out: Vec<u8>,
     /// Where the last range ended or, for a body, began.

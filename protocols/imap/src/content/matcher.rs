@@ -18,22 +18,116 @@ impl Needle {
         }
     }
 
+    /// Whether it has a line end, which no line has.
+    pub(crate) fn has_line_end(&self) -> bool {
+        memchr::memchr(b'\n', self.finder.needle()).is_some()
+    }
+
+    /// Whether text that was folded ([`fold`]) has it.
+    pub(crate) fn is_in_folded(&self, folded: &str) -> bool {
+        self.is_in_bytes(folded.as_bytes())
+    }
+
+    fn is_in_bytes(&self, folded: &[u8]) -> bool {
+        self.length() == 0 || self.finder.find(folded).is_some()
+    }
+
     fn length(&self) -> usize {
         self.finder.needle().len()
     }
 
     /// Whether decoded text has it.
     pub(crate) fn is_in(&self, text: &str) -> bool {
-        self.length() == 0 || self.finder.find(fold(text.to_owned()).as_bytes()).is_some()
+        self.is_in_folded(&fold(text.to_owned()))
     }
 }
 
-fn fold(mut text: String) -> String {
+/// What texts and needles are compared by.
+pub(crate) fn fold(mut text: String) -> String {
     if text.is_ascii() {
         text.make_ascii_lowercase();
         text
     } else {
         text.to_lowercase()
+    }
+}
+
+/// Working memory for looking through whole texts.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    decoded: Vec<u8>,
+    folded: Vec<u8>,
+}
+
+impl Scratch {
+    /// Marks those of `wanted` needles that a header has.
+    pub(crate) fn search_header(
+        &mut self,
+        raw: &[u8],
+        needles: &[Needle],
+        wanted: &[usize],
+        found: &mut [bool],
+    ) {
+        if wanted.iter().all(|&needle| found[needle]) {
+            return;
+        }
+        // Without encoded words decoding only unfolds.
+        if raw.is_ascii() && memchr::memmem::find(raw, b"=?").is_none() {
+            self.folded.clear();
+            let bytes = raw.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
+            self.folded.extend(bytes.map(u8::to_ascii_lowercase));
+            mark(&self.folded, needles, wanted, found);
+        } else {
+            let text = fold(super::header::decode(raw));
+            mark(text.as_bytes(), needles, wanted, found);
+        }
+    }
+
+    /// Marks those of `wanted` needles that a text part's body has; `form` is its transfer encoding and charset.
+    pub(crate) fn search_body(
+        &mut self,
+        raw: &[u8],
+        form: (&[u8], Option<&[u8]>),
+        needles: &[Needle],
+        wanted: &[usize],
+        found: &mut [bool],
+    ) {
+        if wanted.iter().all(|&needle| found[needle]) {
+            return;
+        }
+        let charset = charset(form.1);
+        let bytes = match Decoder::new(form.0).unwrap_or(Decoder::Identity) {
+            Decoder::Identity => raw,
+            mut decoder => {
+                self.decoded.clear();
+                decoder.feed(raw, &mut self.decoded);
+                decoder.finish(&mut self.decoded);
+                &self.decoded
+            }
+        };
+        if bytes.is_ascii() && charset.is_ascii_compatible() {
+            self.folded.clear();
+            self.folded.extend_from_slice(bytes);
+            self.folded.make_ascii_lowercase();
+            mark(&self.folded, needles, wanted, found);
+        } else {
+            let text = charset.decode_without_bom_handling(bytes).0;
+            mark(fold(text.into_owned()).as_bytes(), needles, wanted, found);
+        }
+    }
+}
+
+fn mark(folded: &[u8], needles: &[Needle], wanted: &[usize], found: &mut [bool]) {
+    for &needle in wanted {
+        found[needle] = found[needle] || needles[needle].is_in_bytes(folded);
+    }
+}
+
+/// The charset of a part by its parameter; unknown ones are read as Windows-1252, which maps every byte.
+fn charset(label: Option<&[u8]>) -> &'static Encoding {
+    match label {
+        None => encoding_rs::UTF_8,
+        Some(label) => Encoding::for_label_no_replacement(label).unwrap_or(encoding_rs::WINDOWS_1252),
     }
 }
 
@@ -48,15 +142,11 @@ pub(crate) struct BodySearch {
 }
 
 impl BodySearch {
-    /// `charset` is the parameter of Content-Type; unknown ones are read as Windows-1252, which maps every byte.
-    pub(crate) fn new(encoding: &[u8], charset: Option<&[u8]>) -> Self {
-        let charset = match charset {
-            None => encoding_rs::UTF_8,
-            Some(label) => Encoding::for_label_no_replacement(label).unwrap_or(encoding_rs::WINDOWS_1252),
-        };
+    /// `label` is the charset parameter of Content-Type.
+    pub(crate) fn new(encoding: &[u8], label: Option<&[u8]>) -> Self {
         Self {
             transfer: Decoder::new(encoding).unwrap_or(Decoder::Identity),
-            charset: charset.new_decoder_without_bom_handling(),
+            charset: charset(label).new_decoder_without_bom_handling(),
             decoded: Vec::new(),
             text: String::new(),
             tail: Vec::new(),
@@ -106,6 +196,31 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_unfolded_and_decoded() {
+        let needles = [
+            Needle::new("LONG\tsubject"),
+            Needle::new("ANDRÉ"),
+            Needle::new(""),
+        ];
+        let mut scratch = Scratch::default();
+        let mut found = [false; 3];
+        scratch.search_header(
+            b"Subject: a long\r\n\tsubject\r\n",
+            &needles,
+            &[0, 1, 2],
+            &mut found,
+        );
+        assert_eq!(found, [true, false, true]);
+        scratch.search_header(
+            b"From: =?iso-8859-1?Q?Andr=E9?= <a@b>\r\n",
+            &needles,
+            &[1],
+            &mut found,
+        );
+        assert_eq!(found, [true, true, true]);
+    }
+
+    #[test]
     fn bodies_in_any_chunks_and_charsets() {
         let cases = [
             (
@@ -127,6 +242,10 @@ mod tests {
                 search.feed(b"", true, &needles, &mut found);
                 assert_eq!(found, [true, true, false], "{encoding:?} by {size}");
             }
+            let needles = [Needle::new("GRÜße AUS"), Needle::new("köln"), Needle::new("bonn")];
+            let mut found = [false; 3];
+            Scratch::default().search_body(source, (encoding, Some(charset)), &needles, &[1, 2], &mut found);
+            assert_eq!(found, [false, true, false], "{encoding:?} whole");
         }
     }
 }

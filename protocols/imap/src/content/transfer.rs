@@ -59,8 +59,17 @@ impl Decoder {
                 }
             }
             Self::QuotedPrintable { held } => {
-                for &byte in input {
+                let mut rest = input;
+                while let Some((&byte, after)) = rest.split_first() {
+                    if held.is_empty() {
+                        let plain = plain_text(rest, out);
+                        if plain > 0 {
+                            rest = &rest[plain..];
+                            continue;
+                        }
+                    }
                     quoted_printable(held, byte, out);
+                    rest = after;
                 }
             }
         }
@@ -87,6 +96,28 @@ fn base64_value(byte: u8) -> Option<u32> {
         b'/' => 63,
         _ => return None,
     }))
+}
+
+/// Takes what comes before the next escape, or a whole line without one, at once; how many bytes that were.
+fn plain_text(input: &[u8], out: &mut Vec<u8>) -> usize {
+    let Some(end) = memchr::memchr2(b'=', b'\n', input) else {
+        return 0;
+    };
+    let text = &input[..end];
+    if input[end] == b'=' {
+        // White space before a return might end a line.
+        if memchr::memchr(b'\r', text).is_some() {
+            return 0;
+        }
+        out.extend_from_slice(text);
+        return end;
+    }
+    let line = text.strip_suffix(b"\r").unwrap_or(text);
+    if line.last().is_some_and(|byte| matches!(byte, b' ' | b'\t')) || memchr::memchr(b'\r', line).is_some() {
+        return 0;
+    }
+    out.extend_from_slice(&input[..=end]);
+    end + 1
 }
 
 /// Takes one byte; `held` is an escape that has begun, or white space that may end a line.
@@ -140,6 +171,21 @@ fn quoted_printable(held: &mut Vec<u8>, byte: u8, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_of_text_are_as_their_bytes_one_by_one() {
+        let mut state = 1u32;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % below
+        };
+        for _ in 0..2000 {
+            let text: Vec<u8> = (0..40).map(|_| b"ab \t\r\n=3D"[next(9)]).collect();
+            let whole = decode("quoted-printable", &text, text.len());
+            let single = decode("quoted-printable", &text, 1);
+            assert_eq!(whole, single, "{:?}", String::from_utf8_lossy(&text));
+        }
+    }
 
     fn decode(encoding: &str, text: &[u8], chunk: usize) -> Vec<u8> {
         let mut decoder = Decoder::new(encoding.as_bytes()).unwrap();

@@ -55,7 +55,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let mut left = self.resolve(&store.set, uid)?;
         let mut modified = UidSet::default();
         while !left.is_empty() {
-            let slice = take_first(&mut left, limits::SLICE_ROWS);
+            let slice = take_first(&mut left, limits::STORE_ROWS);
             let (action, keywords, reader) = (store.action, keywords.clone(), reader.clone());
             let unchanged_since = store.unchanged_since.map(ChangeNumber);
             let (before, changed, refused, after) = self

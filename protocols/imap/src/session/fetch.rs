@@ -410,7 +410,7 @@ impl Job {
 /// The structure from the source, where the store has none.
 pub(super) fn read_structure(mailbox: &mut Mailbox, row: &MessageRow) -> Result<Structure, StoreError> {
     let mut source = Vec::new();
-    mailbox.read_source(row.message, 0..row.size, &mut source)?;
+    mailbox.read_row_source(row, 0..row.size, &mut source)?;
     Ok(Structure::of(&source))
 }
 
@@ -422,7 +422,7 @@ fn read_exactly(
     out: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
     let (before, wanted) = (out.len(), range.end.saturating_sub(range.start));
-    mailbox.read_source(row.message, range, out)?;
+    mailbox.read_row_source(row, range, out)?;
     if (out.len() - before) as u64 == wanted {
         return Ok(());
     }

@@ -8,6 +8,7 @@ mod change;
 mod fetch;
 mod folders;
 mod idle;
+mod index;
 mod list;
 mod login;
 mod mailboxes;

@@ -1,8 +1,9 @@
 //! SEARCH (RFC 9051 §6.4.4, RFC 4731, 5182, 5032, 7162): a job that runs as bounded steps on the mailbox.
 //!
 //! A program is evaluated in stages, cheapest first, with three-valued logic: what the row alone decides costs
-//! nothing more; then the message's structure (envelope, dates); then the header; then the bodies, read and decoded a
-//! slice at a time. A stage is entered only for messages that the stages before left undecided.
+//! nothing more; then the message's envelope; then the header; then the bodies, read and decoded a slice at a time. A
+//! stage is entered only for messages that the stages before left undecided. In a large folder the rows, and what is
+//! asked most often of the envelopes, come from its [`index`].
 
 use std::{
     collections::VecDeque,
@@ -19,6 +20,7 @@ use ringpost_store::{Flags, Mailbox, MessageRow, StoreError, UidSet};
 use super::{
     Session,
     fetch::read_structure,
+    index::{self, FolderIndex, Indexed, Level, NONE, Texts, address_text},
     place,
     reply::{Failure, Reply},
     uid_list::drop_through,
@@ -26,7 +28,7 @@ use super::{
 use crate::{
     content::{
         header,
-        matcher::{BodySearch, Needle},
+        matcher::{BodySearch, Needle, Scratch},
     },
     encode::{self, put},
     limits,
@@ -164,7 +166,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         self.out.extend_from_slice(b"* SEARCH");
         for range in shown.ranges() {
             for number in range.clone() {
-                put!(self.out, " {number}");
+                self.out.push(b' ');
+                encode::number(&mut self.out, number);
                 self.flush_slice().await?;
             }
         }
@@ -218,10 +221,19 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             });
         }
         let selected = self.selected()?;
+        let program = Program::new(node, needles);
+        let count = selected.list.count() as usize;
+        // `\Seen` of a public store is not in the index: it is each reader's own. For a few messages of many the
+        // index is not worth making.
+        let indexed = count >= limits::INDEXED_LEAST && selected.reader.is_none() && among.len() >= count / 4;
         let mut job = Job {
             folder: selected.folder,
             reader: selected.reader.clone(),
-            program: Arc::new(Program { node, needles }),
+            level: program.level.filter(|_| indexed),
+            hits: Hits::default(),
+            source: Vec::new(),
+            scratch: Scratch::default(),
+            program: Arc::new(program),
             left: among,
             undecided: UidSet::default(),
             sources: VecDeque::new(),
@@ -278,11 +290,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Key::Header { name, value } => {
                 let needle = needle(value);
                 match name.as_str() {
-                    "FROM" => Node::Addresses(|e| &e.from, needle),
+                    "FROM" => Node::From(needle),
                     "TO" => Node::Addresses(|e| &e.to, needle),
                     "CC" => Node::Addresses(|e| &e.cc, needle),
                     "BCC" => Node::Addresses(|e| &e.bcc, needle),
-                    "SUBJECT" => Node::Line(|e| e.subject.as_deref(), needle),
+                    "SUBJECT" => Node::Subject(needle),
                     "MESSAGE-ID" => Node::Line(|e| e.message_id.as_deref(), needle),
                     "IN-REPLY-TO" => Node::Line(|e| e.in_reply_to.as_deref(), needle),
                     "REFERENCES" => Node::Line(|e| e.references.as_deref(), needle),
@@ -351,6 +363,8 @@ enum Node {
     ChangedSince(ChangeNumber),
     EmailId(String),
     SentDay(Compare, i64),
+    From(usize),
+    Subject(usize),
     Addresses(fn(&Envelope) -> &Vec<Address>, usize),
     Line(fn(&Envelope) -> Option<&[u8]>, usize),
     Field(String, usize),
@@ -364,12 +378,82 @@ enum Node {
 struct Program {
     node: Node,
     needles: Vec<Needle>,
+    /// What of an index would decide something.
+    level: Option<Level>,
+    /// The needles that are looked for in all of the header.
+    header_needles: Vec<usize>,
+    /// The needles that are looked for in bodies.
+    body_needles: Vec<usize>,
 }
 
-/// What is known of a message so far.
+/// What a row says of a message, be it from the store or from an index.
+struct Known<'a> {
+    uid: Uid,
+    flags: Flags,
+    keywords: &'a [String],
+    received: FileTime,
+    size: u64,
+    change: ChangeNumber,
+    email_id: Option<u64>,
+    texts: Option<KnownTexts<'a>>,
+}
+
+/// A message's place in the texts of an index.
+struct KnownTexts<'a> {
+    texts: &'a Texts,
+    hits: &'a Hits,
+    at: usize,
+}
+
+/// Which of an index's texts have the needles.
+#[derive(Default)]
+struct Hits {
+    generation: u64,
+    /// Of each needle, once it was asked for.
+    subjects: Vec<Vec<bool>>,
+    senders: Vec<Vec<bool>>,
+}
+
+impl Hits {
+    /// Looks at the texts that are new since the last time.
+    fn update(&mut self, program: &Program, index: &FolderIndex) {
+        if self.generation != index.generation {
+            let none = vec![Vec::new(); program.needles.len()];
+            (self.subjects, self.senders) = (none.clone(), none);
+            self.generation = index.generation;
+        }
+        program.node.visit(&mut |node| {
+            let (needle, texts, hits) = match *node {
+                Node::Subject(needle) => (needle, &index.texts.subjects, &mut self.subjects),
+                Node::From(needle) => (needle, &index.texts.senders, &mut self.senders),
+                _ => return,
+            };
+            let (hits, needle) = (&mut hits[needle], &program.needles[needle]);
+            let new = texts.all().iter().skip(hits.len());
+            hits.extend(new.map(|text| needle.is_in_folded(text)));
+        });
+    }
+}
+
+impl<'a> From<&'a MessageRow> for Known<'a> {
+    fn from(row: &'a MessageRow) -> Self {
+        Self {
+            uid: row.uid,
+            flags: row.flags,
+            keywords: &row.keywords,
+            received: row.received,
+            size: row.size,
+            change: row.change,
+            email_id: Some(row.email_id),
+            texts: None,
+        }
+    }
+}
+
+/// What is known of a message's content so far.
 #[derive(Default)]
 struct Facts<'a> {
-    structure: Option<&'a Structure>,
+    envelope: Option<&'a Envelope>,
     /// The header's bytes.
     header: Option<&'a [u8]>,
     /// Of each needle: whether the header has it. Valid with `header`.
@@ -381,15 +465,67 @@ struct Facts<'a> {
 }
 
 impl Program {
-    fn evaluate(&self, row: &MessageRow, facts: &Facts<'_>) -> Option<bool> {
+    fn new(node: Node, needles: Vec<Needle>) -> Self {
+        let mut program = Self {
+            node: Node::Constant(false),
+            needles,
+            level: None,
+            header_needles: Vec::new(),
+            body_needles: Vec::new(),
+        };
+        node.visit(&mut |node| {
+            match node {
+                Node::Text(needle) => {
+                    program.header_needles.push(*needle);
+                    program.body_needles.push(*needle);
+                }
+                Node::Body(needle) => program.body_needles.push(*needle),
+                _ => {}
+            }
+            program.level = program.level.max(node.level());
+        });
+        program.node = node;
+        program
+    }
+
+    fn evaluate(&self, row: &Known<'_>, facts: &Facts<'_>) -> Option<bool> {
         self.node.evaluate(row, facts, &self.needles)
     }
 }
 
 impl Node {
+    /// What of an index can decide this node.
+    fn level(&self) -> Option<Level> {
+        match self {
+            Self::Flag(_)
+            | Self::Keyword(_)
+            | Self::Day(..)
+            | Self::Larger(_)
+            | Self::Smaller(_)
+            | Self::ReceivedUntil(_)
+            | Self::ChangedSince(_) => Some(Level::Lines),
+            Self::SentDay(..) | Self::From(_) | Self::Subject(_) => Some(Level::Texts),
+            _ => None,
+        }
+    }
+
+    /// Visits the node and those below it.
+    fn visit(&self, visit: &mut dyn FnMut(&Self)) {
+        visit(self);
+        match self {
+            Self::Not(node) => node.visit(visit),
+            Self::And(nodes) => nodes.iter().for_each(|node| node.visit(visit)),
+            Self::Or(left, right) => {
+                left.visit(visit);
+                right.visit(visit);
+            }
+            _ => {}
+        }
+    }
+
     /// True, false, or not known yet.
-    fn evaluate(&self, row: &MessageRow, facts: &Facts<'_>, needles: &[Needle]) -> Option<bool> {
-        let envelope = facts.structure.map(|structure| &structure.envelope);
+    fn evaluate(&self, row: &Known<'_>, facts: &Facts<'_>, needles: &[Needle]) -> Option<bool> {
+        let envelope = facts.envelope;
         Some(match self {
             Self::Constant(value) => *value,
             Self::Uids(set) => set.contains(row.uid),
@@ -403,14 +539,33 @@ impl Node {
             Self::Smaller(size) => row.size < *size,
             Self::ReceivedUntil(seconds) => row.received.unix_seconds() <= *seconds,
             Self::ChangedSince(change) => row.change >= *change,
-            Self::EmailId(id) => *id == format!("M{}", row.email_id),
-            Self::SentDay(compare, day) => compare.holds(sent(envelope?, row).local_day, *day),
-            Self::Addresses(field, needle) => {
-                let needle = &needles[*needle];
-                field(envelope?)
-                    .iter()
-                    .any(|address| needle.is_in(&address_text(address)))
-            }
+            Self::EmailId(id) => *id == format!("M{}", row.email_id?),
+            Self::SentDay(compare, day) => compare.holds(
+                match &row.texts {
+                    Some(known) => known.texts.sent_day[known.at],
+                    None => sent(envelope?, row.received).local_day,
+                },
+                *day,
+            ),
+            Self::From(needle) => match &row.texts {
+                // Addresses are lines there.
+                Some(known) if !needles[*needle].has_line_end() => {
+                    let sender = known.texts.sender[known.at];
+                    sender != NONE && known.hits.senders[*needle][sender as usize]
+                }
+                _ => has_address(&envelope?.from, &needles[*needle]),
+            },
+            Self::Subject(needle) => match &row.texts {
+                Some(known) => {
+                    let subject = known.texts.subject[known.at];
+                    subject != NONE && known.hits.subjects[*needle][subject as usize]
+                }
+                None => envelope?
+                    .subject
+                    .as_deref()
+                    .is_some_and(|line| needles[*needle].is_in(&header::decode(line))),
+            },
+            Self::Addresses(field, needle) => has_address(field(envelope?), &needles[*needle]),
             Self::Line(field, needle) => {
                 field(envelope?).is_some_and(|line| needles[*needle].is_in(&header::decode(line)))
             }
@@ -458,13 +613,13 @@ impl Node {
 }
 
 /// The date of the `Date:` field, or where it has none of arrival (RFC 5256 §2.2).
-pub(super) fn sent(envelope: &Envelope, row: &MessageRow) -> HeaderDate {
+pub(super) fn sent(envelope: &Envelope, received: FileTime) -> HeaderDate {
     envelope
         .date
         .as_deref()
         .and_then(parse_header_date)
         .unwrap_or_else(|| {
-            let seconds = row.received.unix_seconds();
+            let seconds = received.unix_seconds();
             HeaderDate {
                 seconds,
                 local_day: seconds.div_euclid(86_400),
@@ -472,15 +627,8 @@ pub(super) fn sent(envelope: &Envelope, row: &MessageRow) -> HeaderDate {
         })
 }
 
-/// `Name <mailbox@host>`
-fn address_text(address: &Address) -> String {
-    let part = |part: &Option<Vec<u8>>| part.as_deref().map(header::decode).unwrap_or_default();
-    format!(
-        "{} <{}@{}>",
-        part(&address.name),
-        part(&address.mailbox),
-        part(&address.host)
-    )
+fn has_address(list: &[Address], needle: &Needle) -> bool {
+    list.iter().any(|address| needle.is_in(&address_text(address)))
 }
 
 /// A search between two steps.
@@ -488,6 +636,12 @@ struct Job {
     folder: FolderId,
     reader: Option<Arc<str>>,
     program: Arc<Program>,
+    /// What of an index is to be looked at first.
+    level: Option<Level>,
+    hits: Hits,
+    /// Working memory for messages that are searched whole.
+    source: Vec<u8>,
+    scratch: Scratch,
     /// Not visited yet.
     left: UidSet,
     /// Visited; their rows did not decide.
@@ -503,14 +657,25 @@ impl Job {
     fn step(&mut self, mailbox: &mut Mailbox) -> Result<bool, StoreError> {
         let started = Instant::now();
         while started.elapsed() < limits::SLICE_TIME {
-            if let Some(pass) = &mut self.body {
+            if let Some(level) = self.level {
+                if !self.visit_index(mailbox, level)? {
+                    return Ok(false);
+                }
+            } else if let Some(pass) = &mut self.body {
                 if let Some(hit) = pass.step(mailbox, &self.program).or_else(unreadable)? {
                     let row = pass.row.clone();
                     self.body = None;
                     self.decide(&row, hit);
                 }
             } else if let Some((row, structure)) = self.sources.pop_front() {
-                match BodyPass::begin(mailbox, &self.program, row, structure) {
+                let whole = row.size <= limits::SEARCHED_WHOLE_BYTES;
+                let begun = if whole {
+                    self.search_whole(mailbox, &row, &structure)
+                        .map(|hit| Begun::Decided(row, hit))
+                } else {
+                    BodyPass::begin(mailbox, &self.program, row, structure)
+                };
+                match begun {
                     Ok(Begun::Decided(row, hit)) => self.decide(&row, hit),
                     Ok(Begun::Open(pass)) => self.body = Some(*pass),
                     Err(error) => {
@@ -535,12 +700,121 @@ impl Job {
         }
     }
 
+    /// Decides what the folder's index can decide, of all messages at once. False while the index is being made.
+    fn visit_index(&mut self, mailbox: &mut Mailbox, level: Level) -> Result<bool, StoreError> {
+        /// Messages between two looks at whether others want their turn.
+        const STRIDE: usize = 4096;
+        let (program, hits, left) = (&self.program, &mut self.hits, &self.left);
+        let (found, undecided) = (&mut self.found, &mut self.undecided);
+        let visited = index::with(mailbox, self.folder, level, |mailbox, index| {
+            if level == Level::Texts {
+                hits.update(program, index);
+            }
+            let mut visited = 0;
+            index.places(left, |at| {
+                let line = &index.lines[at];
+                let row = Known {
+                    uid: Uid(index.uids[at]),
+                    flags: line.flags,
+                    keywords: index.keywords(line),
+                    received: line.received,
+                    size: line.size,
+                    change: line.change,
+                    email_id: None,
+                    texts: (level == Level::Texts).then_some(KnownTexts {
+                        texts: &index.texts,
+                        hits,
+                        at,
+                    }),
+                };
+                match program.evaluate(&row, &Facts::default()) {
+                    Some(true) => {
+                        found.uids.insert(row.uid);
+                        found.highest = found.highest.max(row.change);
+                    }
+                    Some(false) => {}
+                    None => undecided.insert(row.uid),
+                }
+                visited += 1;
+                if visited % STRIDE == 0 {
+                    mailbox.breathe();
+                }
+            });
+        })?;
+        match visited {
+            Indexed::Building => return Ok(false),
+            Indexed::Done(()) => self.left = UidSet::default(),
+            // The rows are visited instead.
+            Indexed::Unsuitable => {}
+        }
+        self.level = None;
+        Ok(true)
+    }
+
+    /// Searches a message's header and bodies, read at once.
+    fn search_whole(
+        &mut self,
+        mailbox: &mut Mailbox,
+        row: &MessageRow,
+        structure: &Structure,
+    ) -> Result<bool, StoreError> {
+        let program = &self.program;
+        self.source.clear();
+        mailbox.read_row_source(row, 0..row.size, &mut self.source)?;
+        let source = &self.source;
+        let slice = |range: &Range<u64>| {
+            let end = (range.end as usize).min(source.len());
+            &source[(range.start as usize).min(end)..end]
+        };
+        let header = slice(&structure.root.header);
+        let mut in_header = vec![false; program.needles.len()];
+        let mut in_body = in_header.clone();
+        self.scratch
+            .search_header(header, &program.needles, &program.header_needles, &mut in_header);
+        let known = Known::from(row);
+        let mut facts = Facts {
+            envelope: Some(&structure.envelope),
+            header: Some(header),
+            in_header: &in_header,
+            ..Facts::default()
+        };
+        if let Some(hit) = program.evaluate(&known, &facts) {
+            return Ok(hit);
+        }
+        let mut parts = VecDeque::new();
+        pieces(&structure.root, &mut parts);
+        for piece in parts {
+            match piece {
+                Piece::Header(range) => self.scratch.search_header(
+                    slice(&range),
+                    &program.needles,
+                    &program.body_needles,
+                    &mut in_body,
+                ),
+                Piece::Body {
+                    range,
+                    encoding,
+                    charset,
+                } => self.scratch.search_body(
+                    slice(&range),
+                    (&encoding, charset.as_deref()),
+                    &program.needles,
+                    &program.body_needles,
+                    &mut in_body,
+                ),
+            }
+        }
+        facts.in_body = &in_body;
+        facts.bodies_done = true;
+        Ok(program.evaluate(&known, &facts).unwrap_or(false))
+    }
+
     fn visit_rows(&mut self, mailbox: &mut Mailbox, started: Instant) -> Result<(), StoreError> {
         let (program, found, undecided) = (&self.program, &mut self.found, &mut self.undecided);
         let (mut last, mut rows, mut open) = (None, 0usize, 0usize);
         let reader = self.reader.as_deref();
         place::visit_as(mailbox, self.folder, &self.left, false, reader, &mut |row| {
-            match program.evaluate(row, &Facts::default()) {
+            match program.evaluate(&Known::from(row), &Facts::default()) {
                 Some(true) => {
                     found.uids.insert(row.uid);
                     found.highest = found.highest.max(row.change);
@@ -572,26 +846,31 @@ impl Job {
         let sources = &mut self.sources;
         let reader = self.reader.as_deref();
         place::visit_as(mailbox, self.folder, &self.undecided, true, reader, &mut |row| {
-            match row.structure.as_deref().and_then(Structure::decode) {
-                None => missing.push(row.clone()),
-                Some(structure) => {
-                    let facts = Facts {
-                        structure: Some(&structure),
-                        ..Facts::default()
-                    };
-                    match program.evaluate(row, &facts) {
-                        Some(hit) => decided.push((row.clone(), hit)),
-                        None => sources.push_back((
-                            MessageRow {
-                                structure: None,
-                                ..row.clone()
-                            },
-                            structure,
-                        )),
-                    }
-                }
+            // What the envelope decides needs no parts.
+            let encoded = row.structure.as_deref();
+            let envelope = encoded.and_then(Structure::decode_envelope);
+            let hit = envelope.as_ref().map(|envelope| {
+                let facts = Facts {
+                    envelope: Some(envelope),
+                    ..Facts::default()
+                };
+                program.evaluate(&Known::from(row), &facts)
+            });
+            match hit {
+                Some(Some(hit)) => decided.push((row.uid, row.change, hit)),
+                _ => match encoded.and_then(Structure::decode) {
+                    None => missing.push(row.clone()),
+                    Some(structure) => sources.push_back((
+                        MessageRow {
+                            keywords: row.keywords.clone(),
+                            structure: None,
+                            ..*row
+                        },
+                        structure,
+                    )),
+                },
             }
-            if sources.len() + missing.len() < 16 && started.elapsed() < limits::SLICE_TIME {
+            if sources.len() + missing.len() < 64 && started.elapsed() < limits::SLICE_TIME {
                 return ControlFlow::Continue(());
             }
             last = Some(row.uid);
@@ -601,8 +880,11 @@ impl Job {
             Some(uid) => drop_through(&mut self.undecided, uid),
             None => self.undecided = UidSet::default(),
         }
-        for (row, hit) in decided {
-            self.decide(&row, hit);
+        for (uid, change, hit) in decided {
+            if hit {
+                self.found.uids.insert(uid);
+                self.found.highest = self.found.highest.max(change);
+            }
         }
         for row in missing {
             match read_structure(mailbox, &row) {
@@ -667,7 +949,7 @@ impl BodyPass {
         let range = &structure.root.header;
         let mut header_bytes = Vec::new();
         let end = range.end.min(range.start + limits::HEADER_BYTES);
-        mailbox.read_source(row.message, range.start..end, &mut header_bytes)?;
+        mailbox.read_row_source(&row, range.start..end, &mut header_bytes)?;
         let text = header::decode(&header_bytes);
         let mut pass = Self {
             in_header: program.needles.iter().map(|needle| needle.is_in(&text)).collect(),
@@ -687,13 +969,13 @@ impl BodyPass {
 
     fn evaluate(&self, program: &Program, bodies_done: bool) -> Option<bool> {
         let facts = Facts {
-            structure: Some(&self.structure),
+            envelope: Some(&self.structure.envelope),
             header: Some(&self.header),
             in_header: &self.in_header,
             in_body: &self.in_body,
             bodies_done,
         };
-        program.evaluate(&self.row, &facts)
+        program.evaluate(&Known::from(&self.row), &facts)
     }
 
     /// Reads the next slice; the answer, once it is known.
@@ -701,7 +983,7 @@ impl BodyPass {
         if let Some((at, range, mut search)) = self.reading.take() {
             let end = range.end.min(at + limits::SLICE_BYTES as u64);
             let mut raw = Vec::new();
-            mailbox.read_source(self.row.message, at..end, &mut raw)?;
+            mailbox.read_row_source(&self.row, at..end, &mut raw)?;
             // A source that ends early ends the part too.
             let last = end == range.end || raw.is_empty();
             search.feed(&raw, last, &program.needles, &mut self.in_body);
@@ -715,7 +997,7 @@ impl BodyPass {
                 Some(Piece::Header(range)) => {
                     let end = range.end.min(range.start + limits::HEADER_BYTES);
                     let mut raw = Vec::new();
-                    mailbox.read_source(self.row.message, range.start..end, &mut raw)?;
+                    mailbox.read_row_source(&self.row, range.start..end, &mut raw)?;
                     let text = header::decode(&raw);
                     for (found, needle) in self.in_body.iter_mut().zip(&program.needles) {
                         *found |= needle.is_in(&text);

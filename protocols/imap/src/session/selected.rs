@@ -7,7 +7,7 @@ use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
 use ringpost_store::{Changes, Flags, Mailbox, StoreError, UidSet};
 
 use super::{
-    Session, folders,
+    Session, folders, index,
     place::{Place, visit_as},
     reply::{End, Failure, Reply},
     uid_list::{UidList, take_first},
@@ -117,7 +117,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 let read_only =
                     examine || reader.is_none() && !rights.intersects(Rights::EDIT_ANY | Rights::DELETE_ANY);
                 let status = mailbox.status(folder.id)?;
-                let uids = mailbox.uids(folder.id)?;
+                let uids = index::uids(mailbox, folder.id, &status)?;
                 let unseen = if wants_unseen && reader.is_none() && status.unseen > 0 {
                     first_unseen(mailbox, folder.id, &uids, status.unseen)?
                 } else {

@@ -1,22 +1,25 @@
 //! SORT and SORT=DISPLAY (RFC 5256, RFC 5957), ESORT (RFC 5267 §3).
+//!
+//! What the folder's [`index`] has is sorted as columns of numbers; other criteria read the messages' structures.
 
-use std::{cmp::Ordering, ops::ControlFlow, time::Instant};
+use std::{cmp::Ordering, ops::ControlFlow, sync::Arc, time::Instant};
 
 use ringpost_convert::structure::{Address, Structure};
 use ringpost_host::{Connection, Host};
 use ringpost_mapi::Uid;
-use ringpost_store::{MessageRow, UidSet};
+use ringpost_store::{Mailbox, MessageRow, UidSet};
 
 use super::{
     Session,
     fetch::read_structure,
+    index::{self, FolderIndex, Indexed, Level, NONE},
     reply::{Failure, Reply},
     search::{EsearchResult, sent},
     uid_list::drop_through,
 };
 use crate::{
     content::header,
-    encode::put,
+    encode::{self, put},
     limits,
     syntax::search::{Criterion, Key, Sort, SortBy},
 };
@@ -39,36 +42,19 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         let all = self.selected()?.list.to_set();
         let found = self.find(&sort.search.key, all).await?;
-        let criteria = sort.criteria.clone();
-        let mut keys: Vec<(Vec<SortKey>, Uid)> = self
-            .collect(found.uids.clone(), move |row, structure| {
-                criteria
-                    .iter()
-                    .map(|criterion| sort_key(criterion.by, row, structure))
-                    .collect()
-            })
-            .await?;
-        if keys.len() >= HELPER_MESSAGES {
-            let criteria = sort.criteria;
-            let sorted = move || {
-                keys.sort_by(|left, right| compare(&criteria, left, right));
-                keys
-            };
-            keys = self.host.helper(sorted).await?;
-        } else {
-            keys.sort_by(|left, right| compare(&sort.criteria, left, right));
-        }
+        let order = match self.sort_columns(&sort.criteria, &found.uids).await? {
+            Some(order) => order,
+            None => self.sort_structures(sort.criteria, found.uids.clone()).await?,
+        };
         let list = &self.selected()?.list;
-        let shown: Vec<u32> = keys
-            .iter()
-            .filter_map(|(_, message)| {
-                if uid {
-                    Some(message.0)
-                } else {
-                    list.number(*message)
-                }
-            })
-            .collect();
+        let number = |message: Uid| {
+            if uid {
+                Some(message.0)
+            } else {
+                list.number(message)
+            }
+        };
+        let shown: Vec<u32> = order.into_iter().filter_map(number).collect();
         let highest = mod_seq.then_some(found.highest);
         if let Some(options) = sort.search.options {
             self.save(&found.uids, options)?;
@@ -89,8 +75,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             return Ok(Reply::ok("SORT completed"));
         }
         self.out.extend_from_slice(b"* SORT");
-        for number in &shown {
-            put!(self.out, " {number}");
+        for &number in &shown {
+            self.out.push(b' ');
+            encode::number(&mut self.out, number);
             self.flush_slice().await?;
         }
         if let Some(highest) = highest.filter(|_| !shown.is_empty()) {
@@ -98,6 +85,79 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         self.out.extend_from_slice(b"\r\n");
         Ok(Reply::ok("SORT completed"))
+    }
+
+    /// Runs `work` on the selected folder's index. `None` where an index is not worth making for so many messages.
+    pub(super) async fn with_index<R: Send + 'static>(
+        &self,
+        messages: usize,
+        level: Level,
+        work: impl Fn(&mut Mailbox, &FolderIndex) -> R + Send + Sync + 'static,
+    ) -> Result<Option<R>, Failure> {
+        let selected = self.selected()?;
+        let (folder, count) = (selected.folder, selected.list.count() as usize);
+        if count < limits::INDEXED_LEAST || messages < count / 4 {
+            return Ok(None);
+        }
+        let work = Arc::new(work);
+        loop {
+            let work = Arc::clone(&work);
+            let step = move |mailbox: &mut Mailbox| {
+                index::with(mailbox, folder, level, |mailbox, index| work(mailbox, index))
+            };
+            match self.call(step).await? {
+                Indexed::Building => {}
+                Indexed::Done(result) => return Ok(Some(result)),
+                Indexed::Unsuitable => return Ok(None),
+            }
+        }
+    }
+
+    /// Sorts by what the index has; `None` where it does not have all.
+    async fn sort_columns(
+        &mut self,
+        criteria: &[Criterion],
+        uids: &UidSet,
+    ) -> Result<Option<Vec<Uid>>, Failure> {
+        let by: Vec<SortBy> = criteria.iter().map(|criterion| criterion.by).collect();
+        let Some(level) = level(&by) else { return Ok(None) };
+        let wanted = uids.clone();
+        let gather = move |mailbox: &mut Mailbox, index: &FolderIndex| gather(mailbox, index, &by, &wanted);
+        let Some(columns) = self.with_index(uids.len(), level, gather).await? else {
+            return Ok(None);
+        };
+        let criteria = criteria.to_vec();
+        if columns.uids.len() < HELPER_MESSAGES {
+            return Ok(Some(columns.sort(&criteria)));
+        }
+        Ok(Some(self.host.helper(move || columns.sort(&criteria)).await?))
+    }
+
+    /// Sorts by what is read of each message's row and structure.
+    async fn sort_structures(
+        &mut self,
+        sorted_by: Vec<Criterion>,
+        uids: UidSet,
+    ) -> Result<Vec<Uid>, Failure> {
+        let criteria = sorted_by.clone();
+        let mut keys: Vec<(Vec<SortKey>, Uid)> = self
+            .collect(uids, move |row, structure| {
+                criteria
+                    .iter()
+                    .map(|criterion| sort_key(criterion.by, row, structure))
+                    .collect()
+            })
+            .await?;
+        if keys.len() >= HELPER_MESSAGES {
+            let sorted = move || {
+                keys.sort_by(|left, right| compare(&sorted_by, left, right));
+                keys
+            };
+            keys = self.host.helper(sorted).await?;
+        } else {
+            keys.sort_by(|left, right| compare(&sorted_by, left, right));
+        }
+        Ok(keys.into_iter().map(|(_, uid)| uid).collect())
     }
 
     /// Takes something of each message's row and structure, in slices.
@@ -145,6 +205,96 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 }
 
+/// What of an index these criteria need, if it has it.
+fn level(by: &[SortBy]) -> Option<Level> {
+    let levels = by.iter().map(|by| match by {
+        SortBy::Arrival | SortBy::Size => Some(Level::Lines),
+        SortBy::Date | SortBy::Subject => Some(Level::Texts),
+        _ => None,
+    });
+    levels.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// What is sorted by, as numbers.
+struct Columns {
+    uids: Vec<u32>,
+    /// A number for each message and criterion, message by message.
+    keys: Vec<i64>,
+    /// What the numbers of subjects stand for.
+    subjects: Arc<Vec<Box<str>>>,
+}
+
+fn gather(mailbox: &mut Mailbox, index: &FolderIndex, by: &[SortBy], wanted: &UidSet) -> Columns {
+    /// Messages between two looks at whether others want their turn.
+    const STRIDE: usize = 16 * 1024;
+    let mut columns = Columns {
+        uids: Vec::with_capacity(wanted.len()),
+        keys: Vec::with_capacity(wanted.len() * by.len()),
+        subjects: Arc::clone(index.texts.bases.all()),
+    };
+    index.places(wanted, |at| {
+        columns.uids.push(index.uids[at]);
+        columns.keys.extend(by.iter().map(|by| match by {
+            SortBy::Size => index.lines[at].size as i64,
+            SortBy::Date => index.texts.sent[at],
+            SortBy::Subject => i64::from(index.texts.base[at]),
+            _ => index.lines[at].received.0 as i64,
+        }));
+        if columns.uids.len() % STRIDE == 0 {
+            mailbox.breathe();
+        }
+    });
+    columns
+}
+
+impl Columns {
+    fn sort(mut self, criteria: &[Criterion]) -> Vec<Uid> {
+        let width = criteria.len();
+        for (column, criterion) in criteria.iter().enumerate() {
+            let keys = self.keys.iter_mut().skip(column).step_by(width);
+            if criterion.by == SortBy::Subject {
+                let ranks = ranks(&self.subjects);
+                // Before all others: no subject.
+                keys.for_each(|key| {
+                    *key = if *key == i64::from(NONE) {
+                        -1
+                    } else {
+                        ranks[*key as usize]
+                    };
+                });
+            }
+            if criterion.reverse {
+                let keys = self.keys.iter_mut().skip(column).step_by(width);
+                // The complement is ordered the other way round, without overflow.
+                keys.for_each(|key| *key = !*key);
+            }
+        }
+        if width == 1 {
+            let mut pairs: Vec<(i64, u32)> = self.keys.into_iter().zip(self.uids).collect();
+            pairs.sort_unstable();
+            return pairs.into_iter().map(|(_, uid)| Uid(uid)).collect();
+        }
+        let mut order: Vec<u32> = (0..self.uids.len() as u32).collect();
+        let key = |at: u32| {
+            let start = at as usize * width;
+            (&self.keys[start..start + width], self.uids[at as usize])
+        };
+        order.sort_unstable_by(|&left, &right| key(left).cmp(&key(right)));
+        order.into_iter().map(|at| Uid(self.uids[at as usize])).collect()
+    }
+}
+
+/// The place of each text among all, which differ.
+fn ranks(texts: &[Box<str>]) -> Vec<i64> {
+    let mut order: Vec<u32> = (0..texts.len() as u32).collect();
+    order.sort_unstable_by_key(|&at| &texts[at as usize]);
+    let mut ranks = vec![0; texts.len()];
+    for (rank, at) in order.into_iter().enumerate() {
+        ranks[at as usize] = rank as i64;
+    }
+    ranks
+}
+
 fn compare(criteria: &[Criterion], left: &(Vec<SortKey>, Uid), right: &(Vec<SortKey>, Uid)) -> Ordering {
     for (criterion, (a, b)) in criteria.iter().zip(left.0.iter().zip(&right.0)) {
         let order = if criterion.reverse { b.cmp(a) } else { a.cmp(b) };
@@ -168,7 +318,7 @@ fn sort_key(by: SortBy, row: &MessageRow, structure: &Structure) -> SortKey {
     };
     match by {
         SortBy::Arrival => SortKey::Number(row.received.0 as i64),
-        SortBy::Date => SortKey::Number(sent(envelope, row).seconds),
+        SortBy::Date => SortKey::Number(sent(envelope, row.received).seconds),
         SortBy::Size => SortKey::Number(row.size as i64),
         SortBy::Cc => mailbox(&envelope.cc),
         SortBy::From => mailbox(&envelope.from),
@@ -290,6 +440,33 @@ mod tests {
         ] {
             assert_eq!(base_subject(subject), (base.to_owned(), reply), "{subject}");
         }
+    }
+
+    #[test]
+    fn columns_are_sorted_as_keys_are() {
+        let texts = ["B", "A", "C"].map(Box::from).to_vec();
+        let criterion = |by, reverse| Criterion { by, reverse };
+        let columns = |keys: &[i64], width: usize| Columns {
+            uids: (1..=(keys.len() / width) as u32).collect(),
+            keys: keys.to_vec(),
+            subjects: Arc::new(texts.clone()),
+        };
+        let sorted = |columns: Columns, criteria: &[Criterion]| -> Vec<u32> {
+            columns.sort(criteria).into_iter().map(|uid| uid.0).collect()
+        };
+        let none = i64::from(NONE);
+        let by_subject = [criterion(SortBy::Subject, false)];
+        assert_eq!(
+            sorted(columns(&[2, 0, none, 1, 0], 1), &by_subject),
+            [3, 4, 2, 5, 1]
+        );
+        let reversed = [criterion(SortBy::Subject, true)];
+        assert_eq!(
+            sorted(columns(&[2, 0, none, 1, 0], 1), &reversed),
+            [1, 2, 5, 4, 3]
+        );
+        let both = [criterion(SortBy::Size, true), criterion(SortBy::Subject, false)];
+        assert_eq!(sorted(columns(&[7, 0, 9, 2, 7, 1, 9, 2], 2), &both), [2, 4, 3, 1]);
     }
 
     #[test]

@@ -1,39 +1,103 @@
 //! THREAD=ORDEREDSUBJECT and THREAD=REFERENCES (RFC 5256 §3).
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    ops::Range,
+};
 
-use ringpost_convert::structure::Structure;
 use ringpost_host::{Connection, Host};
 use ringpost_mapi::Uid;
-use ringpost_store::MessageRow;
+use ringpost_store::{Mailbox, UidSet};
 
 use super::{
     Session,
+    index::{FolderIndex, Level, NONE, Texts},
     reply::{Failure, Reply},
-    search::sent,
-    sort::{base_subject, decoded_subject},
 };
 use crate::{
-    encode::put,
+    encode,
     syntax::search::{Algorithm, Search},
 };
 
-/// Most references of one message that are followed: the first and the last ones matter.
-const REFERENCES: usize = 200;
-
 /// From this many messages on threads are built on a helper thread; fewer take less than a few milliseconds.
 const HELPER_MESSAGES: usize = 1000;
+/// Messages between two looks at whether others want their turn.
+const STRIDE: usize = 4096;
 
-/// What threading needs of a message.
+/// What threading needs of a message. Texts are numbers here, and ids hashes: they are only compared.
 #[derive(Clone, Debug, Default)]
 struct Entry {
     date: i64,
-    subject: String,
+    /// The base subject; [`NONE`]: empty.
+    subject: u32,
     /// The subject says reply or forward.
     reply: bool,
-    id: Option<String>,
-    /// Ancestors, the oldest first.
-    references: Vec<String>,
+    /// 0: none.
+    id: u64,
+    /// Ancestors, the oldest first: a range of the references of all.
+    references: Range<u32>,
+}
+
+/// The messages to thread, by ascending UID.
+#[derive(Default)]
+struct Entries {
+    uids: Vec<u32>,
+    entries: Vec<Entry>,
+    references: Vec<u64>,
+}
+
+impl Entries {
+    fn push(&mut self, uid: u32, texts: &Texts, at: usize) {
+        let start = self.references.len() as u32;
+        self.references.extend_from_slice(texts.references(at));
+        self.uids.push(uid);
+        self.entries.push(Entry {
+            date: texts.sent[at],
+            subject: texts.base[at],
+            reply: texts.reply[at],
+            id: texts.id[at],
+            references: start..self.references.len() as u32,
+        });
+    }
+
+    fn gather(mailbox: &mut Mailbox, index: &FolderIndex, wanted: &UidSet) -> Self {
+        let mut entries = Self::default();
+        index.places(wanted, |at| {
+            entries.push(index.uids[at], &index.texts, at);
+            if entries.uids.len() % STRIDE == 0 {
+                mailbox.breathe();
+            }
+        });
+        entries
+    }
+
+    fn thread(&self, algorithm: Algorithm) -> Forest {
+        match algorithm {
+            Algorithm::OrderedSubject => ordered_subject(&self.entries),
+            Algorithm::References => references(self),
+        }
+    }
+}
+
+/// For keys that are hashes.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0 << 8 | u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A message, or one that is only referred to, with its answers. Kept in one vector and named by index.
@@ -56,29 +120,31 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     ) -> Result<Reply, Failure> {
         let all = self.selected()?.list.to_set();
         let found = self.find(&search.key, all).await?;
-        let mut collected = self.collect(found.uids, entry).await?;
-        collected.sort_by_key(|(_, uid)| *uid);
+        let wanted = found.uids.clone();
+        let gather =
+            move |mailbox: &mut Mailbox, index: &FolderIndex| Entries::gather(mailbox, index, &wanted);
+        let gathered = self.with_index(found.uids.len(), Level::Texts, gather).await?;
+        let entries = match gathered {
+            Some(entries) => entries,
+            None => self.entries(found.uids).await?,
+        };
         let list = &self.selected()?.list;
-        let number = |message: Uid| {
+        let number = |message: u32| {
             if uid {
-                Some(message.0)
+                Some(message)
             } else {
-                list.number(message)
+                list.number(Uid(message))
             }
         };
-        let numbers: Vec<u32> = collected
+        let numbers: Vec<u32> = entries
+            .uids
             .iter()
-            .map(|(_, uid)| number(*uid).unwrap_or_default())
+            .map(|&uid| number(uid).unwrap_or_default())
             .collect();
-        let entries: Vec<Entry> = collected.into_iter().map(|(entry, _)| entry).collect();
-        let thread = move || match algorithm {
-            Algorithm::OrderedSubject => ordered_subject(&entries),
-            Algorithm::References => references(&entries),
-        };
         let forest = if numbers.len() < HELPER_MESSAGES {
-            thread()
+            entries.thread(algorithm)
         } else {
-            self.host.helper(thread).await?
+            self.host.helper(move || entries.thread(algorithm)).await?
         };
         self.out.extend_from_slice(b"* THREAD");
         if !forest.roots.is_empty() {
@@ -91,50 +157,20 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         self.out.extend_from_slice(b"\r\n");
         Ok(Reply::ok("THREAD completed"))
     }
-}
 
-fn entry(row: &MessageRow, structure: &Structure) -> Entry {
-    let envelope = &structure.envelope;
-    let (subject, reply) = base_subject(&decoded_subject(structure));
-    let mut references = envelope
-        .references
-        .as_deref()
-        .map(message_ids)
-        .unwrap_or_default();
-    if references.is_empty() {
-        references = envelope
-            .in_reply_to
-            .as_deref()
-            .map(message_ids)
-            .unwrap_or_default();
-        references.truncate(1);
+    /// Reads what threading needs, of messages that are not looked up in an index.
+    async fn entries(&mut self, uids: UidSet) -> Result<Entries, Failure> {
+        let mut collected = self
+            .collect(uids, |row, structure| (row.received, structure.envelope.clone()))
+            .await?;
+        collected.sort_by_key(|(_, uid)| *uid);
+        let (mut texts, mut entries) = (Texts::default(), Entries::default());
+        for (at, ((received, envelope), uid)) in collected.into_iter().enumerate() {
+            texts.push(received, &envelope);
+            entries.push(uid.0, &texts, at);
+        }
+        Ok(entries)
     }
-    if references.len() > REFERENCES {
-        references.drain(1..=references.len() - REFERENCES);
-    }
-    Entry {
-        date: sent(envelope, row).seconds,
-        subject: subject.to_uppercase(),
-        reply,
-        id: envelope
-            .message_id
-            .as_deref()
-            .and_then(|raw| message_ids(raw).into_iter().next()),
-        references,
-    }
-}
-
-/// The message ids `<…>` of a field.
-fn message_ids(raw: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(raw);
-    let ids = text
-        .split('<')
-        .skip(1)
-        .filter_map(|part| part.split_once('>'))
-        .map(|(id, _)| id);
-    ids.filter(|id| !id.is_empty())
-        .map(|id| id.split_whitespace().collect())
-        .collect()
 }
 
 struct Forest {
@@ -173,7 +209,10 @@ impl Forest {
             let node = &self.nodes[index];
             let number = node.message.and_then(|message| numbers.get(message));
             if let Some(number) = number {
-                put!(out, "{}{number}", if space { " " } else { "" });
+                if space {
+                    out.push(b' ');
+                }
+                encode::number(out, *number);
             }
             match node.children.as_slice() {
                 [] => {}
@@ -210,9 +249,9 @@ fn ordered_subject(entries: &[Entry]) -> Forest {
         })
         .collect();
     let mut roots = Vec::new();
-    let mut by_subject: HashMap<&str, usize> = HashMap::new();
+    let mut by_subject: HashMap<u32, usize> = HashMap::new();
     for index in order {
-        match by_subject.entry(&entries[index].subject) {
+        match by_subject.entry(entries[index].subject) {
             std::collections::hash_map::Entry::Occupied(root) => {
                 nodes[*root.get()].children.push(index);
                 nodes[index].parent = Some(*root.get());
@@ -227,28 +266,28 @@ fn ordered_subject(entries: &[Entry]) -> Forest {
 }
 
 /// RFC 5256 §3, REFERENCES.
-fn references(entries: &[Entry]) -> Forest {
+fn references(all: &Entries) -> Forest {
+    let entries = &all.entries[..];
     let mut tree = Tree {
-        nodes: Vec::new(),
-        by_id: HashMap::new(),
+        nodes: Vec::with_capacity(entries.len()),
+        by_id: HashMap::default(),
     };
     // Step 1: link messages by their references.
     for (index, entry) in entries.iter().enumerate() {
-        let own = match &entry.id {
-            Some(id) => {
-                let node = tree.node(id);
-                // A second message with the same id is on its own.
-                if tree.nodes[node].message.is_some() {
-                    tree.add()
-                } else {
-                    node
-                }
+        let own = if entry.id == 0 {
+            tree.add()
+        } else {
+            let node = tree.node(entry.id);
+            // A second message with the same id is on its own.
+            if tree.nodes[node].message.is_some() {
+                tree.add()
+            } else {
+                node
             }
-            None => tree.add(),
         };
         tree.nodes[own].message = Some(index);
         let mut above = None;
-        for id in &entry.references {
+        for &id in &all.references[entry.references.start as usize..entry.references.end as usize] {
             let node = tree.node(id);
             if let Some(parent) = above
                 && tree.nodes[node].parent.is_none()
@@ -284,19 +323,19 @@ fn references(entries: &[Entry]) -> Forest {
     }
 }
 
-struct Tree<'a> {
+struct Tree {
     nodes: Vec<Node>,
-    by_id: HashMap<&'a str, usize>,
+    by_id: HashMap<u64, usize, BuildHasherDefault<AsItIs>>,
 }
 
-impl<'a> Tree<'a> {
+impl Tree {
     fn add(&mut self) -> usize {
         self.nodes.push(Node::default());
         self.nodes.len() - 1
     }
 
-    fn node(&mut self, id: &'a str) -> usize {
-        if let Some(&node) = self.by_id.get(id) {
+    fn node(&mut self, id: u64) -> usize {
+        if let Some(&node) = self.by_id.get(&id) {
             return node;
         }
         let node = self.add();
@@ -401,12 +440,12 @@ impl<'a> Tree<'a> {
     fn merge_by_subject(&mut self, roots: &mut Vec<usize>, entries: &[Entry]) {
         // 5B: for each subject the thread that the others join: one without a message at its top, or else one
         // that is no reply.
-        let mut table: HashMap<&str, usize> = HashMap::new();
+        let mut table: HashMap<u32, usize> = HashMap::new();
         for &root in roots.iter() {
             let Some(entry) = self.subject_entry(root, entries).map(|message| &entries[message]) else {
                 continue;
             };
-            if entry.subject.is_empty() {
+            if entry.subject == NONE {
                 continue;
             }
             let better = |&other: &usize| {
@@ -417,15 +456,15 @@ impl<'a> Tree<'a> {
                 };
                 dummy(root) && !dummy(other) || !dummy(other) && reply(other) && !reply(root)
             };
-            if table.get(entry.subject.as_str()).is_none_or(better) {
-                table.insert(&entry.subject, root);
+            if table.get(&entry.subject).is_none_or(better) {
+                table.insert(entry.subject, root);
             }
         }
         // 5C: join.
         let mut left = Vec::new();
         for &root in roots.iter() {
             let subject = self.subject_entry(root, entries).map(|message| &entries[message]);
-            let target = subject.and_then(|entry| table.get(entry.subject.as_str()).copied());
+            let target = subject.and_then(|entry| table.get(&entry.subject).copied());
             let (Some(entry), Some(target)) = (subject, target.filter(|&target| target != root)) else {
                 left.push(root);
                 continue;
@@ -461,17 +500,29 @@ impl<'a> Tree<'a> {
 
 #[cfg(test)]
 mod tests {
+    use ringpost_convert::structure::Envelope;
+    use ringpost_mapi::FileTime;
+
     use super::*;
 
-    fn message(date: i64, subject: &str, id: &str, references: &[&str]) -> Entry {
-        let (subject, reply) = base_subject(subject);
-        Entry {
-            date,
-            subject: subject.to_uppercase(),
-            reply,
-            id: Some(id.to_owned()),
-            references: references.iter().map(|&id| id.to_owned()).collect(),
+    fn message(date: i64, subject: &str, id: &str, references: &[&str]) -> (FileTime, Envelope) {
+        let ids = references.iter().map(|id| format!("<{id}> "));
+        let envelope = Envelope {
+            subject: Some(subject.into()),
+            message_id: Some(format!("<{id}>").into()),
+            references: Some(ids.collect::<String>().into()),
+            ..Envelope::default()
+        };
+        (FileTime::from_unix_seconds(date), envelope)
+    }
+
+    fn entries(messages: &[(FileTime, Envelope)]) -> Entries {
+        let (mut texts, mut entries) = (Texts::default(), Entries::default());
+        for (at, (received, envelope)) in messages.iter().enumerate() {
+            texts.push(*received, envelope);
+            entries.push(at as u32 + 1, &texts, at);
         }
+        entries
     }
 
     fn text(forest: &Forest, count: usize) -> String {
@@ -486,7 +537,7 @@ mod tests {
 
     #[test]
     fn chains_forks_and_missing_messages() {
-        let entries = [
+        let messages = [
             message(1, "a", "1", &[]),
             message(2, "Re: a", "2", &["1"]),
             message(3, "Re: a", "3", &["1"]),
@@ -495,18 +546,21 @@ mod tests {
             message(7, "Re: c", "7", &["gone"]),
             message(6, "Re: c", "6", &["gone"]),
         ];
-        assert_eq!(text(&references(&entries), 7), "(1 (2)(3 4))(5)((7)(6))");
+        assert_eq!(
+            text(&references(&entries(&messages)), 7),
+            "(1 (2)(3 4))(5)((7)(6))"
+        );
     }
 
     #[test]
     fn circles_and_equal_ids_end_well() {
-        let entries = [
+        let messages = [
             message(1, "a", "1", &["2"]),
             message(2, "b", "2", &["1"]),
             message(3, "c", "1", &["1", "2", "1"]),
             message(4, "d", "4", &["4"]),
         ];
-        let forest = references(&entries);
+        let forest = references(&entries(&messages));
         let shown = text(&forest, 4);
         for number in 1..=4 {
             assert_eq!(
@@ -519,19 +573,22 @@ mod tests {
 
     #[test]
     fn subjects_join_threads() {
-        let entries = [
+        let messages = [
             message(1, "x", "1", &[]),
             message(2, "Re: x", "2", &[]),
             message(3, "x", "3", &[]),
         ];
-        assert_eq!(text(&references(&entries), 3), "((1 2)(3))");
-        assert_eq!(text(&ordered_subject(&entries), 3), "(1 (2)(3))");
+        assert_eq!(text(&references(&entries(&messages)), 3), "((1 2)(3))");
+        assert_eq!(
+            text(&ordered_subject(&entries(&messages).entries), 3),
+            "(1 (2)(3))"
+        );
     }
 
     #[test]
     fn a_very_deep_thread_is_written() {
         let ids: Vec<String> = (0..50_000).map(|n| n.to_string()).collect();
-        let entries: Vec<Entry> = (0..ids.len())
+        let messages: Vec<_> = (0..ids.len())
             .map(|n| {
                 message(
                     n as i64,
@@ -541,13 +598,7 @@ mod tests {
                 )
             })
             .collect();
-        let shown = text(&references(&entries), ids.len());
+        let shown = text(&references(&entries(&messages)), ids.len());
         assert!(shown.starts_with("(1 2 3 ") && shown.ends_with(" 50000)"));
-    }
-
-    #[test]
-    fn ids_of_a_field() {
-        assert_eq!(message_ids(b"<a@b> junk <c\r\n d@e> <>"), ["a@b", "cd@e"]);
-        assert!(message_ids(b"none").is_empty());
     }
 }

@@ -119,7 +119,7 @@ fn read_batch(
     let mut batch = Batch::with_capacity(rows.len());
     for row in rows {
         let mut source = Vec::new();
-        mailbox.read_source(row.message, 0..row.size, &mut source)?;
+        mailbox.read_row_source(&row, 0..row.size, &mut source)?;
         let placement = Placement {
             flags: row.flags,
             keywords: row.keywords,

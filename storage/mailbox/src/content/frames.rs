@@ -82,23 +82,23 @@ pub(crate) fn frame_count(size: u64) -> u64 {
     size.div_ceil(FRAME_BYTES as u64).max(1)
 }
 
-/// Decompresses one frame that holds exactly `length` bytes of the value.
-pub(crate) fn decompress(frame: &[u8], length: usize) -> Result<Vec<u8>, StoreError> {
-    let value = DECOMPRESSOR
-        .with_borrow_mut(|kept| {
-            if kept.is_none() {
-                *kept = Some(zstd::bulk::Decompressor::new()?);
-            }
-            kept.as_mut().map_or_else(
-                || Ok(Vec::new()),
-                |decompressor| decompressor.decompress(frame, length),
-            )
+/// Appends the `length` bytes of the value that one frame holds.
+pub(crate) fn decompress(frame: &[u8], length: usize, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    let before = out.len();
+    out.resize(before + length, 0);
+    let written = DECOMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = Some(zstd::bulk::Decompressor::new()?);
+        }
+        kept.as_mut().map_or(Ok(0), |decompressor| {
+            decompressor.decompress_to_buffer(frame, &mut out[before..])
         })
-        .map_err(|_| StoreError::damaged("compressed content"))?;
-    if value.len() != length {
+    });
+    if !matches!(written, Ok(written) if written == length) {
+        out.truncate(before);
         return Err(StoreError::damaged("compressed content"));
     }
-    Ok(value)
+    Ok(())
 }
 
 /// Where each of `count` frames is, from the stored bytes' total length and the end of them. `tail` holds
@@ -160,7 +160,9 @@ mod tests {
         assert_eq!(ranges.len(), 4);
         for (piece, range) in value.chunks(FRAME_BYTES).zip(ranges) {
             let frame = &stored[range.start as usize..range.end as usize];
-            assert_eq!(decompress(frame, piece.len()).unwrap(), piece);
+            let mut read = b"before".to_vec();
+            decompress(frame, piece.len(), &mut read).unwrap();
+            assert_eq!(read.strip_prefix(b"before").unwrap(), piece);
         }
         assert_eq!(
             zstd::stream::decode_all(&stored[..]).unwrap(),
@@ -195,7 +197,9 @@ mod tests {
         assert!(frame_ranges(length, 3, &stored).is_err());
         assert!(frame_ranges(length + 1, 2, &stored).is_err());
         assert!(frame_ranges(4, 2, &stored[..4]).is_err());
-        assert!(decompress(&stored[..10], FRAME_BYTES).is_err());
+        let mut out = b"before".to_vec();
+        assert!(decompress(&stored[..10], FRAME_BYTES, &mut out).is_err());
+        assert_eq!(out, b"before", "nothing is left of what failed");
         // Also where the damaged frame is as well-formed as before.
         let text: Vec<u8> = (0..50_000u32)
             .flat_map(|n| (n * n % 9973).to_le_bytes())
@@ -205,7 +209,7 @@ mod tests {
         for at in (20..stored.len()).step_by(997) {
             let mut damaged = stored.clone();
             damaged[at] ^= 0x10;
-            assert!(decompress(&damaged, text.len()).is_err(), "byte {at}");
+            assert!(decompress(&damaged, text.len(), &mut Vec::new()).is_err(), "byte {at}");
         }
     }
 }

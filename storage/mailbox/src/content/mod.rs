@@ -68,10 +68,18 @@ struct OpenContent {
     id: i64,
     size: u64,
     encoding: Encoding,
-    file: Option<(File, PathBuf)>,
+    stored: Stored,
     frames: Vec<Range<u64>>,
-    /// A decompressed frame and its number.
-    frame: Option<(usize, Vec<u8>)>,
+    /// The number of the frame that `value` holds, decompressed.
+    frame: Option<usize>,
+    value: Vec<u8>,
+}
+
+/// Where the stored bytes are.
+enum Stored {
+    /// Those of an inline value, as long as they are needed.
+    Inline(Vec<u8>),
+    File(File, PathBuf),
 }
 
 impl ContentCache {
@@ -264,13 +272,16 @@ impl Mailbox {
         range: Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        if self.content_cache.open.as_ref().is_none_or(|open| open.id != id) {
-            self.content_cache.open = None;
-            self.content_cache.open = Some(self.open_content(id)?);
-        }
         // Taken out while it is used: an error leaves no half-read state behind.
-        let Some(mut open) = self.content_cache.open.take() else {
-            return Ok(());
+        let mut open = match self.content_cache.open.take() {
+            Some(open) if open.id == id => open,
+            other => {
+                let spare = other.map(|open| open.value).unwrap_or_default();
+                match self.open_content(id, &range, spare, out)? {
+                    Some(open) => open,
+                    None => return Ok(()),
+                }
+            }
         };
         let end = range.end.min(open.size);
         let mut at = range.start;
@@ -278,9 +289,11 @@ impl Mailbox {
         while at < end {
             let number = (at / FRAME_BYTES as u64) as usize;
             let start = number as u64 * FRAME_BYTES as u64;
-            let frame = self.frame(&mut open, number)?;
-            let upto = (end - start).min(frame.len() as u64) as usize;
-            let piece = frame
+            open.load_frame(number)
+                .map_err(|error| self.damaged_at(open.path(), error))?;
+            let upto = (end - start).min(open.value.len() as u64) as usize;
+            let piece = open
+                .value
                 .get((at - start) as usize..upto)
                 .filter(|piece| !piece.is_empty())
                 .ok_or_else(|| StoreError::damaged("content length"))?;
@@ -291,102 +304,160 @@ impl Mailbox {
         Ok(())
     }
 
-    fn open_content(&self, id: i64) -> Result<OpenContent, StoreError> {
-        let (size, encoding, hash, stored) = self
+    /// Opens a value; `spare` becomes its buffer. A small inline value that is wanted whole is appended to `out`
+    /// at once instead, with no copy between, and nothing stays open.
+    fn open_content(
+        &self,
+        id: i64,
+        range: &Range<u64>,
+        mut spare: Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<OpenContent>, StoreError> {
+        let mut statement = self
             .connection
-            .prepare_cached("SELECT size, encoding, hash, length(data) FROM contents WHERE id = ?1")?
-            .query_row([id], |row| {
-                Ok((
-                    row.get::<_, i64>(0)? as u64,
-                    row.get::<_, i64>(1)?,
-                    row.get::<_, [u8; 32]>(2)?,
-                    row.get::<_, Option<i64>>(3)?,
-                ))
-            })
-            .optional()?
+            .prepare_cached("SELECT size, encoding, hash, data FROM contents WHERE id = ?1")?;
+        let mut rows = statement.query([id])?;
+        let row = rows
+            .next()?
             .ok_or_else(|| StoreError::damaged(&format!("reference to content {id}")))?;
-        let encoding = Encoding::from_column(encoding)?;
+        let size = row.get::<_, i64>(0)? as u64;
+        let encoding = Encoding::from_column(row.get(1)?)?;
+        let data = row.get_ref(3)?.as_blob_or_null()?.unwrap_or_default();
+        spare.clear();
         let mut open = OpenContent {
             id,
             size,
             encoding,
-            file: None,
+            stored: Stored::Inline(Vec::new()),
             frames: Vec::new(),
             frame: None,
+            value: spare,
         };
-        let mut stored = stored.unwrap_or(0) as u64;
         if encoding.is_file() {
-            let path = self.content_path(&file_name(&hash, encoding));
+            let path = self.content_path(&file_name(&row.get(2)?, encoding));
             let missing = |e: std::io::Error| StoreError::Corrupt {
                 path: path.clone(),
                 reason: e.to_string(),
             };
             let file = File::open(&path).map_err(missing)?;
-            stored = file.metadata().map_err(missing)?.len();
-            open.file = Some((file, path));
+            let stored = file.metadata().map_err(missing)?.len();
+            open.stored = Stored::File(file, path);
+            open.find_frames(stored)
+                .map_err(|error| self.damaged_at(open.path(), error))?;
+        } else if size > FRAME_BYTES as u64 {
+            open.stored = Stored::Inline(data.to_vec());
+            open.find_frames(data.len() as u64)
+                .map_err(|error| self.damaged_at(None, error))?;
+        } else if range.start == 0 && range.end >= size {
+            let decoded = decode_frame(encoding, data, size as usize, out);
+            // The buffer stays for the next one.
+            return decoded
+                .map(|()| None)
+                .map_err(|error| self.damaged_at(None, error));
+        } else {
+            decode_frame(encoding, data, size as usize, &mut open.value)
+                .map_err(|error| self.damaged_at(None, error))?;
+            open.frame = Some(0);
         }
-        if encoding.is_compressed() {
-            let count = frame_count(size);
-            let index = index_length(count) as u64;
-            let tail = self.stored_range(&open, stored.saturating_sub(index)..stored)?;
-            open.frames =
-                frame_ranges(stored, count, &tail).map_err(|error| self.damaged_at(&open, error))?;
-        }
-        Ok(open)
+        Ok(Some(open))
     }
+}
 
-    fn frame<'a>(&self, open: &'a mut OpenContent, number: usize) -> Result<&'a [u8], StoreError> {
-        if open.frame.as_ref().is_none_or(|(known, _)| *known != number) {
-            let start = (number * FRAME_BYTES) as u64;
-            let length = (open.size - start).min(FRAME_BYTES as u64);
-            let data = if open.encoding.is_compressed() {
-                let range = open
-                    .frames
-                    .get(number)
-                    .cloned()
-                    .ok_or_else(|| StoreError::damaged("content length"))?;
-                let stored = self.stored_range(open, range)?;
-                decompress(&stored, length as usize).map_err(|error| self.damaged_at(open, error))?
-            } else {
-                self.stored_range(open, start..start + length)?
-            };
-            open.frame = Some((number, data));
-        }
-        Ok(open.frame.as_ref().map_or(&[], |(_, data)| data))
-    }
-
-    /// The error with the file that is damaged, as an administrator needs it.
-    fn damaged_at(&self, open: &OpenContent, error: StoreError) -> StoreError {
+impl Mailbox {
+    /// The error with the file that is damaged, as an administrator needs it: the content's own, or the database.
+    fn damaged_at(&self, file: Option<&Path>, error: StoreError) -> StoreError {
         let StoreError::Corrupt { reason, .. } = error else {
             return error;
         };
         let database = || self.directory().join(crate::mailbox::DATABASE);
-        let path = open.file.as_ref().map_or_else(database, |(_, path)| path.clone());
+        let path = file.map_or_else(database, Path::to_owned);
         StoreError::Corrupt { path, reason }
+    }
+}
+
+impl OpenContent {
+    /// The content's own file.
+    fn path(&self) -> Option<&Path> {
+        match &self.stored {
+            Stored::Inline(_) => None,
+            Stored::File(_, path) => Some(path),
+        }
+    }
+
+    fn find_frames(&mut self, stored: u64) -> Result<(), StoreError> {
+        if self.encoding.is_compressed() {
+            let count = frame_count(self.size);
+            let index = index_length(count) as u64;
+            let mut tail = Vec::new();
+            self.read_stored(stored.saturating_sub(index)..stored, &mut tail)?;
+            self.frames = frame_ranges(stored, count, &tail)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `value` the frame with this number.
+    fn load_frame(&mut self, number: usize) -> Result<(), StoreError> {
+        if self.frame == Some(number) {
+            return Ok(());
+        }
+        self.frame = None;
+        let mut value = std::mem::take(&mut self.value);
+        value.clear();
+        let start = (number * FRAME_BYTES) as u64;
+        let length = (self.size - start).min(FRAME_BYTES as u64);
+        if self.encoding.is_compressed() {
+            let range = self
+                .frames
+                .get(number)
+                .cloned()
+                .ok_or_else(|| StoreError::damaged("content length"))?;
+            let mut stored = Vec::new();
+            self.read_stored(range, &mut stored)?;
+            decompress(&stored, length as usize, &mut value)?;
+        } else {
+            self.read_stored(start..start + length, &mut value)?;
+        }
+        (self.value, self.frame) = (value, Some(number));
+        Ok(())
     }
 
     /// Bytes as they are stored.
-    fn stored_range(&self, open: &OpenContent, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        if let Some((file, path)) = &open.file {
-            let mut filled = 0;
-            while filled < bytes.len() {
-                let read = ringpost_vfs::read_at(file, &mut bytes[filled..], range.start + filled as u64)
-                    .map_err(|e| StoreError::file(path, e))?;
-                if read == 0 {
-                    return Err(StoreError::Corrupt {
-                        path: path.clone(),
-                        reason: "shorter than its row says".to_owned(),
-                    });
-                }
-                filled += read;
+    fn read_stored(&self, range: Range<u64>, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
+        match &self.stored {
+            Stored::Inline(data) => {
+                let piece = data
+                    .get(range.start as usize..range.end as usize)
+                    .ok_or_else(|| StoreError::damaged("content length"))?;
+                bytes.extend_from_slice(piece);
             }
-        } else if !bytes.is_empty() {
-            let blob = self
-                .connection
-                .blob_open("main", "contents", "data", open.id, true)?;
-            blob.read_at_exact(&mut bytes, range.start as usize)?;
+            Stored::File(file, path) => {
+                bytes.resize((range.end - range.start) as usize, 0);
+                let mut filled = 0;
+                while filled < bytes.len() {
+                    let read = ringpost_vfs::read_at(file, &mut bytes[filled..], range.start + filled as u64)
+                        .map_err(|e| StoreError::file(path, e))?;
+                    if read == 0 {
+                        return Err(StoreError::Corrupt {
+                            path: path.clone(),
+                            reason: "shorter than its row says".to_owned(),
+                        });
+                    }
+                    filled += read;
+                }
+            }
         }
-        Ok(bytes)
+        Ok(())
     }
+}
+
+/// Appends an inline value of one frame.
+fn decode_frame(encoding: Encoding, data: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    if encoding.is_compressed() {
+        return decompress(data, size, out);
+    }
+    if data.len() != size {
+        return Err(StoreError::damaged("content length"));
+    }
+    out.extend_from_slice(data);
+    Ok(())
 }

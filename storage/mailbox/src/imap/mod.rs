@@ -143,9 +143,15 @@ pub struct MessageRow {
     pub size: u64,
     /// INTERNALDATE
     pub received: FileTime,
+    /// Where its RFC 5322 source is; `None` for what MAPI made.
+    pub source: Option<SourceId>,
     /// Encoded [`ringpost_convert::structure::Structure`], when asked for.
     pub structure: Option<Vec<u8>>,
 }
+
+/// A message's source in the store, for [`crate::Mailbox::read_row_source`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceId(i64);
 
 /// How STORE changes flags (RFC 9051 §6.4.6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
 use rusqlite::{OptionalExtension, params};
 
-use super::{Change, Changes, MessageRow, Status, UidSet};
+use super::{Change, Changes, MessageRow, SourceId, Status, UidSet};
 use crate::{
     Mailbox, StoreError,
     folder::{Kind, not_found},
@@ -87,11 +87,12 @@ impl Mailbox {
             return Ok(());
         };
         let mut statement = self.connection.prepare_cached(if structure {
-            "SELECT m.uid, m.id, m.flags, m.keywords, m.change, m.size, m.received, coalesce(m.identity, m.id), d.structure
+            "SELECT m.uid, m.id, m.flags, m.keywords, m.change, m.size, m.received, coalesce(m.identity, m.id), m.source,
+                 d.structure
              FROM messages m LEFT JOIN message_data d ON d.message = m.id
              WHERE m.folder = ?1 AND m.uid BETWEEN ?2 AND ?3 AND m.state = 0 ORDER BY m.uid"
         } else {
-            "SELECT uid, id, flags, keywords, change, size, received, coalesce(identity, id), NULL
+            "SELECT uid, id, flags, keywords, change, size, received, coalesce(identity, id), source, NULL
              FROM messages WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0 ORDER BY uid"
         })?;
         for range in uids.ranges() {
@@ -106,7 +107,8 @@ impl Mailbox {
                     size: row.get::<_, i64>(5)? as u64,
                     received: FileTime(row.get::<_, i64>(6)? as u64),
                     email_id: row.get::<_, i64>(7)? as u64,
-                    structure: row.get(8)?,
+                    source: row.get::<_, Option<i64>>(8)?.map(SourceId),
+                    structure: row.get(9)?,
                 };
                 if visit(&message).is_break() {
                     return Ok(());
@@ -114,6 +116,24 @@ impl Mailbox {
             }
         }
         Ok(())
+    }
+
+    /// Appends `range` of a visited message's RFC 5322 source to `out`, without looking for the message again;
+    /// what is beyond the end is left out. The row may be of an earlier step.
+    pub fn read_row_source(
+        &mut self,
+        row: &MessageRow,
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let Some(SourceId(content)) = row.source else {
+            return self.read_source(row.message, range, out);
+        };
+        match self.read_content(content, range.clone(), out) {
+            // The message may have gone since, and its source with it.
+            Err(StoreError::Corrupt { .. }) => self.read_source(row.message, range, out),
+            result => result,
+        }
     }
 
     /// Appends `range` of the message's RFC 5322 source to `out`; what is beyond the end is left out.

@@ -13,6 +13,20 @@ use crate::{
     message::{columns::MessageBits, removal::Removal, transfer::TransferRow},
 };
 
+/// Most messages that one statement changes: about a millisecond.
+const MAX_RUN: usize = 512;
+
+/// New flags of a message.
+struct Update {
+    uid: Uid,
+    id: i64,
+    bits: MessageBits,
+    new: Flags,
+    /// The column, where it changes.
+    keywords: Option<Option<Vec<u8>>>,
+    change: ChangeNumber,
+}
+
 /// What these operations need of a message's row.
 struct Row {
     uid: Uid,
@@ -55,9 +69,9 @@ impl Mailbox {
             store.uid_state(folder, Kind::Generic)?;
             let asked = store.keyword_ids(keywords, action != FlagAction::Remove)?;
             let mut done = Vec::new();
+            let mut updates = Vec::new();
             let mut refused = UidSet::default();
             let mut delta = Delta::default();
-            let mut last = None;
             for row in store.rows(folder, uids)? {
                 if unchanged_since.is_some_and(|since| row.change > since.0) {
                     refused.insert(row.uid);
@@ -72,58 +86,118 @@ impl Mailbox {
                 };
                 let ids = change_ids(&old_ids, &asked, action);
                 let mut number = ChangeNumber(row.change);
+                let column = encode(&ids);
+                let names = store.keyword_table()?.names_of(column.as_deref())?;
                 if new != old || ids != old_ids {
                     number = store.next_change();
-                    last = Some(number);
-                    store.write_flags(&row, new, &ids, number)?;
                     delta.unread += unread(new) - unread(old);
                     delta.deleted += deleted(new) - deleted(old);
                     let id = MessageId::from_disk(row.id);
                     store.tell(EventKind::MessageChanged, folder, Some(id), number);
+                    updates.push(Update {
+                        new,
+                        keywords: (ids != old_ids).then_some(column),
+                        change: number,
+                        uid: row.uid,
+                        id: row.id,
+                        bits: row.bits,
+                    });
                 }
                 done.push(Change {
                     uid: row.uid,
                     flags: new,
-                    keywords: store.keyword_table()?.names_of(encode(&ids).as_deref())?,
+                    keywords: names,
                     change: number,
                 });
+            }
+            let mut left = &updates[..];
+            while !left.is_empty() {
+                left = store.write_flags(folder, action, flags, left)?;
                 ringpost_vfs::breathe();
             }
-            if let Some(change) = last {
-                store.count(folder, delta, None, change)?;
+            if let Some(update) = updates.last() {
+                store.count(folder, delta, None, update.change)?;
             }
             Ok((done, refused))
         })
     }
 
+    /// Writes the first updates; those that are left. Messages whose UIDs follow one another, as do their new
+    /// change numbers, take one statement: that is half the work.
+    ///
     /// A message whose read state alone changed keeps its version (MS-OXCFXICS 3.2.5.6: read states are
     /// synchronised apart from content).
-    fn write_flags(
+    fn write_flags<'a>(
         &mut self,
-        row: &Row,
+        folder: FolderId,
+        action: FlagAction,
         flags: Flags,
-        keywords: &[u32],
-        change: ChangeNumber,
-    ) -> Result<(), StoreError> {
-        let keywords = encode(keywords);
-        let differing = row.bits.imap() ^ flags;
-        let read = differing.contains(Flags::SEEN).then_some(change.0 as i64);
-        let only_read = differing == Flags::SEEN && keywords == row.keywords;
-        self.connection
+        updates: &'a [Update],
+    ) -> Result<&'a [Update], StoreError> {
+        let Some(first) = updates.first() else {
+            return Ok(updates);
+        };
+        let follows = |pair: &&[Update]| {
+            pair[1].uid.0 == pair[0].uid.0 + 1
+                && pair[1].change.0 == pair[0].change.0 + 1
+                && pair[0].keywords.is_none()
+                && pair[1].keywords.is_none()
+        };
+        let length = 1 + updates.windows(2).take(MAX_RUN).take_while(follows).count();
+        let (run, rest) = updates.split_at(length);
+        let now = FileTime::now().0 as i64;
+        if let [single] = run {
+            let differing = single.bits.imap() ^ single.new;
+            let read = differing.contains(Flags::SEEN).then_some(single.change.0 as i64);
+            let only_read = differing == Flags::SEEN && single.keywords.is_none();
+            self.connection
+                .prepare_cached(
+                    "UPDATE messages SET flags = ?2, keywords = CASE WHEN ?8 THEN ?3 ELSE keywords END, change = ?4,
+                         version = coalesce(?5, version), read_change = coalesce(?6, read_change),
+                         modified = coalesce(?7, modified) WHERE id = ?1",
+                )?
+                .execute(params![
+                    single.id,
+                    single.bits.with_imap(single.new).bits(),
+                    single.keywords.as_ref().and_then(Option::as_deref),
+                    single.change.0 as i64,
+                    (!only_read).then_some(single.change.0 as i64),
+                    read,
+                    (!only_read).then_some(now),
+                    single.keywords.is_some(),
+                ])?;
+            return Ok(rest);
+        }
+        let set = i64::from(flags.bits());
+        let (keep, set) = match action {
+            FlagAction::Replace => (!MessageBits::IMAP.bits(), set),
+            FlagAction::Add => (!0, set),
+            FlagAction::Remove => (!set, 0),
+        };
+        let last = first.uid.0 + (length - 1) as u32;
+        let written = self
+            .connection
             .prepare_cached(
-                "UPDATE messages SET flags = ?2, keywords = ?3, change = ?4, version = coalesce(?5, version),
-                     read_change = coalesce(?6, read_change), modified = coalesce(?7, modified) WHERE id = ?1",
+                "UPDATE messages SET flags = flags & ?4 | ?5, change = ?6 + uid,
+                     version = CASE WHEN flags | ?7 = (flags & ?4 | ?5 | ?7) THEN version ELSE ?6 + uid END,
+                     read_change = CASE WHEN flags & ?7 = ((flags & ?4 | ?5) & ?7) THEN read_change ELSE ?6 + uid END,
+                     modified = CASE WHEN flags | ?7 = (flags & ?4 | ?5 | ?7) THEN modified ELSE ?8 END
+                 WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0",
             )?
             .execute(params![
-                row.id,
-                row.bits.with_imap(flags).bits(),
-                keywords,
-                change.0 as i64,
-                (!only_read).then_some(change.0 as i64),
-                read,
-                (!only_read).then(|| FileTime::now().0 as i64)
+                folder.to_disk(),
+                first.uid.0,
+                last,
+                keep,
+                set,
+                first.change.0 as i64 - i64::from(first.uid.0),
+                i64::from(Flags::SEEN.bits()),
+                now
             ])?;
-        Ok(())
+        if written != length {
+            return Err(StoreError::damaged("UIDs of a folder"));
+        }
+        Ok(rest)
     }
 
     /// Copies messages into another folder of this mailbox, with flags and dates; pairs of old and new UID.
@@ -251,4 +325,113 @@ fn unread(flags: Flags) -> i64 {
 
 fn deleted(flags: Flags) -> i64 {
     i64::from(flags.contains(Flags::DELETED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        CreateOptions, MailboxKind, OpenOptions, Placement, PreparedMessage, Status, folder::built_in::INBOX,
+    };
+
+    /// A mailbox with messages of all kinds of flags.
+    fn filled(folder: &Path) -> Mailbox {
+        let options = CreateOptions {
+            kind: MailboxKind::Private,
+            guid: ringpost_mapi::MailboxGuid(ringpost_mapi::Guid([7; 16])),
+            locale: "en".to_owned(),
+        };
+        Mailbox::create(folder, &options).unwrap();
+        let mut mailbox = Mailbox::open(folder, &OpenOptions::default()).unwrap();
+        for number in 0..40_u8 {
+            let message = PreparedMessage::new(Bytes::from_static(b"Subject: x\r\n\r\nbody\r\n"), None);
+            let placement = Placement {
+                flags: Flags::from_bits_truncate(number & 0x1f),
+                keywords: if number % 11 == 10 {
+                    vec!["Work".to_owned()]
+                } else {
+                    Vec::new()
+                },
+                received: FileTime(u64::from(number)),
+            };
+            mailbox.store_message(INBOX, &message, &placement).unwrap();
+        }
+        let mut gone = UidSet::default();
+        gone.insert_range(20..=21);
+        mailbox.expunge(INBOX, &gone, false).unwrap();
+        mailbox
+    }
+
+    /// Flags, keywords and changes of all; whether `modified` was touched.
+    fn rows(mailbox: &Mailbox) -> Vec<(i64, Option<Vec<u8>>, [i64; 3], bool)> {
+        let mut statement = mailbox
+            .connection
+            .prepare(
+                "SELECT flags, keywords, change, version, coalesce(read_change, 0), modified > 0
+                 FROM messages WHERE state = 0 ORDER BY uid",
+            )
+            .unwrap();
+        let row = |row: &rusqlite::Row<'_>| {
+            let changes = [row.get(2)?, row.get(3)?, row.get(4)?];
+            Ok((row.get(0)?, row.get(1)?, changes, row.get(5)?))
+        };
+        statement
+            .query_map([], row)
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    }
+
+    #[test]
+    fn many_at_once_become_what_each_alone_becomes() {
+        let work = ["Work".to_owned()];
+        for action in [FlagAction::Add, FlagAction::Remove, FlagAction::Replace] {
+            for (flags, keywords) in [
+                (Flags::SEEN, &[][..]),
+                (Flags::FLAGGED, &[]),
+                (Flags::SEEN | Flags::DELETED | Flags::FORWARDED, &[]),
+                (Flags::ANSWERED, &work),
+                (Flags::empty(), &work),
+            ] {
+                let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+                let (mut together, mut alone) = (filled(one.path()), filled(other.path()));
+                for mailbox in [&together, &alone] {
+                    mailbox
+                        .connection
+                        .execute("UPDATE messages SET modified = 0", [])
+                        .unwrap();
+                }
+                let mut uids = UidSet::default();
+                uids.insert_range(2..=15);
+                uids.insert_range(17..=38);
+                let (changed, _) = together
+                    .change_flags(INBOX, &uids, action, flags, keywords, None)
+                    .unwrap();
+                let mut each = Vec::new();
+                for uid in uids.iter() {
+                    let mut single = UidSet::default();
+                    single.insert(uid);
+                    let done = alone
+                        .change_flags(INBOX, &single, action, flags, keywords, None)
+                        .unwrap();
+                    each.extend(done.0);
+                }
+                assert_eq!(changed, each, "{action:?} {flags:?}");
+                assert_eq!(rows(&together), rows(&alone), "{action:?} {flags:?}");
+                let status = together.status(INBOX).unwrap();
+                let uid_validity = status.uid_validity;
+                assert_eq!(
+                    status,
+                    Status {
+                        uid_validity,
+                        ..alone.status(INBOX).unwrap()
+                    }
+                );
+            }
+        }
+    }
 }
