@@ -199,9 +199,7 @@ struct Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // The executor traces its every step.
-        let executor = *metadata.level() == tracing::Level::TRACE && metadata.target().starts_with("glommio");
-        metadata.is_event() && !executor && LogLevel::of(metadata) as u8 <= self.shared.level.load(Relaxed)
+        metadata.is_event() && LogLevel::of(metadata) as u8 <= self.shared.level.load(Relaxed)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

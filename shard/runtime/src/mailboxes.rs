@@ -55,6 +55,7 @@ struct Slot {
     mailbox: RefCell<Option<Box<Mailbox>>>,
     wal: RefCell<Option<Rc<WalSync>>>,
     wal_path: RefCell<PathBuf>,
+    wal_name_is_durable: Cell<bool>,
     jobs: RefCell<VecDeque<Job>>,
     running: Cell<bool>,
     last_used: Cell<Instant>,
@@ -133,6 +134,7 @@ impl Shard {
             mailbox: RefCell::new(None),
             wal: RefCell::new(None),
             wal_path: RefCell::default(),
+            wal_name_is_durable: Cell::new(false),
             jobs: RefCell::default(),
             running: Cell::new(false),
             last_used: Cell::new(Instant::now()),
@@ -334,6 +336,7 @@ impl Slot {
             Ok(Ok(Ok(mailbox))) => {
                 self.suspect.set(false);
                 self.wal_path.replace(mailbox.wal_path());
+                self.wal_name_is_durable.set(mailbox.is_wal_name_durable());
                 shard.metrics.opens.increment();
                 Ok(mailbox)
             }
@@ -401,7 +404,7 @@ impl Slot {
     fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
         let mut wal = self.wal.borrow_mut();
         if wal.is_none() {
-            *wal = WalSync::open(&self.wal_path.borrow())?;
+            *wal = WalSync::open(&self.wal_path.borrow(), self.wal_name_is_durable.get())?;
         }
         Ok(wal.clone())
     }
@@ -473,7 +476,7 @@ mod tests {
             let again = async {
                 while let Err(error) = create_folder(&host, &mailbox, "four").await {
                     assert!(!matches!(error, CallError::Panicked));
-                    glommio::timer::sleep(Duration::from_millis(10)).await;
+                    ringpost_executor::timer::sleep(Duration::from_millis(10)).await;
                 }
             };
             within(Duration::from_secs(10), again)
