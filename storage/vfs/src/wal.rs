@@ -16,6 +16,8 @@
 //! * when a checkpoint truncates the WAL, the file keeps its blocks: its header is made zero instead, durably,
 //!   which says the same to SQLite: nothing in here counts. Frames that are left behind it count for nothing
 //!   either, as their salts don't fit the next header;
+//! * whole blocks are written, the last one filled with zeros and written again by the next transaction: to
+//!   write a part of a block that is not in the page cache, the kernel would have to read it, and hold the core;
 //! * a closed WAL shrinks to [`EMPTY_BYTES`] and stays, so that its name is durable from the start.
 
 use std::{
@@ -40,8 +42,13 @@ const KEPT_BYTES: u64 = 8 * 1024 * 1024;
 /// A closed WAL that holds nothing: one block of zeros. No other WAL has this size (frames are 4120 bytes).
 pub(crate) const EMPTY_BYTES: u64 = 4096;
 
+/// What the page cache reads and writes at least.
+const BLOCK_BYTES: u64 = 4096;
+
 /// What a growing file is filled with.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// So many pieces of it at most.
+const GROWTH_PIECES: usize = (*GROWTH_BYTES.end()).div_ceil(ZEROS.len() as u64) as usize;
 
 thread_local! {
     /// A buffer that no WAL uses now: an open mailbox keeps none.
@@ -55,6 +62,8 @@ pub(crate) struct WalWriter {
     written_to: Cell<u64>,
     /// Where what counts ends.
     used: Cell<u64>,
+    /// The last block, as far as it is in use: [`BLOCK_BYTES`] at most, empty when that is not known.
+    last_block: RefCell<Vec<u8>>,
     /// Nothing that a power failure could bring back was in the file when it was last emptied.
     emptied: Cell<bool>,
 }
@@ -72,12 +81,13 @@ impl WalWriter {
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         let length = file.metadata()?.len();
         let mut header = [0; HEADER_BYTES];
-        let read = file.read_at(&mut header, 0)?;
+        let read = crate::read_at(file, &mut header, 0)?;
         let holds_nothing = read < HEADER_BYTES || header == [0; HEADER_BYTES];
         Ok(Self {
             gathered: RefCell::default(),
             written_to: Cell::new(length),
             used: Cell::new(if holds_nothing { 0 } else { length }),
+            last_block: RefCell::default(),
             // Longer, and its zero header may not be durable yet, with frames behind it.
             emptied: Cell::new(holds_nothing && length <= EMPTY_BYTES),
         })
@@ -137,6 +147,7 @@ impl WalWriter {
             file.set_len(KEPT_BYTES)?;
             self.written_to.set(KEPT_BYTES);
         }
+        self.last_block.borrow_mut().clear();
         file.write_all_at(&[0; HEADER_BYTES], 0)?;
         self.written_to
             .set(self.written_to.get().max(HEADER_BYTES as u64));
@@ -165,42 +176,68 @@ impl WalWriter {
 
     fn write_through(&self, file: &File, data: &[u8], offset: u64) -> io::Result<()> {
         let end = offset + data.len() as u64;
-        let mut done = 0;
-        if self.written_to.get() < end {
-            let step = end
-                .next_power_of_two()
-                .clamp(*GROWTH_BYTES.start(), *GROWTH_BYTES.end());
-            let zeros = (end.next_multiple_of(step) - end) as usize;
-            let written = write_with_zeros(file, data, zeros, offset)?;
-            self.written_to.set(end.max(offset + written as u64));
-            done = written.min(data.len());
-        }
+        let mut last_block = self.last_block.borrow_mut();
+        // What stands before the data in its first block, where that is known.
+        let lead_bytes = (offset % BLOCK_BYTES) as usize;
+        let is_next = self.used.get() == offset && last_block.len() == lead_bytes;
+        let lead = if is_next { &last_block[..] } else { &[] };
+        // A new header makes that nothing behind it counts; behind the end nothing does either.
+        let appends = offset == 0 || end >= self.used.get();
+        let zeros = if appends { self.zeros_behind(end) } else { 0 };
+        let from = offset - lead.len() as u64;
+        let written = write_with_zeros(file, lead, data, zeros, from)?;
+        self.written_to
+            .set(self.written_to.get().max(from + written as u64));
+        let done = written.saturating_sub(lead.len()).min(data.len());
         // A file system that is full takes the rest or says why not.
         file.write_all_at(&data[done..], offset + done as u64)?;
-        self.used.set(self.used.get().max(end));
-        if offset == 0 {
-            // A new header: what was behind the old one counts no more.
-            self.used.set(end);
+        if !appends {
+            last_block.clear();
+            return Ok(());
         }
+        let in_last = (end % BLOCK_BYTES) as usize;
+        if in_last <= data.len() {
+            last_block.clear();
+            last_block.extend_from_slice(&data[data.len() - in_last..]);
+        } else if is_next {
+            last_block.extend_from_slice(data);
+        } else {
+            last_block.clear();
+        }
+        self.written_to.set(self.written_to.get().max(end));
+        self.used.set(end);
         Ok(())
+    }
+
+    /// To the end of the block, or of the next piece that the file grows by.
+    fn zeros_behind(&self, end: u64) -> usize {
+        let step = if self.written_to.get() < end {
+            end.next_power_of_two()
+                .clamp(*GROWTH_BYTES.start(), *GROWTH_BYTES.end())
+        } else {
+            BLOCK_BYTES
+        };
+        (end.next_multiple_of(step) - end) as usize
     }
 }
 
-/// Writes `data` and zeros behind it; returns how much of both was written.
-fn write_with_zeros(file: &File, data: &[u8], zeros: usize, offset: u64) -> io::Result<usize> {
+/// Writes both pieces and zeros behind them; returns how many bytes of all that were written.
+fn write_with_zeros(file: &File, lead: &[u8], data: &[u8], zeros: usize, offset: u64) -> io::Result<usize> {
     let vector = |bytes: &[u8]| libc::iovec {
         iov_base: bytes.as_ptr().cast_mut().cast(),
         iov_len: bytes.len(),
     };
-    let mut vectors = vec![vector(data)];
+    let mut vectors = [vector(&[]); 2 + GROWTH_PIECES];
+    vectors[0] = vector(lead);
+    vectors[1] = vector(data);
     let mut left = zeros;
-    while left > 0 {
+    for place in &mut vectors[2..] {
         let piece = &ZEROS[..left.min(ZEROS.len())];
-        vectors.push(vector(piece));
+        *place = vector(piece);
         left -= piece.len();
     }
     loop {
-        // SAFETY: the vectors name `data` and a static, which are only read, for the length of the call.
+        // SAFETY: the vectors name `lead`, `data` and a static, which are only read, for the length of the call.
         let written = unsafe {
             libc::pwritev(
                 file.as_raw_fd(),
@@ -335,6 +372,57 @@ mod tests {
             at += 24 + 4096;
             let length = file.metadata().unwrap().len();
             assert!(length >= at && length.is_multiple_of(*GROWTH_BYTES.start()));
+        }
+    }
+
+    #[test]
+    fn whatever_is_written_in_whatever_order_can_be_read() {
+        for seed in 0_u64..200 {
+            let file = tempfile::tempfile().unwrap();
+            let wal = WalWriter::of(&file).unwrap();
+            let mut expected: Vec<u8> = Vec::new();
+            let mut state = seed * 2 + 1;
+            let mut dice = move |sides: u64| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % sides
+            };
+            for step in 0..60_u8 {
+                // Mostly at the end, now and then a frame again, now and then from the start.
+                let frames =
+                    (expected.len().saturating_sub(HEADER_BYTES) / (FRAME_HEADER_BYTES + 4096)) as u64;
+                let place = match dice(12) {
+                    0 if frames > 0 => Some(dice(frames)),
+                    1 => {
+                        wal.empty(&file).unwrap();
+                        expected.clear();
+                        continue;
+                    }
+                    _ => None,
+                };
+                if expected.is_empty() {
+                    expected.extend_from_slice(&[step | 1; HEADER_BYTES]);
+                    wal.write(&file, &expected, 0).unwrap();
+                }
+                let at = place.map_or(expected.len(), |frame| {
+                    HEADER_BYTES + frame as usize * (FRAME_HEADER_BYTES + 4096)
+                });
+                let (header, page) = frame(dice(3) as u32, step | 1);
+                wal.write(&file, &header, at as u64).unwrap();
+                wal.write(&file, &page, (at + FRAME_HEADER_BYTES) as u64).unwrap();
+                let bytes = [header, page].concat();
+                expected.resize(expected.len().max(at + bytes.len()), 0);
+                expected[at..at + bytes.len()].copy_from_slice(&bytes);
+                if dice(2) == 0 {
+                    wal.flush(&file).unwrap();
+                    assert_eq!(wal.used(), expected.len() as u64);
+                    let mut found = vec![0; expected.len()];
+                    file.read_exact_at(&mut found, 0).unwrap();
+                    assert!(found == expected, "seed {seed}, step {step}");
+                    assert!(file.metadata().unwrap().len().is_multiple_of(BLOCK_BYTES));
+                }
+            }
         }
     }
 }
