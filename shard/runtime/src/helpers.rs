@@ -140,7 +140,7 @@ impl Inbox {
 /// The task that does what comes in. It never ends by itself.
 pub(crate) async fn receive(shard: Rc<Shard>, receiver: Receiver<Message>) {
     std::future::poll_fn::<(), _>(|context| {
-        // The last reference to a glommio task must not go on another thread: this one stays for ever.
+        // The last reference to a task must not go on another thread: this one stays for ever.
         shard
             .inbox
             .waker
