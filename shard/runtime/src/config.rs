@@ -26,6 +26,8 @@ pub struct RuntimeConfig {
     pub tls: Option<TlsSettings>,
     /// Open mailboxes, in all (`table_size`).
     pub table_size: usize,
+    /// Memory for open mailboxes, in all: beyond it, those are closed that nobody used for a second.
+    pub mailbox_memory: u64,
     /// After this time without use a mailbox is closed (`cache_interval`).
     pub cache_interval: Duration,
     /// How mailboxes are opened.
@@ -61,6 +63,7 @@ impl Default for RuntimeConfig {
             admin: None,
             tls: None,
             table_size: 5000,
+            mailbox_memory: 48 * 1024 * 1024,
             cache_interval: Duration::from_mins(1),
             open: OpenOptions {
                 compression_level: Some(6),

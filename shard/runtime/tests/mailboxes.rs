@@ -126,6 +126,33 @@ fn a_full_table_closes_the_longest_unused_and_all_mailboxes_still_work() {
 }
 
 #[test]
+fn mailboxes_beyond_the_memory_are_closed_when_nobody_uses_them() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 3);
+    let small = RuntimeConfig {
+        mailbox_memory: 1,
+        admin: Some(common::any_port()),
+        ..config(1)
+    };
+    let runtime = start(small, folder.path());
+    let mut client = connect(runtime.addresses()[0]);
+    client.line();
+    client.ask("login 0 demo");
+    for n in 0..2 {
+        assert_eq!(client.ask(&format!("create f-1 {n}")), "created");
+    }
+    assert_eq!(counter(&runtime, "evictions_total"), 0, "both are in use");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(client.ask("create f-1 2"), "created");
+    assert_eq!(client.ask("create f-2 2"), "created");
+    assert_eq!(counter(&runtime, "evictions_total"), 2);
+    for n in 0..3 {
+        assert_eq!(client.ask(&format!("create f-3 {n}")), "created");
+    }
+    runtime.stop();
+}
+
+#[test]
 fn an_unused_mailbox_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     create_mailboxes(folder.path(), 1);

@@ -28,6 +28,8 @@ const NEW_DATABASE: &str = "exmdb/exchange.sqlite3.new";
 const LOCK: &str = "exmdb/exchange.lock";
 /// The folders of a mailbox.
 const FOLDERS: [&str; 4] = ["exmdb", "cid", "config", "tmp"];
+/// Memory of an open mailbox beside its page cache: the parsed schema, prepared statements, the WAL's index.
+const OPEN_BYTES: u64 = 160 * 1024;
 /// A mailbox is its owner's and the group's.
 const FOLDER_MODE: u32 = 0o770;
 
@@ -332,6 +334,11 @@ impl Mailbox {
     /// Bytes in the WAL now; the runtime checkpoints when it has grown.
     pub fn wal_bytes(&self) -> u64 {
         ringpost_vfs::wal_bytes(&self.connection)
+    }
+
+    /// Bytes of memory that the open mailbox takes: its page cache, and an estimate for all else.
+    pub fn memory_bytes(&self) -> u64 {
+        OPEN_BYTES + ringpost_vfs::page_cache_bytes(&self.connection)
     }
 
     /// Whether the WAL's name was durable for sure when the mailbox was opened. Otherwise its folder must be

@@ -57,6 +57,7 @@ pub fn open_database(path: &Path, create: bool) -> rusqlite::Result<rusqlite::Co
         flags |= rusqlite::OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = rusqlite::Connection::open_with_flags_and_vfs(path, flags, name)?;
+    sqlite::set_nothing_aside(&connection)?;
     // Must come before the first access: afterwards a WAL would want shared memory.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     if !create {
@@ -77,6 +78,11 @@ pub fn open_database(path: &Path, create: bool) -> rusqlite::Result<rusqlite::Co
 /// Bytes in use in the connection's WAL: the file itself may be longer, since it keeps its blocks.
 pub fn wal_bytes(connection: &rusqlite::Connection) -> u64 {
     sqlite::wal_bytes(connection)
+}
+
+/// Bytes of memory that the connection's page cache takes.
+pub fn page_cache_bytes(connection: &rusqlite::Connection) -> u64 {
+    sqlite::page_cache_bytes(connection)
 }
 
 /// Makes the empty WAL of a database that is made at `database`, durable but for its name. A database opened

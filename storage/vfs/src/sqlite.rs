@@ -397,6 +397,43 @@ pub(crate) fn keep_wal(connection: &rusqlite::Connection) -> rusqlite::Result<()
     }
 }
 
+/// Has the connection allocate as it needs: by default each sets 48 KiB or more aside, for ever.
+pub(crate) fn set_nothing_aside(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    let nothing: *mut c_void = ptr::null_mut();
+    let (size, count): (c_int, c_int) = (0, 0);
+    // SAFETY: the connection is open and unused, and the option takes a pointer (null: SQLite's own memory)
+    // and two ints.
+    let code = unsafe {
+        ffi::sqlite3_db_config(
+            connection.handle(),
+            ffi::SQLITE_DBCONFIG_LOOKASIDE,
+            nothing,
+            size,
+            count,
+        )
+    };
+    match code {
+        ffi::SQLITE_OK => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
+    }
+}
+
+/// Bytes of the connection's page cache.
+pub(crate) fn page_cache_bytes(connection: &rusqlite::Connection) -> u64 {
+    let (mut used, mut highest): (c_int, c_int) = (0, 0);
+    // SAFETY: the connection is open, and the counters are ours.
+    let code = unsafe {
+        ffi::sqlite3_db_status(
+            connection.handle(),
+            ffi::SQLITE_DBSTATUS_CACHE_USED,
+            &raw mut used,
+            &raw mut highest,
+            0,
+        )
+    };
+    if code == ffi::SQLITE_OK { used as u64 } else { 0 }
+}
+
 /// Bytes in use in the connection's WAL; 0 where there is none.
 pub(crate) fn wal_bytes(connection: &rusqlite::Connection) -> u64 {
     let mut wal: *mut ffi::sqlite3_file = ptr::null_mut();
