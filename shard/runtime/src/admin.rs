@@ -2,16 +2,18 @@
 //!
 //! `/metrics` in Prometheus' text format, `/healthz` (every core answers), `/readyz` (not stopping).
 
-use std::{fmt::Write as _, io, rc::Rc, time::Duration};
+use std::{fmt::Write as _, io, net::SocketAddr, rc::Rc, time::Duration};
 
-use glommio::net::TcpStream;
+use ringpost_executor::{
+    net::{TcpListener, TcpStream},
+    timer,
+};
 use ringpost_host::Connection;
 
 use crate::{
     connection::{Ends, Profile, ShardConnection},
     metrics::{Histogram, ServiceMetrics},
     shard::Shard,
-    sys,
     waiters::within,
     watch::spawn_into,
 };
@@ -29,7 +31,10 @@ const MAX_CLIENTS: usize = 16;
 
 /// Accepts until the stop begins.
 pub(crate) async fn serve(shard: Rc<Shard>, listener: std::net::TcpListener) {
-    let listener = sys::adopt_listener(listener);
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("the admin listener: {error}"),
+    };
     let open: Rc<()> = Rc::new(());
     loop {
         let accepted = futures_lite::future::or(async { Some(listener.accept().await) }, async {
@@ -38,18 +43,18 @@ pub(crate) async fn serve(shard: Rc<Shard>, listener: std::net::TcpListener) {
         });
         match accepted.await {
             None => return,
-            Some(Ok(stream)) if Rc::strong_count(&open) <= MAX_CLIENTS => {
-                let task = client(Rc::clone(&shard), stream, Rc::clone(&open));
+            Some(Ok((stream, peer))) if Rc::strong_count(&open) <= MAX_CLIENTS => {
+                let task = client(Rc::clone(&shard), stream, peer, Rc::clone(&open));
                 spawn_into(&shard, shard.queues.background, "admin", task);
             }
             Some(Ok(_)) => {}
-            Some(Err(_)) => glommio::timer::sleep(Duration::from_millis(100)).await,
+            Some(Err(_)) => timer::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-async fn client(shard: Rc<Shard>, stream: TcpStream, _open: Rc<()>) {
-    let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+async fn client(shard: Rc<Shard>, stream: TcpStream, peer: SocketAddr, _open: Rc<()>) {
+    let Ok(local) = stream.local_addr() else {
         return;
     };
     let profile = Profile {

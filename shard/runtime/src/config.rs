@@ -28,6 +28,8 @@ pub struct RuntimeConfig {
     pub service_tls: Vec<(&'static str, TlsSettings)>,
     /// Open mailboxes, in all (`table_size`).
     pub table_size: usize,
+    /// Memory for open mailboxes, in all: beyond it, those are closed that nobody used for a second.
+    pub mailbox_memory: u64,
     /// After this time without use a mailbox is closed (`cache_interval`).
     pub cache_interval: Duration,
     /// How mailboxes are opened.
@@ -68,6 +70,7 @@ impl Default for RuntimeConfig {
             tls: None,
             service_tls: Vec::new(),
             table_size: 5000,
+            mailbox_memory: 48 * 1024 * 1024,
             cache_interval: Duration::from_mins(1),
             open: OpenOptions {
                 compression_level: Some(6),

@@ -8,18 +8,16 @@ use std::{
     cell::RefCell,
     io::{self, Read, Write},
     net::SocketAddr,
-    os::fd::OwnedFd,
-    pin::Pin,
+    os::fd::{AsFd, OwnedFd},
     rc::Rc,
     time::Duration,
 };
 
-use futures_lite::io::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
+use ringpost_executor::net::TcpStream;
 use ringpost_host::Connection;
 use rustls::ServerConnection;
 
-use crate::{shard::Shard, sys, tls::explain, waiters::within};
+use crate::{shard::Shard, tls::explain, waiters::within};
 
 /// Most bytes that one read gives.
 const READ_SIZE: usize = 64 * 1024;
@@ -94,7 +92,7 @@ impl ShardConnection {
     /// Makes it movable to another core.
     pub(crate) fn detach(self) -> io::Result<Detached> {
         Ok(Detached {
-            fd: sys::duplicate(&self.stream)?,
+            fd: self.stream.as_fd().try_clone_to_owned()?,
             tls: self.tls,
             ends: self.ends,
             early: self.early,
@@ -106,9 +104,9 @@ impl ShardConnection {
     }
 
     /// Makes a connection from elsewhere this core's.
-    pub(crate) fn attach(detached: Detached, shard: Rc<Shard>) -> Self {
-        Self {
-            stream: sys::adopt_stream(detached.fd),
+    pub(crate) fn attach(detached: Detached, shard: Rc<Shard>) -> io::Result<Self> {
+        Ok(Self {
+            stream: TcpStream::from_std(detached.fd.into())?,
             tls: detached.tls,
             ends: detached.ends,
             early: detached.early,
@@ -117,7 +115,7 @@ impl ShardConnection {
             sent: detached.sent,
             profile: detached.profile,
             shard,
-        }
+        })
     }
 
     /// What a PROXY header told, and the bytes that came behind it.
@@ -234,7 +232,7 @@ impl ShardConnection {
             tls.send_close_notify();
             let _ = self.flush_tls().await;
         }
-        let _ = self.stream.shutdown(std::net::Shutdown::Write).await;
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 }
 
@@ -250,7 +248,7 @@ async fn receive<T>(
     }
     let receive = std::future::poll_fn(|context| {
         RECEIVE.with_borrow_mut(|scratch| {
-            Pin::new(&mut *stream)
+            stream
                 .poll_read(context, scratch)
                 .map_ok(|length| take(&scratch[..length]))
         })
@@ -264,8 +262,7 @@ async fn receive<T>(
 /// last byte that it took.
 async fn send(stream: &mut TcpStream, data: &[u8], sent: &mut usize, timeout: Duration) -> io::Result<()> {
     while *sent < data.len() {
-        let write =
-            std::future::poll_fn(|context| Pin::new(&mut *stream).poll_write(context, &data[*sent..]));
+        let write = std::future::poll_fn(|context| stream.poll_write(context, &data[*sent..]));
         let written = within(timeout, write)
             .await
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;

@@ -30,7 +30,7 @@ pub(crate) type Waiter = Box<dyn FnOnce(&Rc<Shard>, Result<(), Arc<io::Error>>)>
 /// A mailbox's WAL, as durability sees it.
 pub(crate) struct WalSync {
     file: File,
-    /// The WAL's own name must be durable once.
+    /// The WAL's own name must be durable once: there until then, unless it is for sure.
     folder: Cell<Option<File>>,
     waiting: RefCell<Vec<Waiter>>,
     running: Cell<bool>,
@@ -39,12 +39,13 @@ pub(crate) struct WalSync {
 
 impl WalSync {
     /// `None`: there is no WAL, so nothing was committed since the last checkpoint.
-    pub(crate) fn open(wal: &Path) -> io::Result<Option<Rc<Self>>> {
+    pub(crate) fn open(wal: &Path, name_is_durable: bool) -> io::Result<Option<Rc<Self>>> {
         let file = match File::open(wal) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result?,
         };
-        let folder = wal.parent().map(File::open).transpose()?;
+        let folder = wal.parent().filter(|_| !name_is_durable);
+        let folder = folder.map(File::open).transpose()?;
         Ok(Some(Rc::new(Self {
             file,
             folder: Cell::new(folder),
@@ -90,10 +91,7 @@ impl WalSync {
                 && let Some(folder) = self.folder.take()
             {
                 shard.metrics.syncs.increment();
-                result = shard
-                    .help(move || folder.sync_all())
-                    .await
-                    .unwrap_or_else(|error| Err(io::Error::other(error)));
+                result = sys::fsync(folder.as_raw_fd()).await;
             }
             shard.metrics.sync_time.borrow_mut().record(start.elapsed());
             let result = result.map_err(Arc::new);
@@ -145,7 +143,7 @@ mod tests {
             let folder = disk_folder();
             let path = folder.path().join("wal");
             fs::write(&path, b"frames").unwrap();
-            let wal = WalSync::open(&path).unwrap().unwrap();
+            let wal = WalSync::open(&path, false).unwrap().unwrap();
             let syncs = || shard.metrics.sync_time.borrow().count;
             let done = Rc::new(Cell::new(0));
             for _ in 0..100 {
@@ -173,7 +171,7 @@ mod tests {
             let path = folder.path().join("wal");
             // The kernel refuses to sync this device.
             symlink("/dev/null", &path).unwrap();
-            let wal = WalSync::open(&path).unwrap().unwrap();
+            let wal = WalSync::open(&path, false).unwrap().unwrap();
             let closed = Rc::new(Cell::new(false));
             let told = Rc::new(Cell::new(0));
             for _ in 0..3 {
@@ -195,7 +193,11 @@ mod tests {
     #[test]
     fn without_a_wal_there_is_nothing_to_wait_for() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(WalSync::open(&folder.path().join("none")).unwrap().is_none());
+        assert!(
+            WalSync::open(&folder.path().join("none"), false)
+                .unwrap()
+                .is_none()
+        );
     }
 
     /// Not a test: prints how many syncs a second one core gets from this disk.
@@ -210,11 +212,11 @@ mod tests {
                     .map(|n| {
                         let path = folder.path().join(n.to_string());
                         let shard = Rc::clone(&shard);
-                        glommio::spawn_local(async move {
+                        ringpost_executor::spawn_local(async move {
                             fs::write(&path, vec![1; 1 << 20]).unwrap();
                             let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
                             file.sync_all().unwrap();
-                            let wal = WalSync::open(&path).unwrap().unwrap();
+                            let wal = WalSync::open(&path, false).unwrap().unwrap();
                             let mut count = 0;
                             while start.elapsed().as_secs() < 3 {
                                 std::os::unix::fs::FileExt::write_all_at(

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use glommio::sync::Semaphore;
+use ringpost_executor::sync::Semaphore;
 use ringpost_host::CallError;
 
 use crate::{router::Message, shard::Shard, waiters::within, watch::panic_text};
@@ -53,7 +53,7 @@ impl Helpers {
     pub(crate) fn new(jobs: Jobs) -> Self {
         Self {
             jobs: RefCell::new(Some(jobs.0)),
-            room: Rc::new(Semaphore::new(MAX_JOBS as u64)),
+            room: Semaphore::new(MAX_JOBS),
         }
     }
 
@@ -64,7 +64,7 @@ impl Helpers {
 
     /// Jobs that wait or run.
     pub(crate) fn depth(&self) -> usize {
-        MAX_JOBS.saturating_sub(self.room.available() as usize)
+        MAX_JOBS.saturating_sub(self.room.available())
     }
 }
 
@@ -86,7 +86,7 @@ impl Shard {
         self: &Rc<Self>,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, CallError> {
-        let Some(Ok(permit)) = within(PATIENCE, self.helpers.room.acquire_static_permit(1)).await else {
+        let Some(permit) = within(PATIENCE, self.helpers.room.acquire()).await else {
             return Err(CallError::Unavailable);
         };
         let inbox = Arc::clone(&self.inbox);
@@ -140,7 +140,7 @@ impl Inbox {
 /// The task that does what comes in. It never ends by itself.
 pub(crate) async fn receive(shard: Rc<Shard>, receiver: Receiver<Message>) {
     std::future::poll_fn::<(), _>(|context| {
-        // The last reference to a glommio task must not go on another thread: this one stays for ever.
+        // The last reference to a task must not go on another thread: this one stays for ever.
         shard
             .inbox
             .waker

@@ -146,7 +146,7 @@ impl Host for ShardHost {
     }
 
     async fn sleep(&self, duration: Duration) {
-        glommio::timer::sleep(duration).await;
+        ringpost_executor::timer::sleep(duration).await;
     }
 
     async fn stopping(&self) {

@@ -1,4 +1,4 @@
-//! The per-core runtime: the only part of ringpost that knows its executor (glommio) and io_uring.
+//! The per-core runtime: the only part of ringpost that knows its executor.
 //!
 //! ```text
 //! Runtime (control)   start, signals, reload, stop: plain threads, by message to each core
@@ -22,7 +22,6 @@ mod config;
 mod connection;
 mod durability;
 mod events;
-mod heartbeat;
 mod helpers;
 mod host;
 pub mod logging;

@@ -255,10 +255,8 @@ struct Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // The executor traces its every step.
-        let executor = *metadata.level() == tracing::Level::TRACE && metadata.target().starts_with("glommio");
         let level = self.shared.levels[LogPart::of(metadata) as usize].load(Relaxed);
-        metadata.is_event() && !executor && LogLevel::of(metadata) as u8 <= level
+        metadata.is_event() && LogLevel::of(metadata) as u8 <= level
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ahash::AHashMap;
@@ -31,6 +31,8 @@ use crate::{
 
 /// Jobs that may wait for one mailbox; more are refused.
 const MAX_WAITING: usize = 4096;
+/// Used more recently than this, a mailbox is not closed to save memory: opening it again costs more.
+const IN_USE: Duration = Duration::from_secs(1);
 /// Of a full table, one in so many is closed at once, so that not every open searches the table.
 const EVICT_SHARE: usize = 16;
 
@@ -43,6 +45,8 @@ pub(crate) type Done = Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>;
 #[derive(Default)]
 pub(crate) struct Mailboxes {
     slots: RefCell<AHashMap<MailboxGuid, Rc<Slot>>>,
+    /// Memory of the open mailboxes.
+    memory: Cell<u64>,
     /// Slots with work; the stop waits for them.
     busy: Cell<usize>,
     idle: Waiters,
@@ -55,10 +59,12 @@ struct Slot {
     mailbox: RefCell<Option<Box<Mailbox>>>,
     wal: RefCell<Option<Rc<WalSync>>>,
     wal_path: RefCell<PathBuf>,
+    wal_name_is_durable: Cell<bool>,
     jobs: RefCell<VecDeque<Job>>,
     running: Cell<bool>,
     last_used: Cell<Instant>,
     wal_bytes: Cell<u64>,
+    memory: Cell<u64>,
     checkpoint_queued: Cell<bool>,
     /// A sync failed: what the page cache has of the WAL can't be trusted to be on disk. Nothing of it goes
     /// into the database; the mailbox is closed at once and opened by [`Mailbox::open_distrusted`].
@@ -133,10 +139,12 @@ impl Shard {
             mailbox: RefCell::new(None),
             wal: RefCell::new(None),
             wal_path: RefCell::default(),
+            wal_name_is_durable: Cell::new(false),
             jobs: RefCell::default(),
             running: Cell::new(false),
             last_used: Cell::new(Instant::now()),
             wal_bytes: Cell::new(0),
+            memory: Cell::new(0),
             checkpoint_queued: Cell::new(false),
             suspect: Cell::new(false),
         });
@@ -161,19 +169,30 @@ impl Shard {
         spawn_into(self, self.queues.of(priority), "mailbox", task);
     }
 
-    /// Closes the longest unused mailboxes when the table is full.
+    /// Closes the longest unused mailboxes when the table is full, or takes too much memory.
     fn evict(self: &Rc<Self>) {
         let limit = (self.config.table_size / self.count).max(1);
+        let memory_limit = self.config.mailbox_memory / self.count as u64;
+        let is_full = self.mailboxes.slots.borrow().len() >= limit;
+        let mut surplus = self.mailboxes.memory.get().saturating_sub(memory_limit);
+        if !is_full && surplus == 0 {
+            return;
+        }
         let mut idle: Vec<Rc<Slot>> = {
             let slots = self.mailboxes.slots.borrow();
-            if slots.len() < limit {
-                return;
-            }
-            let idle = slots.values().filter(|slot| !slot.running.get());
-            idle.cloned().collect()
+            let may_go = |slot: &&Rc<Slot>| {
+                !slot.running.get() && (is_full || slot.last_used.get().elapsed() >= IN_USE)
+            };
+            slots.values().filter(may_go).cloned().collect()
         };
         idle.sort_by_key(|slot| slot.last_used.get());
-        for slot in idle.iter().take((limit / EVICT_SHARE).max(1)) {
+        let mut from_table = if is_full { (limit / EVICT_SHARE).max(1) } else { 0 };
+        for slot in &idle {
+            if from_table == 0 && surplus == 0 {
+                return;
+            }
+            from_table = from_table.saturating_sub(1);
+            surplus = surplus.saturating_sub(slot.memory.get());
             self.metrics.evictions.increment();
             self.close(slot);
         }
@@ -196,6 +215,7 @@ impl Shard {
                 self.close(&slot);
             }
         }
+        self.evict();
     }
 
     /// Closes all mailboxes; resolves when that is done. No work is taken from now on.
@@ -259,6 +279,7 @@ struct Finished {
     wal_bytes: u64,
     /// A sync or write of the WAL failed as it was closed.
     suspect: bool,
+    memory: u64,
 }
 
 impl Slot {
@@ -283,12 +304,14 @@ impl Slot {
                     events: Vec::new(),
                     wal_bytes: 0,
                     suspect,
+                    memory: 0,
                 };
             }
             Finished {
                 events: mailbox.take_events(),
                 wal_bytes: mailbox.wal_bytes(),
                 suspect: mailbox.is_distrusted(),
+                memory: mailbox.memory_bytes(),
                 mailbox: Some(mailbox),
             }
         })
@@ -301,7 +324,7 @@ impl Slot {
         self.last_used.set(Instant::now());
         let Ok(Ok(finished)) = finished else {
             // The mailbox went down with its coroutine: closing it panicked, or there is no memory for a stack.
-            self.forget_open();
+            self.forget_open(shard);
             return done(shard, Err(CallError::Panicked), &wal);
         };
         if finished.suspect {
@@ -309,9 +332,10 @@ impl Slot {
         }
         if finished.mailbox.is_none() {
             shard.metrics.panics.increment();
-            self.forget_open();
+            self.forget_open(shard);
             return done(shard, Err(CallError::Panicked), &wal);
         }
+        self.set_memory(shard, finished.memory);
         self.mailbox.replace(finished.mailbox);
         self.wal_bytes.set(finished.wal_bytes);
         // Before the caller's answer: who asks after its own change must not find an older event queue.
@@ -346,6 +370,7 @@ impl Slot {
             Ok(Ok(Ok(mailbox))) => {
                 self.suspect.set(false);
                 self.wal_path.replace(mailbox.wal_path());
+                self.wal_name_is_durable.set(mailbox.is_wal_name_durable());
                 shard.metrics.opens.increment();
                 Ok(mailbox)
             }
@@ -395,7 +420,7 @@ impl Slot {
                     self.distrust(shard);
                 }
             }
-            _ => self.forget_open(),
+            _ => self.forget_open(shard),
         }
     }
 
@@ -419,7 +444,7 @@ impl Slot {
 
     async fn close(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.syncs_end(shard).await;
-        self.wal.take();
+        self.forget_open(shard);
         let Some(mailbox) = self.mailbox.take() else {
             return;
         };
@@ -444,15 +469,21 @@ impl Slot {
         }
     }
 
-    fn forget_open(&self) {
+    fn forget_open(&self, shard: &Shard) {
         self.wal.take();
         self.wal_bytes.set(0);
+        self.set_memory(shard, 0);
+    }
+
+    fn set_memory(&self, shard: &Shard, bytes: u64) {
+        let total = &shard.mailboxes.memory;
+        total.set(total.get() - self.memory.replace(bytes) + bytes);
     }
 
     fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
         let mut wal = self.wal.borrow_mut();
         if wal.is_none() {
-            *wal = WalSync::open(&self.wal_path.borrow())?;
+            *wal = WalSync::open(&self.wal_path.borrow(), self.wal_name_is_durable.get())?;
         }
         Ok(wal.clone())
     }
@@ -529,7 +560,7 @@ mod tests {
             let again = async {
                 while let Err(error) = create_folder(&host, &mailbox, "four").await {
                     assert!(!matches!(error, CallError::Panicked));
-                    glommio::timer::sleep(Duration::from_millis(10)).await;
+                    ringpost_executor::timer::sleep(Duration::from_millis(10)).await;
                 }
             };
             within(Duration::from_secs(10), again)

@@ -1,14 +1,15 @@
 //! Runs store operations on coroutines, and does their waiting by io_uring.
 
-use std::{io, os::fd::RawFd, rc::Rc, thread};
+use std::{io, rc::Rc, thread};
 
+use ringpost_executor::file;
 use ringpost_vfs::coroutine::{Answer, Operation, Step, Wait};
 
 use crate::{shard::Shard, sys};
 
 /// Operations of a core that are begun and not done. Each holds a stack, of which it has touched some 50 to
 /// 200 KiB.
-pub(crate) const MAX_OPERATIONS: u64 = 512;
+pub(crate) const MAX_OPERATIONS: usize = 512;
 
 /// Runs `work` on a stack of the pool until it is done; meanwhile the core serves others whenever it waits.
 ///
@@ -17,9 +18,7 @@ pub(crate) async fn run<R: 'static>(
     shard: &Rc<Shard>,
     work: impl FnOnce() -> R + 'static,
 ) -> io::Result<thread::Result<R>> {
-    let Ok(_permit) = shard.operations.acquire_permit(1).await else {
-        return Err(io::ErrorKind::ConnectionAborted.into());
-    };
+    let _permit = shard.operations.acquire().await;
     let pool = &shard.stacks;
     let mut operation = Operation::new(pool, work)?;
     let mut step = operation.run(pool, Answer::Start);
@@ -31,7 +30,7 @@ pub(crate) async fn run<R: 'static>(
         step = match wait {
             Wait::Read { fd, offset, length } => {
                 shard.metrics.cold_reads.increment();
-                match sys::read(fd, offset, length).await {
+                match file::read_at(fd, offset, length).await {
                     Ok(data) => operation.run(pool, Answer::Read(Ok(&data))),
                     Err(error) => operation.run(pool, Answer::Read(Err(error))),
                 }
@@ -42,25 +41,16 @@ pub(crate) async fn run<R: 'static>(
                 operation.run(pool, Answer::Done(result))
             }
             Wait::SyncDirectory { fd } => {
-                let result = sync_directory(shard, fd).await;
+                shard.metrics.syncs.increment();
+                let result = sys::fsync(fd).await;
                 operation.run(pool, Answer::Done(result))
             }
             Wait::Breathe => {
-                glommio::executor().yield_task_queue_now().await;
+                ringpost_executor::yield_now().await;
                 operation.run(pool, Answer::Done(Ok(())))
             }
         };
     }
-}
-
-/// glommio has no full `fsync`, and a directory needs one: a helper thread does it.
-async fn sync_directory(shard: &Rc<Shard>, fd: RawFd) -> io::Result<()> {
-    shard.metrics.syncs.increment();
-    let directory = std::fs::File::from(sys::duplicate_raw(fd)?);
-    shard
-        .help(move || directory.sync_all())
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 #[cfg(test)]
@@ -125,12 +115,12 @@ mod tests {
         let running = Rc::new(Cell::new(paths.len()));
         let late: Rc<RefCell<Vec<Duration>>> = Rc::default();
         let (still, list) = (Rc::clone(&running), Rc::clone(&late));
-        let timer = glommio::spawn_local_into(
+        let timer = ringpost_executor::spawn_local_into(
             async move {
                 // Once at least: all the work may be done before the first tick.
                 loop {
                     let start = Instant::now();
-                    glommio::timer::sleep(Duration::from_millis(1)).await;
+                    ringpost_executor::timer::sleep(Duration::from_millis(1)).await;
                     list.borrow_mut()
                         .push(start.elapsed().saturating_sub(Duration::from_millis(1)));
                     if still.get() == 0 {
@@ -139,17 +129,14 @@ mod tests {
                 }
             },
             shard.queues.interactive,
-        )
-        .unwrap();
+        );
         for path in paths {
             let (running, work) = (Rc::clone(&running), work(path.clone()));
             let task = async move {
                 work.await;
                 running.set(running.get() - 1);
             };
-            glommio::spawn_local_into(task, shard.queues.background)
-                .unwrap()
-                .detach();
+            ringpost_executor::spawn_local_into(task, shard.queues.background).detach();
         }
         timer.await;
         let mut late = late.take();

@@ -17,9 +17,9 @@ use std::{
     time::Duration,
 };
 
-use glommio::{
-    channels::shared_channel::{ConnectedReceiver, SharedReceiver, SharedSender},
-    sync::{Semaphore, StaticPermit},
+use ringpost_executor::{
+    channel::{self, Receiver, Sender},
+    sync::{Permit, Semaphore},
 };
 use ringpost_host::CallError;
 use slab::Slab;
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Calls under way from one core to one other.
-const MAX_CALLS: u64 = 1024;
+const MAX_CALLS: usize = 1024;
 /// Messages in a batch.
 const BATCH: usize = 128;
 /// Batches in a queue between two cores.
@@ -45,8 +45,8 @@ type Batch = Vec<Message>;
 
 /// The two ends of one core's queues, by the other core's number; none for itself.
 pub(crate) struct Wires {
-    pub(crate) senders: Vec<Option<SharedSender<Batch>>>,
-    pub(crate) receivers: Vec<Option<SharedReceiver<Batch>>>,
+    pub(crate) senders: Vec<Option<Sender<Batch>>>,
+    pub(crate) receivers: Vec<Option<Receiver<Batch>>>,
 }
 
 /// Makes the queues of `count` cores.
@@ -59,7 +59,7 @@ pub(crate) fn wires(count: usize) -> Vec<Wires> {
         .collect();
     for from in 0..count {
         for to in (0..count).filter(|to| *to != from) {
-            let (sender, receiver) = glommio::channels::shared_channel::new_bounded(QUEUE);
+            let (sender, receiver) = channel::bounded(QUEUE);
             all[from].senders[to] = Some(sender);
             all[to].receivers[from] = Some(receiver);
         }
@@ -85,7 +85,7 @@ struct Pending {
     slot: Rc<dyn Any>,
     give_up: fn(&Rc<dyn Any>),
     /// Held until the answer, also when the caller has gone: the other core still works on it.
-    _permit: Option<StaticPermit>,
+    _permit: Option<Permit>,
 }
 
 /// Where an answer is put.
@@ -106,7 +106,7 @@ impl Router {
         let peer = || Peer {
             outbox: RefCell::default(),
             ready: Waiters::default(),
-            permits: Rc::new(Semaphore::new(MAX_CALLS)),
+            permits: Semaphore::new(MAX_CALLS),
             longest: Cell::new(0),
         };
         Self {
@@ -170,18 +170,18 @@ impl Shard {
         slot.waiters.wait(|| slot.answer.borrow_mut().take()).await
     }
 
-    async fn permit(&self, target: usize) -> Result<Option<StaticPermit>, CallError> {
+    async fn permit(&self, target: usize) -> Result<Option<Permit>, CallError> {
         if target == self.id {
             return Ok(None);
         }
         let permits = &self.router.peers[target].permits;
-        if let Ok(permit) = permits.try_acquire_static_permit(1) {
+        if let Some(permit) = permits.try_acquire() {
             return Ok(Some(permit));
         }
         self.metrics.router_waits.increment();
-        match within(PATIENCE, permits.acquire_static_permit(1)).await {
-            Some(Ok(permit)) => Ok(Some(permit)),
-            _ => Err(CallError::Unavailable),
+        match within(PATIENCE, permits.acquire()).await {
+            Some(permit) => Ok(Some(permit)),
+            None => Err(CallError::Unavailable),
         }
     }
 
@@ -210,8 +210,7 @@ impl Shard {
     }
 }
 
-async fn send_batches(shard: Rc<Shard>, target: usize, sender: SharedSender<Batch>) {
-    let sender = sender.connect().await;
+async fn send_batches(shard: Rc<Shard>, target: usize, sender: Sender<Batch>) {
     let peer = &shard.router.peers[target];
     loop {
         let batch: Batch = peer
@@ -231,8 +230,7 @@ async fn send_batches(shard: Rc<Shard>, target: usize, sender: SharedSender<Batc
     }
 }
 
-async fn receive_batches(shard: Rc<Shard>, receiver: SharedReceiver<Batch>) {
-    let receiver: ConnectedReceiver<Batch> = receiver.connect().await;
+async fn receive_batches(shard: Rc<Shard>, receiver: Receiver<Batch>) {
     while let Some(batch) = receiver.recv().await {
         for message in batch {
             message(&shard);
@@ -290,11 +288,11 @@ mod tests {
     #[test]
     fn many_calls_at_once_are_all_answered_and_travel_in_batches() {
         on_core(2, |shard| async move {
-            let calls = 5 * MAX_CALLS;
+            let calls = 5 * MAX_CALLS as u64;
             let tasks: Vec<_> = (0..calls)
                 .map(|number| {
                     let shard = Rc::clone(&shard);
-                    glommio::spawn_local(async move {
+                    ringpost_executor::spawn_local(async move {
                         let double =
                             move |shard: &Rc<Shard>, reply: Reply<u64>| reply.send(shard, Ok(number * 2));
                         shard.call(1, double).await.unwrap()
@@ -307,7 +305,7 @@ mod tests {
             assert!(shard.metrics.router_waits.get() > 0, "the limit was reached");
             let (waiting, longest) = shard.router.depth();
             assert_eq!(waiting, 0);
-            assert!(longest as u64 <= MAX_CALLS);
+            assert!(longest <= MAX_CALLS);
             let batches = shard.metrics.router_batches.get();
             assert!(batches < calls / 4, "{batches} batches for {calls} messages");
         });
@@ -324,7 +322,7 @@ mod tests {
                 let slow = |shard: &Rc<Shard>, reply: Reply<()>| {
                     let (this, shard) = (Rc::clone(shard), Rc::clone(shard));
                     spawn_into(&this, this.queues.background, "test", async move {
-                        glommio::timer::sleep(Duration::from_millis(20)).await;
+                        ringpost_executor::timer::sleep(Duration::from_millis(20)).await;
                         reply.send(&shard, Ok(()));
                     });
                 };

@@ -13,8 +13,8 @@ use std::{
 };
 
 use ahash::AHashMap;
-use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, ReactorErrorKind};
 use ringpost_directory::Directory;
+use ringpost_executor::{Builder, JoinHandle};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
@@ -29,16 +29,9 @@ use crate::{
     watch::spawn_into,
 };
 
-/// Memory for io_uring's registered buffers, a core. The runtime does no direct I/O, so it needs little.
-const IO_MEMORY: usize = 64 * 1024;
 /// Requests that a ring takes at once.
-const RING_DEPTH: usize = 256;
-/// Preemption interval while no queue of ours is active, which is at the start only. Long, because a core
-/// may not wake up from a preemption before its first task; see `heartbeat`.
-const PREEMPT: Duration = Duration::from_secs(5);
-/// See `Core::run`.
-const FIRST_TURN: Duration = Duration::from_millis(1);
-/// Locked memory that glommio insists on.
+const RING_ENTRIES: u32 = 256;
+/// Locked memory that a ring may need: before Linux 5.12 it counts as such.
 const LOCKED_MEMORY: u64 = 512 * 1024;
 /// Connections that wait to be accepted, a core.
 const BACKLOG: i32 = 1024;
@@ -55,7 +48,7 @@ const SLACK: Duration = Duration::from_secs(2);
 pub enum StartError {
     /// io_uring is forbidden or missing.
     #[error(
-        "io_uring is not available ({0}). ringpost needs Linux 5.8 or newer with io_uring allowed: set \
+        "io_uring is not available ({0}). ringpost needs Linux 5.11 or newer with io_uring allowed: set \
          `sysctl kernel.io_uring_disabled=0`, and in a container allow the io_uring system calls in its \
          seccomp profile (docker: --security-opt seccomp=unconfined)"
     )]
@@ -93,7 +86,7 @@ pub enum StartError {
 
 /// All cores of this process. Dropped without [`Self::stop`], they go on until the process ends.
 pub struct Runtime {
-    cores: Vec<ExecutorJoinHandle<()>>,
+    cores: Vec<JoinHandle>,
     pub(crate) control: Arc<Control>,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -219,15 +212,10 @@ impl Runtime {
                 receiver,
                 ready,
             };
-            let placement = match cpus.get(id % cpus.len().max(1)) {
-                Some(cpu) if config.pin => Placement::Fixed(*cpu),
-                _ => Placement::Unbound,
-            };
-            let handle = LocalExecutorBuilder::new(placement)
-                .name("shard")
-                .io_memory(IO_MEMORY)
-                .ring_depth(RING_DEPTH)
-                .preempt_timer(PREEMPT)
+            let cpu = cpus.get(id % cpus.len().max(1)).copied();
+            let handle = Builder::new(&format!("shard-{id}"))
+                .cpu(cpu.filter(|_| config.pin))
+                .ring_entries(RING_ENTRIES)
                 .spawn(move || core.run())
                 .map_err(|error| start_error(id, error))?;
             cores.push(handle);
@@ -389,7 +377,6 @@ impl Core {
     async fn run(self) {
         let shard = Shard::new(self.parts);
         shard.start_router(self.wires);
-        crate::heartbeat::start(&shard);
         let queues = &shard.queues;
         let inbox = helpers::receive(Rc::clone(&shard), self.receiver);
         spawn_into(&shard, queues.interactive, "inbox", inbox);
@@ -402,8 +389,6 @@ impl Core {
             let task = crate::admin::serve(Rc::clone(&shard), socket);
             spawn_into(&shard, queues.interactive, "admin", task);
         }
-        // The first turn runs under the long preemption interval. Work comes only after it.
-        glommio::timer::sleep(FIRST_TURN).await;
         let _ = self.ready.send(());
         shard.ended().await;
     }
@@ -460,14 +445,9 @@ fn local_address(sockets: &[StdListener], address: SocketAddr) -> Result<SocketA
     }
 }
 
-fn start_error(core: usize, error: GlommioError<()>) -> StartError {
-    if let GlommioError::ReactorError(ReactorErrorKind::MemLockLimit(limit, _)) = error {
-        return StartError::LockedMemory(limit);
-    }
+fn start_error(core: usize, error: io::Error) -> StartError {
     match error.raw_os_error() {
-        Some(number @ (libc::ENOSYS | libc::EPERM | libc::EACCES)) => {
-            StartError::NoIoUring(io::Error::from_raw_os_error(number))
-        }
+        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => StartError::NoIoUring(error),
         Some(libc::ENOMEM) => StartError::LockedMemory(0),
         _ => StartError::Core(core, error.to_string()),
     }

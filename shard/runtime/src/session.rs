@@ -4,7 +4,7 @@ use std::{
     collections::hash_map::RandomState,
     future::Future,
     hash::BuildHasher,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     rc::Rc,
     sync::{
@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use glommio::net::{TcpListener, TcpStream};
+use ringpost_executor::{
+    net::{TcpListener, TcpStream},
+    timer,
+};
 use ringpost_host::{Connection, MailboxRef, Outcome, Service};
 
 use crate::{
@@ -23,7 +26,6 @@ use crate::{
     host::ShardHost,
     proxy,
     shard::Shard,
-    sys,
     waiters::within,
     watch::spawn_into,
 };
@@ -232,7 +234,10 @@ fn service_limits(listeners: &[ListenerConfig]) -> Vec<ServiceLimit> {
 
 /// Accepts until the stop begins.
 pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, config: Arc<ListenerConfig>) {
-    let listener = sys::adopt_listener(listener);
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("the listener on {}: {error}", config.address),
+    };
     loop {
         let accepted = futures_lite::future::or(async { Some(listener.accept().await) }, async {
             shard.stopping().await;
@@ -240,25 +245,27 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
         });
         match accepted.await {
             None => return,
-            Some(Ok(stream)) => start(&shard, &listener, stream, &config),
+            Some(Ok((stream, peer))) => start(&shard, &listener, stream, peer, &config),
             Some(Err(error)) => {
                 shard.metrics.accept_errors.increment();
                 tracing::error!("accept on {}: {error}", config.address);
-                glommio::timer::sleep(ACCEPT_PAUSE).await;
+                timer::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-fn start(shard: &Rc<Shard>, listener: &TcpListener, stream: TcpStream, config: &Arc<ListenerConfig>) {
-    let ends = (|| {
-        let peer = stream.peer_addr().ok()?;
-        let local = stream.local_addr().or_else(|_| listener.local_addr()).ok()?;
-        Some(Ends { peer, local })
-    })();
+fn start(
+    shard: &Rc<Shard>,
+    listener: &TcpListener,
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: &Arc<ListenerConfig>,
+) {
+    let local = stream.local_addr().or_else(|_| listener.local_addr());
     // The client may be gone already.
-    let Some(ends) = ends else { return };
-    let ends = ends.canonical();
+    let Ok(local) = local else { return };
+    let ends = Ends { peer, local }.canonical();
     // Answers go out as they are made; sessions write whole responses.
     let _ = stream.set_nodelay(true);
     let profile = Profile {
@@ -383,7 +390,10 @@ fn hand_over(
         }
     };
     let take = move |shard: &Rc<Shard>| {
-        let connection = ShardConnection::attach(detached, Rc::clone(shard));
+        let connection = match ShardConnection::attach(detached, Rc::clone(shard)) {
+            Ok(connection) => connection,
+            Err(error) => return tracing::error!("{name}: a connection can't be moved: {error}"),
+        };
         let task = second_stage(Rc::clone(shard), named, mailbox, connection, place, serve);
         spawn_into(shard, shard.queues.interactive, name, task);
     };

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ahash::AHashMap;
-use glommio::{Latency, Shares, TaskQueueHandle, sync::Semaphore};
 use ringpost_directory::Directory;
+use ringpost_executor::{TaskQueue, sync::Semaphore};
 use ringpost_host::Priority;
 use ringpost_mapi::MailboxGuid;
 use ringpost_vfs::coroutine::StackPool;
@@ -25,17 +25,13 @@ use crate::{
     operation::MAX_OPERATIONS,
     router::Router,
     session::{BoxedService, Limits},
+    sys,
     tls::TlsConfigs,
     waiters::Waiters,
 };
 
-/// How soon a queue of clients that wait wants the core back.
-const INTERACTIVE_LATENCY: Duration = Duration::from_millis(1);
-/// The same for the other queues. Not left to the executor's own, longer preemption interval: between two
-/// looks at io_uring a core that only has deliveries to do must not be deaf to clients for longer.
-const OTHER_LATENCY: Duration = Duration::from_millis(2);
 /// Shares of a busy core: clients, deliveries, maintenance.
-const SHARES: [usize; 3] = [1000, 500, 100];
+const SHARES: [u32; 3] = [1000, 500, 100];
 /// How often unused mailboxes are looked for, at least and at most.
 const SWEEP: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -65,7 +61,7 @@ pub(crate) struct Shard {
     pub(crate) mailboxes: Mailboxes,
     pub(crate) events: Events,
     pub(crate) stacks: StackPool,
-    pub(crate) operations: Semaphore,
+    pub(crate) operations: Rc<Semaphore>,
     pub(crate) helpers: Helpers,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
@@ -157,12 +153,19 @@ impl Shard {
         self.stop_waiters.wait(|| self.ended.get().then_some(())).await;
     }
 
-    /// Closes unused mailboxes for ever.
+    /// Closes unused mailboxes for ever, and gives memory back when there was work.
     pub(crate) async fn sweep(self: Rc<Self>) {
         let pause = (self.config.cache_interval / 4).clamp(SWEEP.0, SWEEP.1);
+        let mut seen = 0;
         loop {
-            glommio::timer::sleep(pause).await;
+            ringpost_executor::timer::sleep(pause).await;
             self.close_unused();
+            // This task is one of those that are counted.
+            let polls = self.metrics.polls();
+            if polls > seen + 1 {
+                sys::release_memory();
+            }
+            seen = polls;
         }
     }
 }
@@ -189,24 +192,22 @@ pub fn shard_of(guid: MailboxGuid, count: usize) -> usize {
 
 /// A core's task queues.
 pub(crate) struct Queues {
-    pub(crate) interactive: TaskQueueHandle,
-    pub(crate) delivery: TaskQueueHandle,
-    pub(crate) background: TaskQueueHandle,
+    pub(crate) interactive: TaskQueue,
+    pub(crate) delivery: TaskQueue,
+    pub(crate) background: TaskQueue,
 }
 
 impl Queues {
     fn create() -> Self {
-        let executor = glommio::executor();
-        let create =
-            |shares, latency, name| executor.create_task_queue(Shares::Static(shares), latency, name);
+        let [interactive, delivery, background] = SHARES.map(TaskQueue::new);
         Self {
-            interactive: create(SHARES[0], Latency::Matters(INTERACTIVE_LATENCY), "interactive"),
-            delivery: create(SHARES[1], Latency::Matters(OTHER_LATENCY), "delivery"),
-            background: create(SHARES[2], Latency::Matters(OTHER_LATENCY), "background"),
+            interactive,
+            delivery,
+            background,
         }
     }
 
-    pub(crate) fn of(&self, priority: Priority) -> TaskQueueHandle {
+    pub(crate) fn of(&self, priority: Priority) -> TaskQueue {
         match priority {
             Priority::Interactive => self.interactive,
             Priority::Delivery => self.delivery,

@@ -1,28 +1,11 @@
-//! The few calls where descriptors change hands between this crate and glommio.
-#![allow(unsafe_code)] // `FromRawFd` is unsafe; each use says who owns the descriptor.
+//! System calls that the standard library does not have, and syncs, which tests let fail.
+#![allow(unsafe_code)] // Plain system calls; each says why it is sound.
 
-use std::{
-    cell::RefCell,
-    io,
-    mem::ManuallyDrop,
-    net::TcpListener as StdListener,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
-    rc::Rc,
-};
+#[cfg(test)]
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{io, os::fd::RawFd};
 
-use glommio::{
-    io::{BufferedFile, ReadResult},
-    net::{TcpListener, TcpStream},
-};
-
-/// A file that glommio may read and sync, and must not close.
-type Borrowed = Rc<ManuallyDrop<BufferedFile>>;
-
-thread_local! {
-    /// By descriptor. glommio keeps nothing about the file itself in them, so an entry stays good when its
-    /// number is used again; and there are never more than open descriptors.
-    static FILES: RefCell<Vec<Option<Borrowed>>> = const { RefCell::new(Vec::new()) };
-}
+use ringpost_executor::file;
 
 #[cfg(test)]
 thread_local! {
@@ -36,61 +19,19 @@ pub(crate) async fn fdatasync(fd: RawFd) -> io::Result<()> {
     if FAIL_SYNCS.get() {
         return Err(io::Error::from_raw_os_error(libc::EIO));
     }
-    borrowed(fd).fdatasync().await.map_err(into_io)
+    file::sync_data(fd).await
 }
 
-/// Reads by io_uring. The caller keeps the descriptor open until this returns.
-pub(crate) async fn read(fd: RawFd, offset: u64, length: usize) -> io::Result<ReadResult> {
-    borrowed(fd).read_at(offset, length).await.map_err(into_io)
+/// `fsync` by io_uring, for directories. The caller keeps the descriptor open until this returns.
+pub(crate) async fn fsync(fd: RawFd) -> io::Result<()> {
+    file::sync_all(fd).await
 }
 
-fn borrowed(fd: RawFd) -> Borrowed {
-    FILES.with_borrow_mut(|files| {
-        let index = fd as usize;
-        if files.len() <= index {
-            files.resize(index + 1, None);
-        }
-        let entry = files[index].get_or_insert_with(|| {
-            // SAFETY: the value is never dropped, so it never closes the descriptor, which stays its
-            // owner's. Used after the owner closed it, the kernel refuses it or reads another file's
-            // bytes into a buffer of glommio's: wrong at worst, never unsound.
-            Rc::new(ManuallyDrop::new(unsafe { BufferedFile::from_raw_fd(fd) }))
-        });
-        Rc::clone(entry)
-    })
-}
-
-/// A listener bound elsewhere becomes this executor's.
-pub(crate) fn adopt_listener(listener: StdListener) -> TcpListener {
-    // SAFETY: the descriptor is open and handed over.
-    unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) }
-}
-
-/// A connection from another executor becomes this one's.
-pub(crate) fn adopt_stream(fd: OwnedFd) -> TcpStream {
-    // SAFETY: the descriptor is open and handed over.
-    unsafe { TcpStream::from_raw_fd(fd.into_raw_fd()) }
-}
-
-/// A second descriptor of the connection, which may go to another executor. The stream's own can't: io_uring
-/// still polls it here.
-pub(crate) fn duplicate(stream: &TcpStream) -> io::Result<OwnedFd> {
-    // SAFETY: the stream keeps the descriptor open during this call.
-    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }.try_clone_to_owned()
-}
-
-/// `fsync` for a descriptor that somebody else keeps open until this returns.
-pub(crate) fn duplicate_raw(fd: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: the suspended operation that asks for the sync keeps the descriptor open meanwhile.
-    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
-}
-
-/// The error with its number: glommio's own conversion replaces it by a text.
-pub(crate) fn into_io<T>(error: glommio::GlommioError<T>) -> io::Error {
-    match error.raw_os_error() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => error.into(),
-    }
+/// Gives memory that is free back to the system: this thread's, and what other threads freed in large pieces
+/// (a password hash works in 19 MiB). The allocator does it by itself only when a thread goes on allocating.
+pub(crate) fn release_memory() {
+    // SAFETY: takes a flag, and touches what the allocator knows to be free.
+    unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
 /// The CPUs that this process may use, in order.

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use ringpost_executor::timer::Timer;
 use slab::Slab;
 
 /// Tasks that wait.
@@ -75,13 +76,13 @@ impl<F> Drop for Wait<'_, F> {
 /// The timer is made only when the future has to wait.
 pub(crate) async fn within<T>(limit: std::time::Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let mut timer: Option<glommio::timer::Timer> = None;
+    let mut timer: Option<Timer> = None;
     std::future::poll_fn(|context| {
         if let Poll::Ready(value) = future.as_mut().poll(context) {
             return Poll::Ready(Some(value));
         }
-        let timer = timer.get_or_insert_with(|| glommio::timer::Timer::new(limit));
-        Pin::new(timer).poll(context).map(|_| None)
+        let timer = timer.get_or_insert_with(|| Timer::new(limit));
+        Pin::new(timer).poll(context).map(|()| None)
     })
     .await
 }

@@ -10,23 +10,19 @@ use std::{
     time::Instant,
 };
 
-use glommio::TaskQueueHandle;
+use ringpost_executor::TaskQueue;
 
 use crate::shard::Shard;
 
 /// Starts a task in a queue. A panic in it ends the task, not the core.
 pub(crate) fn spawn_into(
     shard: &Rc<Shard>,
-    queue: TaskQueueHandle,
+    queue: TaskQueue,
     name: &'static str,
     future: impl Future<Output = ()> + 'static,
 ) {
     let task = watched(Rc::clone(shard), name, future);
-    match glommio::spawn_local_into(task, queue) {
-        Ok(task) => drop(task.detach()),
-        // Queues live as long as the executor.
-        Err(error) => tracing::error!("cannot start a task: {error}"),
-    }
+    ringpost_executor::spawn_local_into(task, queue).detach();
 }
 
 async fn watched(shard: Rc<Shard>, name: &'static str, future: impl Future<Output = ()>) {

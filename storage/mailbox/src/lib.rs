@@ -44,8 +44,8 @@ pub use error::StoreError;
 pub use event::{Event, EventKind};
 pub use folder::{DeletedFolder, Folder, FolderChange, FolderImport, FolderImported, SpecialUse};
 pub use imap::{
-    Change, Changes, FlagAction, Flags, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow, SourceId,
-    Status, UidSet,
+    Change, Changes, FlagAction, Flags, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow,
+    SourceId, Status, UidSet,
 };
 pub use incoming::{Placement, PreparedMessage, Stored};
 pub use lineage::Lineage;

@@ -32,6 +32,8 @@ const LOCK: &str = "exmdb/exchange.lock";
 const FOLDERS: [&str; 4] = ["exmdb", "cid", "config", "tmp"];
 /// A distrusted WAL is copied in pieces of this size.
 const COPIED_BYTES: usize = 256 * 1024;
+/// Memory of an open mailbox beside its page cache: the parsed schema, prepared statements, the WAL's index.
+const OPEN_BYTES: u64 = 160 * 1024;
 /// A mailbox is its owner's and the group's.
 const FOLDER_MODE: u32 = 0o770;
 
@@ -72,6 +74,7 @@ pub struct Mailbox {
     // Before the lock: closed before another process may open it.
     pub(crate) connection: Connection,
     _lock: File,
+    wal_name_is_durable: bool,
     pub(crate) options: OpenOptions,
     kind: MailboxKind,
     guid: MailboxGuid,
@@ -158,6 +161,7 @@ impl Mailbox {
         connection.close().map_err(|(_, error)| error)?;
         let file = File::open(&new).map_err(|e| StoreError::file(&new, e))?;
         ringpost_vfs::sync_file(&file).map_err(|e| StoreError::file(&new, e))?;
+        ringpost_vfs::create_wal(&path).map_err(|e| StoreError::file(&path, e))?;
         std::fs::rename(&new, &path).map_err(|e| StoreError::file(&path, e))?;
         let inside = [directory.join("exmdb"), directory.to_owned()];
         for folder in inside.into_iter().chain(above) {
@@ -179,6 +183,7 @@ impl Mailbox {
             return Err(StoreError::NotFound(path.display().to_string()));
         }
         let lock = lock(directory)?;
+        let wal_name_is_durable = ringpost_vfs::is_wal_name_durable(&path);
         let mut connection = ringpost_vfs::open_database(&path, false)?;
         schema::configure(&connection)?;
         schema::check(&mut connection, &path, options.upgrade)?;
@@ -206,6 +211,7 @@ impl Mailbox {
             directory: directory.to_owned(),
             connection,
             _lock: lock,
+            wal_name_is_durable,
             options: options.clone(),
             kind: if public {
                 MailboxKind::Public
@@ -381,6 +387,8 @@ impl Mailbox {
     /// files that nothing refers to any more. Long: run it away from requests.
     ///
     /// After an error of the file system the mailbox is distrusted ([`Self::distrust`]).
+    /// Forgets old removals, writes the WAL back into the database and empties it (the file keeps its blocks),
+    /// and removes content files that nothing refers to any more. Long: run it away from requests.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         if self.depth > 0 {
             return Err(StoreError::NotAllowed("a checkpoint inside a transaction"));
@@ -407,7 +415,18 @@ impl Mailbox {
 
     /// Bytes in the WAL now; the runtime checkpoints when it has grown.
     pub fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(self.wal_path()).map_or(0, |file| file.len())
+        ringpost_vfs::wal_bytes(&self.connection)
+    }
+
+    /// Bytes of memory that the open mailbox takes: its page cache, and an estimate for all else.
+    pub fn memory_bytes(&self) -> u64 {
+        OPEN_BYTES + ringpost_vfs::page_cache_bytes(&self.connection)
+    }
+
+    /// Whether the WAL's name was durable for sure when the mailbox was opened. Otherwise its folder must be
+    /// synced too before the first change is acknowledged.
+    pub fn is_wal_name_durable(&self) -> bool {
+        self.wal_name_is_durable
     }
 
     /// The WAL: what the runtime syncs before it acknowledges a change.

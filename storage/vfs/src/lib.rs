@@ -23,8 +23,11 @@ mod wal;
 use std::{
     fs::File,
     io,
-    os::{fd::AsRawFd, unix::fs::FileExt},
-    path::Path,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -54,8 +57,14 @@ pub fn open_database(path: &Path, create: bool) -> rusqlite::Result<rusqlite::Co
         flags |= rusqlite::OpenFlags::SQLITE_OPEN_CREATE;
     }
     let connection = rusqlite::Connection::open_with_flags_and_vfs(path, flags, name)?;
+    sqlite::set_nothing_aside(&connection)?;
     // Must come before the first access: afterwards a WAL would want shared memory.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    if !create {
+        sqlite::keep_wal(&connection)?;
+        // What is kept of a WAL at a close: nothing but its empty file.
+        connection.pragma_update(None, "journal_size_limit", 0)?;
+    }
     connection.progress_handler(
         INSTRUCTIONS_BETWEEN_BREATHS,
         Some(|| {
@@ -64,6 +73,39 @@ pub fn open_database(path: &Path, create: bool) -> rusqlite::Result<rusqlite::Co
         }),
     );
     Ok(connection)
+}
+
+/// Bytes in use in the connection's WAL: the file itself may be longer, since it keeps its blocks.
+pub fn wal_bytes(connection: &rusqlite::Connection) -> u64 {
+    sqlite::wal_bytes(connection)
+}
+
+/// Bytes of memory that the connection's page cache takes.
+pub fn page_cache_bytes(connection: &rusqlite::Connection) -> u64 {
+    sqlite::page_cache_bytes(connection)
+}
+
+/// Makes the empty WAL of a database that is made at `database`, durable but for its name. A database opened
+/// without `create` keeps its WAL when it is closed; with one from the start its name is always durable.
+pub fn create_wal(database: &Path) -> io::Result<()> {
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(sqlite::FILE_MODE)
+        .open(wal_of(database))?;
+    file.write_all_at(&[0; wal::EMPTY_BYTES as usize], 0)?;
+    sync_file(&file)
+}
+
+/// Whether the name of a database's WAL is durable for sure: asked before the database is opened.
+pub fn is_wal_name_durable(database: &Path) -> bool {
+    std::fs::metadata(wal_of(database)).is_ok_and(|metadata| metadata.len() == wal::EMPTY_BYTES)
+}
+
+fn wal_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
 }
 
 /// Makes a file's content durable (`fdatasync`).

@@ -4,7 +4,7 @@
 //! shared memory methods, so a WAL's index lives on the heap (`locking_mode=EXCLUSIVE`).
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::{CStr, OsStr, c_char, c_int, c_void},
     fs::{File, OpenOptions},
     io,
@@ -19,7 +19,7 @@ use std::{
 
 use rusqlite::ffi;
 
-use crate::wal::WalWriter;
+use crate::wal::{EMPTY_BYTES, WalWriter};
 
 /// The VFS's name.
 const NAME: &CStr = c"ringpost";
@@ -30,7 +30,7 @@ const SECTOR_SIZE: c_int = 4096;
 /// Files whose name must be durable before their content counts.
 const JOURNALS: c_int = ffi::SQLITE_OPEN_MAIN_JOURNAL | ffi::SQLITE_OPEN_SUPER_JOURNAL | ffi::SQLITE_OPEN_WAL;
 /// Databases are their owner's and the group's.
-const FILE_MODE: u32 = 0o660;
+pub(crate) const FILE_MODE: u32 = 0o660;
 
 /// Registers the VFS once; returns its name.
 pub(crate) fn register() -> rusqlite::Result<&'static CStr> {
@@ -95,6 +95,8 @@ struct OpenFile {
     unsynced_folder: RefCell<Option<PathBuf>>,
     /// For a WAL: its writes are gathered.
     wal: Option<WalWriter>,
+    /// For a database: whether its WAL stays when it is closed.
+    keeps_wal: Cell<bool>,
 }
 
 impl OpenFile {
@@ -154,13 +156,27 @@ unsafe extern "C" fn open(
         }
         open_named(path, flags)
     };
-    let Ok((opened, flags)) = opened else {
+    let opened = opened.and_then(|(file, flags)| {
+        let is_wal = flags & ffi::SQLITE_OPEN_WAL != 0;
+        let wal = is_wal.then(|| WalWriter::of(&file)).transpose()?;
+        Ok((file, flags, wal))
+    });
+    let Ok((opened, flags, wal)) = opened else {
         return ffi::SQLITE_CANTOPEN;
     };
+    if opened
+        .metadata()
+        .is_ok_and(|metadata| metadata.len() == EMPTY_BYTES)
+        && wal.is_some()
+    {
+        // A WAL that was emptied and closed in order: its name has been synced.
+        unsynced_folder = None;
+    }
     let state = OpenFile {
         file: opened,
         unsynced_folder: RefCell::new(unsynced_folder),
-        wal: (flags & ffi::SQLITE_OPEN_WAL != 0).then(WalWriter::default),
+        wal,
+        keeps_wal: Cell::new(false),
     };
     // SAFETY: as above; `out_flags` may be null.
     unsafe {
@@ -228,7 +244,10 @@ fn path_of(name: &CStr) -> &Path {
 
 unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     // SAFETY: `open` made the box, and SQLite closes once.
-    drop(unsafe { Box::from_raw((*file.cast::<VfsFile>()).state) });
+    let state = unsafe { Box::from_raw((*file.cast::<VfsFile>()).state) };
+    if let Some(wal) = &state.wal {
+        wal.close(&state.file);
+    }
     ffi::SQLITE_OK
 }
 
@@ -300,16 +319,21 @@ fn write_error(error: &io::Error) -> c_int {
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
-    let truncated = state.flush().and_then(|()| state.file.set_len(size as u64));
-    if let Some(wal) = &state.wal {
-        wal.truncated(size as u64);
-    }
+    let truncated = match &state.wal {
+        Some(wal) if size == 0 => wal.empty(&state.file),
+        // After a restart of the log, to what is in use: the rest counts for nothing, and its blocks are kept.
+        Some(_) => Ok(()),
+        None => state.file.set_len(size as u64),
+    };
     code(truncated, ffi::SQLITE_IOERR_TRUNCATE)
 }
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
+    if state.wal.as_ref().is_some_and(WalWriter::only_header_is_new) {
+        return ffi::SQLITE_OK;
+    }
     if state.flush().is_err() || crate::sync_file(&state.file).is_err() {
         return ffi::SQLITE_IOERR_FSYNC;
     }
@@ -345,8 +369,99 @@ unsafe extern "C" fn check_reserved_lock(_: *mut ffi::sqlite3_file, reserved: *m
     ffi::SQLITE_OK
 }
 
-unsafe extern "C" fn file_control(_: *mut ffi::sqlite3_file, _: c_int, _: *mut c_void) -> c_int {
-    ffi::SQLITE_NOTFOUND
+unsafe extern "C" fn file_control(
+    file: *mut ffi::sqlite3_file,
+    operation: c_int,
+    value: *mut c_void,
+) -> c_int {
+    if operation != ffi::SQLITE_FCNTL_PERSIST_WAL {
+        return ffi::SQLITE_NOTFOUND;
+    }
+    // SAFETY: SQLite passes an open file, and an int for this operation: negative asks, others tell.
+    unsafe {
+        let (state, value) = (state(file), value.cast::<c_int>());
+        match *value {
+            ..0 => *value = c_int::from(state.keeps_wal.get()),
+            told => state.keeps_wal.set(told != 0),
+        }
+    }
+    ffi::SQLITE_OK
+}
+
+/// Has the WAL stay, empty, when the database is closed.
+pub(crate) fn keep_wal(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    let mut keep: c_int = 1;
+    // SAFETY: the connection is open, "main" is its database, and the operation takes an int.
+    let code = unsafe {
+        ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_PERSIST_WAL,
+            (&raw mut keep).cast(),
+        )
+    };
+    match code {
+        ffi::SQLITE_OK => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
+    }
+}
+
+/// Has the connection allocate as it needs: by default each sets 48 KiB or more aside, for ever.
+pub(crate) fn set_nothing_aside(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    let nothing: *mut c_void = ptr::null_mut();
+    let (size, count): (c_int, c_int) = (0, 0);
+    // SAFETY: the connection is open and unused, and the option takes a pointer (null: SQLite's own memory)
+    // and two ints.
+    let code = unsafe {
+        ffi::sqlite3_db_config(
+            connection.handle(),
+            ffi::SQLITE_DBCONFIG_LOOKASIDE,
+            nothing,
+            size,
+            count,
+        )
+    };
+    match code {
+        ffi::SQLITE_OK => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
+    }
+}
+
+/// Bytes of the connection's page cache.
+pub(crate) fn page_cache_bytes(connection: &rusqlite::Connection) -> u64 {
+    let (mut used, mut highest): (c_int, c_int) = (0, 0);
+    // SAFETY: the connection is open, and the counters are ours.
+    let code = unsafe {
+        ffi::sqlite3_db_status(
+            connection.handle(),
+            ffi::SQLITE_DBSTATUS_CACHE_USED,
+            &raw mut used,
+            &raw mut highest,
+            0,
+        )
+    };
+    if code == ffi::SQLITE_OK { used as u64 } else { 0 }
+}
+
+/// Bytes in use in the connection's WAL; 0 where there is none.
+pub(crate) fn wal_bytes(connection: &rusqlite::Connection) -> u64 {
+    let mut wal: *mut ffi::sqlite3_file = ptr::null_mut();
+    // SAFETY: the connection is open, "main" is its database, and the operation gives a file.
+    let code = unsafe {
+        ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_JOURNAL_POINTER,
+            (&raw mut wal).cast(),
+        )
+    };
+    // SAFETY: not null, it is the pager's file, open or with null methods; with our methods it is our handle.
+    let ours = !wal.is_null() && unsafe { (*wal).pMethods } == &raw const METHODS;
+    if code != ffi::SQLITE_OK || !ours {
+        return 0;
+    }
+    // SAFETY: it is our handle and open, see above.
+    unsafe { state(wal) }.wal.as_ref().map_or(0, WalWriter::used)
 }
 
 unsafe extern "C" fn sector_size(_: *mut ffi::sqlite3_file) -> c_int {
@@ -453,6 +568,90 @@ mod tests {
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
             .unwrap();
         assert_eq!(check, "ok");
+    }
+
+    #[test]
+    fn a_wal_that_is_kept_is_empty_after_a_close_and_reused_after_a_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite3");
+        let wal = path.with_extension("sqlite3-wal");
+        fill(&path, 10);
+        assert!(!wal.exists(), "a new database's is removed");
+        for round in 1..4 {
+            let connection = open_database(&path, false).unwrap();
+            connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+            connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+            for part in 0..2 {
+                connection
+                    .execute("INSERT INTO t VALUES (?1, zeroblob(9000))", [round * 1000 + part])
+                    .unwrap();
+                assert!(crate::wal_bytes(&connection) > 9000);
+                let before = std::fs::metadata(&wal).unwrap().len();
+                connection
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                        assert_eq!(row.get::<_, i64>(0)?, 0);
+                        Ok(())
+                    })
+                    .unwrap();
+                assert_eq!(crate::wal_bytes(&connection), 0);
+                assert_eq!(std::fs::metadata(&wal).unwrap().len(), before);
+            }
+            connection
+                .execute("INSERT INTO t VALUES (?1, zeroblob(9000))", [round * 1000 + 3])
+                .unwrap();
+            drop(connection);
+            assert_eq!(std::fs::metadata(&wal).unwrap().len(), EMPTY_BYTES);
+        }
+        for own in [true, false] {
+            let connection = if own {
+                open_database(&path, false).unwrap()
+            } else {
+                rusqlite::Connection::open(&path).unwrap()
+            };
+            let rows: i64 = connection
+                .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(rows, 19);
+        }
+    }
+
+    #[test]
+    fn a_wal_that_was_left_is_recovered_also_after_it_was_reused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite3");
+        fill(&path, 10);
+        let connection = open_database(&path, false).unwrap();
+        connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        let insert = |id: i64| {
+            connection
+                .execute("INSERT INTO t VALUES (?1, zeroblob(9000))", [id])
+                .unwrap();
+        };
+        let copies = |when: &str| {
+            let copy = folder.path().join(when);
+            std::fs::create_dir(&copy).unwrap();
+            for name in ["a.sqlite3", "a.sqlite3-wal"] {
+                std::fs::copy(folder.path().join(name), copy.join(name)).unwrap();
+            }
+            let connection = rusqlite::Connection::open(copy.join("a.sqlite3")).unwrap();
+            let check: String = connection
+                .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(check, "ok", "{when}");
+            connection
+                .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        (100..110).for_each(insert);
+        assert_eq!(copies("first"), 20);
+        connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        assert_eq!(copies("emptied"), 20);
+        insert(200);
+        // One transaction in front of nine old ones.
+        assert_eq!(copies("reused"), 21);
     }
 
     #[test]

@@ -209,7 +209,10 @@ mod tests {
         for at in (20..stored.len()).step_by(997) {
             let mut damaged = stored.clone();
             damaged[at] ^= 0x10;
-            assert!(decompress(&damaged, text.len(), &mut Vec::new()).is_err(), "byte {at}");
+            assert!(
+                decompress(&damaged, text.len(), &mut Vec::new()).is_err(),
+                "byte {at}"
+            );
         }
     }
 }

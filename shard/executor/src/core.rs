@@ -1,0 +1,256 @@
+//! The executor itself.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    future::Future,
+    io,
+    mem::ManuallyDrop,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+
+use crate::{
+    queue::{Queues, TaskQueue},
+    remote::Remote,
+    ring::{Request, Ring},
+    timer::Timers,
+};
+
+/// After so long with tasks that are ready the ring and the timers are looked at all the same.
+const TURN: Duration = Duration::from_micros(500);
+/// Shares of the default queue.
+const DEFAULT_SHARES: u32 = 1000;
+/// A ring that refuses to work is tried again after so long.
+const BROKEN_RING_PAUSE: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// Never dropped by the thread's end: what is left then belongs to tasks.
+    static CURRENT: OnceCell<ManuallyDrop<Rc<Core>>> = const { OnceCell::new() };
+}
+
+pub(crate) struct Core {
+    pub(crate) queues: RefCell<Queues>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) remote: Arc<Remote>,
+    /// Receivers that wait for something to come through a channel.
+    pub(crate) receivers: RefCell<Slab<Waker>>,
+    ring: RefCell<Option<Ring>>,
+    running: Cell<TaskQueue>,
+}
+
+impl Core {
+    /// Makes this thread an executor.
+    pub(crate) fn enter(ring_entries: u32) -> io::Result<Rc<Self>> {
+        let remote = Arc::new(Remote::new()?);
+        let ring = Ring::new(ring_entries, remote.sleep_fd())?;
+        let core = Rc::new(Self {
+            queues: RefCell::new(Queues::new(DEFAULT_SHARES)),
+            timers: RefCell::default(),
+            remote,
+            receivers: RefCell::default(),
+            ring: RefCell::new(Some(ring)),
+            running: Cell::new(TaskQueue::DEFAULT),
+        });
+        CURRENT.with(|current| {
+            current
+                .set(ManuallyDrop::new(Rc::clone(&core)))
+                .map_err(|_| io::Error::other("this thread is an executor already"))
+        })?;
+        Ok(core)
+    }
+
+    pub(crate) fn current() -> Rc<Self> {
+        Self::try_current().expect("not on an executor's thread")
+    }
+
+    pub(crate) fn try_current() -> Option<Rc<Self>> {
+        let current = CURRENT.try_with(|current| current.get().map(|core| Rc::clone(core)));
+        current.ok().flatten()
+    }
+
+    pub(crate) fn running_queue(&self) -> TaskQueue {
+        self.running.get()
+    }
+
+    pub(crate) fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+        queue: TaskQueue,
+    ) -> async_task::Task<T> {
+        let remote = Arc::clone(&self.remote);
+        let schedule = move |task| {
+            let task = CURRENT.try_with(|current| match current.get() {
+                Some(core) if Arc::ptr_eq(&core.remote, &remote) => {
+                    core.queues.borrow_mut().push(queue, task);
+                    None
+                }
+                _ => Some(task),
+            });
+            // On a thread that is ending the task is lost in the closure; it can't be this executor's.
+            if let Ok(Some(task)) = task {
+                remote.wake(queue, task);
+            }
+        };
+        let (task, handle) = async_task::spawn_local(future, schedule);
+        task.schedule();
+        handle
+    }
+
+    /// Runs until `main` is done.
+    pub(crate) fn run(&self, main: impl Future<Output = ()> + 'static) {
+        let done = Rc::new(Cell::new(false));
+        let is_done = Rc::clone(&done);
+        self.spawn(
+            async move {
+                main.await;
+                done.set(true);
+            },
+            TaskQueue::DEFAULT,
+        )
+        .detach();
+        let mut to_wake = Vec::new();
+        while !is_done.get() {
+            self.run_tasks(&is_done);
+            self.look_around(&mut to_wake, is_done.get());
+        }
+        self.end();
+    }
+
+    fn run_tasks(&self, is_done: &Cell<bool>) {
+        let begun = Instant::now();
+        let mut before = begun;
+        while !is_done.get() {
+            let next = self.queues.borrow_mut().pop();
+            let Some((queue, task)) = next else { return };
+            self.running.set(queue);
+            task.run();
+            let now = Instant::now();
+            self.queues.borrow_mut().charge(queue, now - before);
+            before = now;
+            if now - begun > TURN {
+                return;
+            }
+        }
+    }
+
+    /// Submits, waits where nothing is ready, and wakes whoever got something.
+    fn look_around(&self, to_wake: &mut Vec<Waker>, ending: bool) {
+        let ready = ending || !self.queues.borrow().is_empty();
+        let asleep = !ready && self.remote.begin_sleep();
+        let wait = if asleep {
+            let next = self.timers.borrow().next();
+            next.map(|next| next.saturating_duration_since(Instant::now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        let turned = match &mut *self.ring.borrow_mut() {
+            Some(ring) => ring.turn(wait, to_wake),
+            None => Ok(()),
+        };
+        if asleep {
+            self.remote.end_sleep();
+        }
+        if turned.is_err() {
+            // Nothing sensible is left to do but to try again, and not to burn the processor meanwhile.
+            std::thread::sleep(BROKEN_RING_PAUSE);
+        }
+        self.timers.borrow_mut().expire(Instant::now(), to_wake);
+        if self.remote.take_channels() {
+            to_wake.extend(self.receivers.borrow().iter().map(|(_, waker)| waker.clone()));
+        }
+        // Without any table borrowed: a waker may be the last of its task.
+        for waker in to_wake.drain(..) {
+            waker.wake();
+        }
+        for (queue, task) in self.remote.take_woken() {
+            self.queues.borrow_mut().push(queue, task);
+        }
+    }
+
+    /// Operations that the kernel has not completed, or whose results nobody took.
+    #[cfg(test)]
+    pub(crate) fn operations_in_flight(&self) -> usize {
+        self.ring.borrow().as_ref().map_or(0, Ring::in_flight)
+    }
+
+    /// Drops all tasks, here, where they belong: those that are ready and those that only a waker of this
+    /// executor keeps. A task whose waker is elsewhere stays, as does what it holds.
+    fn end(&self) {
+        for (queue, task) in self.remote.end() {
+            self.queues.borrow_mut().push(queue, task);
+        }
+        loop {
+            while let Some((_, task)) = { self.queues.borrow_mut().pop() } {
+                drop(task);
+            }
+            let mut wakers = self.timers.borrow_mut().forget_tasks();
+            wakers.extend(
+                self.ring
+                    .borrow_mut()
+                    .as_mut()
+                    .map(Ring::forget_tasks)
+                    .unwrap_or_default(),
+            );
+            wakers.extend(self.receivers.borrow_mut().drain());
+            if wakers.is_empty() {
+                break;
+            }
+            drop(wakers);
+        }
+        let ring = self.ring.borrow_mut().take();
+        drop(ring);
+    }
+}
+
+/// An operation under way. Dropped, it is cancelled.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    key: Option<usize>,
+}
+
+impl Operation {
+    pub(crate) fn start(request: &Request) -> Self {
+        let core = Core::current();
+        let key = core.ring.borrow_mut().as_mut().map(|ring| ring.start(request));
+        Self { key }
+    }
+
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(u32, Vec<u8>)>> {
+        let Some(key) = self.key else {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        };
+        let core = Core::current();
+        let polled = match core.ring.borrow_mut().as_mut() {
+            Some(ring) => ring.poll(key, context),
+            None => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+        };
+        polled.map(|(result, memory)| {
+            self.key = None;
+            if result < 0 {
+                Err(io::Error::from_raw_os_error(-result))
+            } else {
+                Ok((result as u32, memory))
+            }
+        })
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let (Some(key), Some(core)) = (self.key.take(), Core::try_current()) else {
+            return;
+        };
+        let waker = core.ring.borrow_mut().as_mut().and_then(|ring| ring.abandon(key));
+        drop(waker);
+    }
+}
+
+/// Runs an operation to its end.
+pub(crate) async fn operate(request: Request) -> io::Result<(u32, Vec<u8>)> {
+    let mut operation = Operation::start(&request);
+    std::future::poll_fn(|context| operation.poll(context)).await
+}

@@ -1,0 +1,137 @@
+//! TCP: system calls that do not wait, and the ring to learn when they can go on.
+//!
+//! A connection that waits holds no buffer, only a poll request in the kernel.
+
+use std::{
+    io::{self, Read, Write},
+    net::{self, Shutdown, SocketAddr},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    task::{Context, Poll, ready},
+};
+
+use crate::{core::Operation, ring::Request};
+
+/// A listener of this executor.
+#[derive(Debug)]
+pub struct TcpListener(net::TcpListener);
+
+impl TcpListener {
+    /// Takes over a listener that was bound elsewhere.
+    pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(listener))
+    }
+
+    /// The next connection, and who it is from.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut waiting = None;
+        loop {
+            match self.0.accept() {
+                Ok((stream, peer)) => return Ok((TcpStream::from_std(stream)?, peer)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let operation = waiting.insert(ready_for(self.0.as_raw_fd(), libc::POLLIN));
+                    std::future::poll_fn(|context| operation.poll(context)).await?;
+                }
+                // A client that left meanwhile (accept(2): these are the connection's, not the listener's).
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// A connection of this executor.
+#[derive(Debug)]
+pub struct TcpStream {
+    // Before the socket: operations on it are cancelled before it is closed.
+    readable: Option<Operation>,
+    writable: Option<Operation>,
+    /// The last read took all there was: the next begins by waiting.
+    drained: bool,
+    socket: net::TcpStream,
+}
+
+impl TcpStream {
+    /// Takes over a connection.
+    pub fn from_std(socket: net::TcpStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            readable: None,
+            writable: None,
+            drained: false,
+            socket,
+        })
+    }
+
+    /// Reads what there is; 0 bytes are the end.
+    pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(operation) = &mut self.readable {
+                let waited = ready!(operation.poll(context));
+                self.readable = None;
+                waited?;
+            } else if self.drained {
+                self.readable = Some(ready_for(self.socket.as_raw_fd(), libc::POLLIN));
+                self.drained = false;
+                continue;
+            }
+            match self.socket.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.drained = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(read) => {
+                    self.drained = read < buffer.len();
+                    return Poll::Ready(Ok(read));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Writes what the socket takes of `data`.
+    pub fn poll_write(&mut self, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(operation) = &mut self.writable {
+                let waited = ready!(operation.poll(context));
+                self.writable = None;
+                waited?;
+            }
+            match self.socket.write(data) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = Some(ready_for(self.socket.as_raw_fd(), libc::POLLOUT));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Ends one direction or both.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.shutdown(how)
+    }
+
+    /// Whether small writes go out at once.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay)
+    }
+
+    /// This end's address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn ready_for(fd: RawFd, events: i16) -> Operation {
+    Operation::start(&Request::Ready { fd, events })
+}

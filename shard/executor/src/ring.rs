@@ -1,0 +1,292 @@
+//! The io_uring: operations from tasks to the kernel, and completions back.
+//!
+//! An operation has a slot until the kernel has completed it, also when nobody waits for it any more: the
+//! memory that the kernel may write to belongs to the slot.
+#![allow(unsafe_code)] // Pushing an entry is unsafe: its descriptor and memory must last. See `push`.
+
+use std::{
+    collections::VecDeque,
+    io, mem,
+    os::fd::RawFd,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use io_uring::{IoUring, opcode, squeue, types};
+use slab::Slab;
+
+/// Completions that nobody waits for carry this.
+const IGNORED: u64 = u64::MAX;
+/// The read of the eventfd.
+const SLEEP: u64 = u64::MAX - 1;
+/// Completions that have room before the kernel has to keep them elsewhere.
+const COMPLETIONS: u32 = 4096;
+/// Kernel threads that a ring may use for what blocks (syncs, cold reads) at once. The kernel's own limit,
+/// four a CPU, would keep a disk from seeing syncs of many files side by side.
+const BLOCKING_WORKERS: u32 = 64;
+
+pub(crate) struct Ring {
+    uring: IoUring,
+    slots: Slab<Slot>,
+    /// What found no room in the submission queue.
+    backlog: VecDeque<squeue::Entry>,
+    /// Where the eventfd is read to; boxed so that it stays where it is.
+    woken: Box<u64>,
+    sleep_fd: RawFd,
+    sleep_armed: bool,
+}
+
+struct Slot {
+    state: State,
+    memory: Vec<u8>,
+}
+
+enum State {
+    Waiting(Option<Waker>),
+    Done(i32),
+    /// Its task has gone.
+    Abandoned,
+}
+
+/// What a task asks the kernel for.
+pub(crate) enum Request {
+    /// `fdatasync`.
+    SyncData { fd: RawFd },
+    /// `fsync`.
+    SyncAll { fd: RawFd },
+    /// Reads up to the memory's length at an offset.
+    Read { fd: RawFd, offset: u64, length: usize },
+    /// Waits until the descriptor is ready for something of `events` (`POLLIN`, `POLLOUT`).
+    Ready { fd: RawFd, events: i16 },
+}
+
+impl Ring {
+    pub(crate) fn new(entries: u32, sleep_fd: RawFd) -> io::Result<Self> {
+        let ring = build(entries)?;
+        if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        // Linux 5.15; without it the kernel's limit stays.
+        let _ = ring
+            .submitter()
+            .register_iowq_max_workers(&mut [BLOCKING_WORKERS, 0]);
+        Ok(Self {
+            uring: ring,
+            slots: Slab::new(),
+            backlog: VecDeque::new(),
+            woken: Box::default(),
+            sleep_fd,
+            sleep_armed: false,
+        })
+    }
+
+    /// Begins an operation; the key is for [`Self::poll`] or [`Self::abandon`], one of which must follow.
+    pub(crate) fn start(&mut self, request: &Request) -> usize {
+        let memory = match request {
+            Request::Read { length, .. } => vec![0; *length],
+            _ => Vec::new(),
+        };
+        let key = self.slots.insert(Slot {
+            state: State::Waiting(None),
+            memory,
+        });
+        let entry = match *request {
+            Request::SyncData { fd } => opcode::Fsync::new(types::Fd(fd))
+                .flags(types::FsyncFlags::DATASYNC)
+                .build(),
+            Request::SyncAll { fd } => opcode::Fsync::new(types::Fd(fd)).build(),
+            Request::Read { fd, offset, length } => {
+                let memory = self.slots[key].memory.as_mut_ptr();
+                opcode::Read::new(types::Fd(fd), memory, length as u32)
+                    .offset(offset)
+                    .build()
+            }
+            Request::Ready { fd, events } => opcode::PollAdd::new(types::Fd(fd), events as u32).build(),
+        };
+        self.push(entry.user_data(key as u64));
+        key
+    }
+
+    /// The operation's result and memory, once.
+    pub(crate) fn poll(&mut self, key: usize, context: &mut Context<'_>) -> Poll<(i32, Vec<u8>)> {
+        match &mut self.slots[key].state {
+            State::Done(_) => {}
+            State::Waiting(waker) => {
+                match waker {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    None => *waker = Some(context.waker().clone()),
+                }
+                return Poll::Pending;
+            }
+            State::Abandoned => return Poll::Pending,
+        }
+        let slot = self.slots.remove(key);
+        match slot.state {
+            State::Done(result) => Poll::Ready((result, slot.memory)),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Nobody waits for the operation any more. Returns what must be dropped after the ring is let go: a
+    /// waker may be the last of its task.
+    pub(crate) fn abandon(&mut self, key: usize) -> Option<Waker> {
+        match mem::replace(&mut self.slots[key].state, State::Abandoned) {
+            State::Waiting(waker) => {
+                self.push(opcode::AsyncCancel::new(key as u64).build().user_data(IGNORED));
+                waker
+            }
+            State::Done(_) | State::Abandoned => {
+                self.slots.remove(key);
+                None
+            }
+        }
+    }
+
+    fn push(&mut self, entry: squeue::Entry) {
+        if !self.backlog.is_empty() || !self.push_now(&entry) {
+            self.backlog.push_back(entry);
+        }
+    }
+
+    fn push_now(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: memory that an entry names is in its slot, which stays until the completion, or in `woken`,
+        // which stays as long as the ring. A descriptor that was closed, or closed and used again, makes the
+        // kernel refuse, poll or read another file: wrong at worst, never unsound.
+        unsafe { self.uring.submission().push(entry) }.is_ok()
+    }
+
+    /// Submits, waits for `wait` if nothing has completed (`None`: for ever), and collects the tasks to wake.
+    pub(crate) fn turn(&mut self, wait: Option<Duration>, to_wake: &mut Vec<Waker>) -> io::Result<()> {
+        if !self.sleep_armed && wait != Some(Duration::ZERO) {
+            let to = (&raw mut *self.woken).cast();
+            let read = opcode::Read::new(types::Fd(self.sleep_fd), to, size_of::<u64>() as u32);
+            self.push(read.build().user_data(SLEEP));
+            self.sleep_armed = true;
+        }
+        loop {
+            while let Some(entry) = self.backlog.front().cloned() {
+                if !self.push_now(&entry) {
+                    break;
+                }
+                self.backlog.pop_front();
+            }
+            let wait = if self.backlog.is_empty() {
+                wait
+            } else {
+                Some(Duration::ZERO)
+            };
+            self.enter(wait)?;
+            self.collect(to_wake);
+            if self.backlog.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn enter(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        let queue = self.uring.submission();
+        let nothing_to_say = queue.is_empty() && !queue.taskrun() && !queue.cq_overflow();
+        drop(queue);
+        let completed = !self.uring.completion().is_empty();
+        let entered = if completed || wait == Some(Duration::ZERO) {
+            if nothing_to_say {
+                return Ok(());
+            }
+            self.uring.submitter().submit_and_wait(0)
+        } else if let Some(wait) = wait {
+            let time = types::Timespec::from(wait);
+            let arguments = types::SubmitArgs::new().timespec(&time);
+            self.uring.submitter().submit_with_args(1, &arguments)
+        } else {
+            self.uring.submitter().submit_and_wait(1)
+        };
+        match entered {
+            Ok(_) => Ok(()),
+            // The time is over; a signal; too many completions at once, which `collect` makes room for; no
+            // memory at the moment: what was not submitted stays in the queue for the next turn.
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn collect(&mut self, to_wake: &mut Vec<Waker>) {
+        for completion in self.uring.completion() {
+            match completion.user_data() {
+                IGNORED => {}
+                SLEEP => self.sleep_armed = false,
+                key => {
+                    let key = key as usize;
+                    let Some(slot) = self.slots.get_mut(key) else {
+                        continue;
+                    };
+                    match mem::replace(&mut slot.state, State::Done(completion.result())) {
+                        State::Waiting(waker) => to_wake.extend(waker),
+                        State::Abandoned => {
+                            self.slots.remove(key);
+                        }
+                        State::Done(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Gives up all wakers; the operations stay.
+    pub(crate) fn forget_tasks(&mut self) -> Vec<Waker> {
+        let slots = self.slots.iter_mut();
+        slots
+            .filter_map(|(_, slot)| match &mut slot.state {
+                State::Waiting(waker) => waker.take(),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // Closing the ring ends operations in the kernel, but not at once: what they write to must stay.
+        if !self.slots.is_empty() || self.sleep_armed {
+            mem::forget(mem::take(&mut self.slots));
+            Box::leak(mem::take(&mut self.woken));
+        }
+    }
+}
+
+/// The newest kind of ring that the kernel has: completions are worked on when this thread asks for them, not
+/// by interrupting it (Linux 6.1), or at least without interrupting it by another processor (5.19).
+fn build(entries: u32) -> io::Result<IoUring> {
+    let mut newest = IoUring::builder();
+    newest
+        .setup_cqsize(COMPLETIONS)
+        .setup_clamp()
+        .setup_submit_all()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag();
+    let mut newer = IoUring::builder();
+    newer
+        .setup_cqsize(COMPLETIONS)
+        .setup_clamp()
+        .setup_coop_taskrun()
+        .setup_taskrun_flag();
+    let mut old = IoUring::builder();
+    old.setup_cqsize(COMPLETIONS).setup_clamp();
+    let mut error = None;
+    for builder in [newest, newer, old] {
+        match builder.build(entries) {
+            Ok(ring) => return Ok(ring),
+            // A flag that it does not know.
+            Err(refused) if refused.raw_os_error() == Some(libc::EINVAL) => error = Some(refused),
+            Err(refused) => return Err(refused),
+        }
+    }
+    Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
+}

@@ -1,0 +1,41 @@
+//! System calls that the standard library does not have.
+#![allow(unsafe_code)] // Each call says why it is sound.
+
+use std::{
+    io,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+};
+
+/// Binds the calling thread to a CPU.
+pub(crate) fn pin(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: an all-zero set is an empty one.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number is inside the set, see above.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is ours, and its size is told.
+    match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A counter that a ring can read.
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes two numbers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made the descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes the counter readable.
+pub(crate) fn add_to_eventfd(fd: RawFd) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: reads eight bytes of ours. It can't fail: the counter is far from full.
+    unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+}
