@@ -10,7 +10,6 @@ the ratio of each round is printed, then the median. Needs Debian's dovecot-lmtp
 import argparse
 import json
 import pathlib
-import re
 import shutil
 import socket
 import statistics
@@ -77,11 +76,12 @@ class Ringpost:
 
 
 def load(server, connections, messages, seed):
-    done = subprocess.run([TARGET / "loadgen", "deliver", "--server", f"127.0.0.1:{server.port}",
-                           "--connections", str(connections), "--messages", str(messages),
-                           "--mailboxes", str(MAILBOXES), "--seed", str(seed)],
+    done = subprocess.run([TARGET / "loadgen", "run", "deliver", "--closed", "--lmtp", f"127.0.0.1:{server.port}",
+                           "--connections", str(connections), "--count", str(messages),
+                           "--mailboxes", str(MAILBOXES), "--seed", str(seed), "--json", "-"],
                           check=True, capture_output=True, text=True).stdout
-    return float(re.search(r": ([\d.]+)/s", done)[1]), float(re.search(r"p50 ([\d.]+)", done)[1])
+    operation = json.loads(done)["operations"]["deliver"]
+    return operation["rate_per_s"], operation["latency_us"]["p50"] / 1000
 
 
 def main():

@@ -1,126 +1,135 @@
 //! Load generator for mail servers.
 //!
-//! For now one closed-loop scenario, LMTP delivery: as many threads as connections, each sends the next
-//! message when the last was answered. Every answer is checked; a wrong one ends the run with an error.
+//! # Where things are
+//!
+//! - `engine`: one executor a thread over epoll; connections with or without TLS.
+//! - `session`: the interface between the load and a protocol; `protocol/` has a file for each.
+//! - `scenario`: the TOML files in `scenarios/` and those of users.
+//! - `pace`: when requests are due. `run`: what threads and connections do. `populate`: filling mailboxes.
+//! - `messages`: mail made from a seed, and whether it came back whole.
+//! - `record`, `results`, `plot`, `progress`: what was measured, and how it is shown.
+//!
+//! # What a request costs
+//!
+//! The generator most often shares cores with the server that it measures, so it must take little of them: a request is one
+//! `write`, one `read` and its part of an `epoll_pwait2`, two clock readings, a histogram's increment and no
+//! allocation that is not reused. Message bodies are made before the load. Content that comes back is checked
+//! with a CRC that the processor computes.
 
-mod lmtp;
-mod message;
+mod engine;
+mod messages;
+mod options;
+mod pace;
+mod plot;
+mod populate;
+mod progress;
+mod protocol;
+mod random;
+mod record;
+mod results;
+mod run;
+mod scenario;
+mod session;
+mod watch;
 
 use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    fs::File,
+    io::{BufReader, BufWriter, Write},
+    path::Path,
+    process::ExitCode,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
-use hdrhistogram::Histogram;
+use results::Results;
 
-/// Loads a mail server and reports rates and latencies.
-#[derive(Parser)]
-#[command(version)]
-enum Command {
-    /// Delivers messages by LMTP, each to one recipient.
-    Deliver(Deliver),
-}
+/// An answer was wrong.
+const EXIT_WRONG: u8 = 1;
+/// The load could not be made at all.
+const EXIT_FAILED: u8 = 2;
+/// Requests were refused, cut off or timed out, but no answer was wrong.
+const EXIT_ERRORS: u8 = 3;
 
-#[derive(clap::Args)]
-struct Deliver {
-    /// The server's LMTP address.
-    #[arg(long)]
-    server: SocketAddr,
-    /// Connections, each with one delivery under way.
-    #[arg(long, default_value_t = 8)]
-    connections: u32,
-    /// Messages in all.
-    #[arg(long, default_value_t = 10_000)]
-    messages: u64,
-    /// Bytes of each message.
-    #[arg(long, default_value_t = 10_000)]
-    size: usize,
-    /// Recipient addresses; `{}` becomes the mailbox's number.
-    #[arg(long, default_value = "load{}@example.test")]
-    recipient: String,
-    /// How many mailboxes, numbered from 0, take turns.
-    #[arg(long, default_value_t = 1000)]
-    mailboxes: u64,
-    /// Decides the content of the messages.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-fn main() -> Result<()> {
-    match Command::parse() {
-        Command::Deliver(options) => deliver(&options),
-    }
-}
-
-fn deliver(options: &Deliver) -> Result<()> {
-    ensure!(
-        options.connections > 0 && options.mailboxes > 0,
-        "connections and mailboxes must not be 0"
-    );
-    let next = AtomicU64::new(0);
-    let began = Instant::now();
-    let histograms = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.connections)
-            .map(|_| scope.spawn(|| deliver_on_one_connection(options, &next)))
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("worker panicked"))
-            .collect::<Result<Vec<_>>>()
-    })?;
-    let elapsed = began.elapsed();
-    let mut latency = new_histogram();
-    for histogram in histograms {
-        latency.add(histogram)?;
-    }
-    report(&latency, elapsed);
-    Ok(())
-}
-
-fn deliver_on_one_connection(options: &Deliver, next: &AtomicU64) -> Result<Histogram<u64>> {
-    let mut session = lmtp::Session::connect(options.server).context("connecting")?;
-    let mut latency = new_histogram();
-    loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= options.messages {
-            session.quit()?;
-            return Ok(latency);
+fn main() -> ExitCode {
+    match carry_out(options::Options::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("loadgen: {error:#}");
+            ExitCode::from(EXIT_FAILED)
         }
-        let recipient = options
-            .recipient
-            .replace("{}", &(number % options.mailboxes).to_string());
-        let source = message::generate(options.seed.wrapping_add(number), options.size, &recipient);
-        let due = Instant::now();
-        session
-            .deliver("load@example.org", &recipient, &source)
-            .with_context(|| format!("message {number}"))?;
-        latency.record(due.elapsed().as_micros() as u64)?;
     }
 }
 
-/// Microseconds up to ten minutes, three significant digits.
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds are valid")
+fn carry_out(command: options::Command) -> Result<u8> {
+    match command {
+        options::Command::Run(run) => {
+            let tolerate_errors = run.tolerate_errors;
+            let (json, hdr, svg) = (run.json.clone(), run.hdr.clone(), run.svg.clone());
+            let (options, scenario) = run.prepare()?;
+            let mut log = hdr.as_deref().map(create).transpose()?;
+            let results = run::run(options, scenario, log.as_mut().map(|log| log as &mut dyn Write))?;
+            if let Some(log) = &mut log {
+                log.flush().context("cannot write the log")?;
+            }
+            if let Some(path) = svg {
+                std::fs::write(&path, plot::svg(std::slice::from_ref(&results)))
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            finish(&results, json.as_deref(), tolerate_errors)
+        }
+        options::Command::Populate(populate) => {
+            let json = populate.json.clone();
+            let results = populate::populate(populate.prepare()?)?;
+            finish(&results, json.as_deref(), false)
+        }
+        options::Command::Plot(plot) => {
+            let results = plot
+                .results
+                .iter()
+                .map(|path| read(path))
+                .collect::<Result<Vec<_>>>()?;
+            std::fs::write(&plot.svg, plot::svg(&results))
+                .with_context(|| format!("cannot write {}", plot.svg.display()))?;
+            Ok(0)
+        }
+        options::Command::Show { scenario } => {
+            print!("{}", scenario::text(&scenario)?);
+            Ok(0)
+        }
+    }
 }
 
-fn report(latency: &Histogram<u64>, elapsed: Duration) {
-    println!(
-        "{} deliveries in {:.2} s: {:.0}/s",
-        latency.len(),
-        elapsed.as_secs_f64(),
-        latency.len() as f64 / elapsed.as_secs_f64()
-    );
-    let quantile = |q| latency.value_at_quantile(q) as f64 / 1000.0;
-    println!(
-        "latency ms: min {:.2}, p50 {:.2}, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2}",
-        latency.min() as f64 / 1000.0,
-        quantile(0.5),
-        quantile(0.9),
-        quantile(0.99),
-        quantile(0.999),
-        latency.max() as f64 / 1000.0,
-    );
+/// Prints and writes results; returns the exit code.
+fn finish(results: &Results, json: Option<&Path>, tolerate_errors: bool) -> Result<u8> {
+    match json {
+        Some(path) if path == Path::new("-") => {
+            println!("{}", serde_json::to_string_pretty(results)?);
+            eprint!("{}", results.text());
+        }
+        json => {
+            print!("{}", results.text());
+            if let Some(path) = json {
+                let mut file = create(path)?;
+                serde_json::to_writer_pretty(&mut file, results)?;
+                file.flush()
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+    }
+    Ok(match (results.wrong, results.errors) {
+        (1.., _) => EXIT_WRONG,
+        (_, 1..) if !tolerate_errors => EXIT_ERRORS,
+        _ => 0,
+    })
+}
+
+fn create(path: &Path) -> Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(BufWriter::new(file))
+}
+
+fn read(path: &Path) -> Result<Results> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_reader(BufReader::new(file))
+        .with_context(|| format!("{} is not a result of loadgen run --json", path.display()))
 }
