@@ -9,6 +9,6 @@ mod reactor;
 mod stream;
 mod tls;
 
-pub(crate) use reactor::{Executor, Reactor, TaskId};
+pub(crate) use reactor::{Executor, Gate, Reactor, TaskId};
 pub(crate) use stream::{Endpoint, Stream};
 pub(crate) use tls::{TlsMode, client_configuration};

@@ -72,6 +72,8 @@ impl std::fmt::Display for Size {
 pub(crate) struct Messages {
     seed: u64,
     threads: bool,
+    /// The length of each message, where all are plain text.
+    exact: Option<usize>,
     templates: Arc<[Template]>,
 }
 
@@ -85,6 +87,10 @@ impl Messages {
         Self {
             seed,
             threads: size == Size::Real,
+            exact: match size {
+                Size::Bytes(bytes) => Some(bytes),
+                Size::Real => None,
+            },
             templates: (0..templates)
                 .map(|number| Template::new(&mut Random::new(seed, number), size))
                 .collect(),
@@ -105,7 +111,20 @@ impl Messages {
         let below = out.len();
         self.write_header(mailbox, number, recipient, template, &mut random, out);
         let body = out.len();
-        out.extend_from_slice(&template.body);
+        match self.exact {
+            Some(exact) => {
+                // The lines of plain text may be cut anywhere, but for a CRLF.
+                let length = exact
+                    .saturating_sub(body)
+                    .clamp(MARK_LENGTH + 2, template.body.len());
+                out.extend_from_slice(&template.body[..length - 2]);
+                if let Some(last) = out.last_mut().filter(|last| **last == b'\r') {
+                    *last = b' ';
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(&template.body),
+        }
         let mark = number_mark(self.seed, mailbox, number);
         for &place in &template.marks {
             out[body + place..body + place + MARK_LENGTH].copy_from_slice(&mark);

@@ -54,7 +54,7 @@ pub(crate) struct Results {
     pub(crate) scenario: String,
     pub(crate) description: String,
     pub(crate) seed: u64,
-    /// From the end of the warm-up to the last answer.
+    /// From the end of the warm-up to the end of the schedule, or to the last answer if that was later.
     pub(crate) elapsed_s: f64,
     pub(crate) connections: u64,
     /// `open` or `closed`, and what else says how the load was made.

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rustix::thread::CpuSet;
 
 use crate::{
-    engine::Executor,
+    engine::{Executor, Gate},
     messages::{Messages, Size},
     pace::{Arrival, Arrivals, Schedule, Span, Tickets},
     progress::Progress,
@@ -32,6 +32,8 @@ use crate::{
     session::{Endpoints, Failure, Local, Session, Turn, Users},
 };
 
+/// Connections of a thread that log in at once before the load begins: servers limit those that have not.
+const PREPARING_AT_ONCE: u32 = 64;
 /// How often a connection is tried before the load begins.
 const SETUP_TRIES: u32 = 5;
 /// The shortest and the longest pause before the next try to connect.
@@ -39,6 +41,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 /// After the last delivery, notifications may come this late.
 const NOTIFICATION_GRACE: Duration = Duration::from_secs(10);
+/// Descriptors besides connections: standard streams, epoll, output files, cores.
+const OTHER_DESCRIPTORS: u64 = 64;
 /// How often a thread with listeners looks whether the load is over.
 const END_CHECK: Duration = Duration::from_millis(20);
 
@@ -234,7 +238,7 @@ fn connections_of(group: &Group, options: &Options) -> u64 {
 /// Every connection is a descriptor, and few systems let a process have tens of thousands without asking.
 fn raise_descriptor_limit(connections: u64) -> Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = connections + 64;
+    let wanted = connections + OTHER_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= wanted) {
         return Ok(());
@@ -294,7 +298,7 @@ fn work(thread: usize, shared: &Arc<Shared>, reports: Sender<Report>) -> Result<
         shared.messages.clone(),
         Recorder::new(shared.scenario.operations.clone(), reports.clone()),
     ));
-    let phase = Rc::new(Phase::default());
+    let phase = Rc::new(Phase::new());
     let mut arrivals = Vec::new();
     for (index, group) in shared.scenario.groups.iter().enumerate() {
         let thread = Thread {
@@ -367,8 +371,9 @@ fn work(thread: usize, shared: &Arc<Shared>, reports: Sender<Report>) -> Result<
 }
 
 /// Where a thread is in its run.
-#[derive(Default)]
 struct Phase {
+    /// Lets connections log in, before the load begins.
+    entrance: Gate,
     /// Connections that are not ready yet.
     preparing: Cell<u64>,
     failure: RefCell<Option<String>>,
@@ -382,6 +387,18 @@ struct Phase {
 }
 
 impl Phase {
+    fn new() -> Self {
+        Self {
+            entrance: Gate::new(PREPARING_AT_ONCE),
+            preparing: Cell::new(0),
+            failure: RefCell::default(),
+            span: Cell::new(None),
+            waiting: RefCell::default(),
+            active: Cell::new(0),
+            listening: Cell::new(false),
+        }
+    }
+
     /// One more connection is ready; the last one ends the preparation.
     fn prepared(&self, local: &Local) {
         self.preparing.set(self.preparing.get() - 1);
@@ -579,7 +596,10 @@ impl<S: Session> Connection<S> {
     async fn run(mut self) {
         let mut session = None;
         if !self.running.visit {
-            match self.prepare().await {
+            self.phase.entrance.enter(&self.local.reactor).await;
+            let prepared = self.prepare().await;
+            self.phase.entrance.leave(&self.local.reactor);
+            match prepared {
                 Ok(prepared) => session = Some(prepared),
                 Err(failure) => {
                     let text = format!("connection {}: {failure}", self.number);

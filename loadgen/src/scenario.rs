@@ -285,7 +285,10 @@ fn parse(text: &str, settings: &[(String, String)]) -> Result<Scenario> {
             values.insert(key.clone(), value.clone());
         }
     }
-    if values.contains_key("command") {
+    if let Some(command) = values.get("command") {
+        if commands.is_empty() {
+            commands.push(command.clone());
+        }
         give_commands(&mut table, &commands);
     }
     for (_, value) in &mut table {

@@ -52,8 +52,7 @@ pub(crate) struct Reactor {
     timers: RefCell<BinaryHeap<Reverse<(Instant, TaskId)>>>,
     ready: RefCell<VecDeque<TaskId>>,
     current: Cell<TaskId>,
-    connecting: Cell<u32>,
-    waiting_to_connect: RefCell<VecDeque<TaskId>>,
+    connecting: Gate,
     stopped: Cell<bool>,
 }
 
@@ -71,8 +70,7 @@ impl Reactor {
             timers: RefCell::default(),
             ready: RefCell::default(),
             current: Cell::new(TaskId(0)),
-            connecting: Cell::new(0),
-            waiting_to_connect: RefCell::default(),
+            connecting: Gate::new(CONNECTING_AT_ONCE),
             stopped: Cell::new(false),
         })
     }
@@ -127,27 +125,12 @@ impl Reactor {
 
     /// Waits for one of the places to connect; `connected` gives it back.
     pub(crate) async fn may_connect(&self) {
-        let mut queued = false;
-        poll_fn(|_| {
-            if self.connecting.get() < CONNECTING_AT_ONCE {
-                self.connecting.set(self.connecting.get() + 1);
-                return Poll::Ready(());
-            }
-            if !queued {
-                queued = true;
-                self.waiting_to_connect.borrow_mut().push_back(self.current.get());
-            }
-            Poll::Pending
-        })
-        .await;
+        self.connecting.enter(self).await;
     }
 
     /// Gives a place to connect back.
     pub(crate) fn connected(&self) {
-        self.connecting.set(self.connecting.get() - 1);
-        if let Some(task) = self.waiting_to_connect.borrow_mut().pop_front() {
-            self.ready.borrow_mut().push_back(task);
-        }
+        self.connecting.leave(self);
     }
 
     /// The task that runs now.
@@ -172,6 +155,44 @@ impl Reactor {
                 readiness.expired.set(true);
                 self.ready.borrow_mut().push_back(readiness.task);
             }
+        }
+    }
+}
+
+/// Lets so many tasks of a thread in at once.
+pub(crate) struct Gate {
+    free: Cell<u32>,
+    waiting: RefCell<VecDeque<TaskId>>,
+}
+
+impl Gate {
+    pub(crate) fn new(places: u32) -> Self {
+        Self {
+            free: Cell::new(places),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// Waits for a place.
+    pub(crate) async fn enter(&self, reactor: &Reactor) {
+        poll_fn(|_| {
+            if self.free.get() > 0 {
+                self.free.set(self.free.get() - 1);
+                return Poll::Ready(());
+            }
+            // A task at the gate waits for nothing else, so it is polled when `leave` took it from the queue; another
+            // may have been quicker all the same.
+            self.waiting.borrow_mut().push_back(reactor.current.get());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Gives a place back, and wakes who waits for one.
+    pub(crate) fn leave(&self, reactor: &Reactor) {
+        self.free.set(self.free.get() + 1);
+        if let Some(task) = self.waiting.borrow_mut().pop_front() {
+            reactor.wake(task);
         }
     }
 }
@@ -330,7 +351,7 @@ mod tests {
             let (reactor, most, done) = (executor.reactor(), most.clone(), done.clone());
             executor.spawn(async move {
                 reactor.may_connect().await;
-                most.set(most.get().max(reactor.connecting.get()));
+                most.set(most.get().max(CONNECTING_AT_ONCE - reactor.connecting.free.get()));
                 reactor
                     .sleep_until(Instant::now() + Duration::from_millis(1))
                     .await;
