@@ -72,7 +72,8 @@ fn carry_out(command: options::Command) -> Result<u8> {
                 log.flush().context("cannot write the log")?;
             }
             if let Some(path) = svg {
-                std::fs::write(&path, plot::svg(std::slice::from_ref(&results)))
+                let named = [(results.scenario.clone(), results.clone())];
+                std::fs::write(&path, plot::svg(&named))
                     .with_context(|| format!("cannot write {}", path.display()))?;
             }
             finish(&results, json.as_deref(), tolerate_errors)
@@ -128,8 +129,15 @@ fn create(path: &Path) -> Result<BufWriter<File>> {
     Ok(BufWriter::new(file))
 }
 
-fn read(path: &Path) -> Result<Results> {
+/// Results and the name of their file, which tells them apart in plots.
+fn read(path: &Path) -> Result<(String, Results)> {
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_reader(BufReader::new(file))
-        .with_context(|| format!("{} is not a result of loadgen run --json", path.display()))
+    let results = serde_json::from_reader(BufReader::new(file))
+        .with_context(|| format!("{} is not a result of loadgen run --json", path.display()))?;
+    Ok((name, results))
 }

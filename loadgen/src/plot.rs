@@ -12,6 +12,8 @@ const TITLE: f64 = 64.0;
 const LEGEND_LINE: f64 = 18.0;
 /// More curves than this can't be told apart.
 const MAX_CURVES: usize = 16;
+/// Seconds that are drawn: eleven days.
+const MAX_SECONDS: f64 = 1e6;
 const COLOURS: [&str; 8] = [
     "#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#7f7f7f",
 ];
@@ -21,18 +23,18 @@ struct Curve {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws results, each operation a curve; with several results, each operation of each.
-pub(crate) fn svg(results: &[Results]) -> String {
-    let name = |result: &Results, operation: &str| {
+/// Draws results, each operation a curve; with several results, each operation of each, with the result's name.
+pub(crate) fn svg(results: &[(String, Results)]) -> String {
+    let name = |result: &str, operation: &str| {
         if results.len() == 1 {
             operation.to_owned()
         } else {
-            format!("{operation} ({})", label(results, result))
+            format!("{operation} ({result})")
         }
     };
     let mut latency = Vec::new();
     let mut throughput = Vec::new();
-    for result in results {
+    for (label, result) in results {
         for (operation, measured) in &result.operations {
             if measured.count == 0 || latency.len() == MAX_CURVES {
                 continue;
@@ -44,11 +46,11 @@ pub(crate) fn svg(results: &[Results]) -> String {
                 .filter(|(percentile, _)| *percentile < 100.0)
                 .map(|(percentile, micros)| (-(1.0 - percentile / 100.0).log10(), *micros as f64 / 1000.0));
             latency.push(Curve {
-                name: name(result, operation),
+                name: name(label, operation),
                 points: points.collect(),
             });
             // The last second is most often only a part of one.
-            let whole_seconds = result.elapsed_s.floor().max(1.0);
+            let whole_seconds = result.elapsed_s.floor().clamp(1.0, MAX_SECONDS);
             let mut seconds = vec![0u64; whole_seconds as usize];
             for moment in result
                 .timeline
@@ -60,7 +62,7 @@ pub(crate) fn svg(results: &[Results]) -> String {
                 }
             }
             throughput.push(Curve {
-                name: name(result, operation),
+                name: name(label, operation),
                 points: seconds
                     .iter()
                     .enumerate()
@@ -96,15 +98,18 @@ pub(crate) fn svg(results: &[Results]) -> String {
     out
 }
 
-fn title(results: &[Results]) -> String {
-    let mut names: Vec<&str> = results.iter().map(|result| result.scenario.as_str()).collect();
+fn title(results: &[(String, Results)]) -> String {
+    let mut names: Vec<&str> = results
+        .iter()
+        .map(|(_, result)| result.scenario.as_str())
+        .collect();
     names.dedup();
     names.join(", ")
 }
 
-fn subtitle(results: &[Results]) -> String {
+fn subtitle(results: &[(String, Results)]) -> String {
     match results {
-        [one] => {
+        [(_, one)] => {
             let loop_kind = match one.parameters.get("rate_per_s") {
                 Some(rate) => format!("open loop, {rate} arrivals a second"),
                 None => "closed loop".to_owned(),
@@ -114,29 +119,11 @@ fn subtitle(results: &[Results]) -> String {
                 one.connections, one.elapsed_s, one.errors, one.wrong
             )
         }
-        many => format!("{} results", many.len()),
-    }
-}
-
-/// What tells results apart: what differs of their scenario and parameters.
-fn label(all: &[Results], one: &Results) -> String {
-    let mut parts = Vec::new();
-    if all.iter().any(|other| other.scenario != one.scenario) {
-        parts.push(one.scenario.clone());
-    }
-    if all.iter().any(|other| other.connections != one.connections) {
-        parts.push(format!("{} connections", one.connections));
-    }
-    for (name, value) in &one.parameters {
-        if all.iter().any(|other| other.parameters.get(name) != Some(value)) {
-            parts.push(format!("{name} {value}"));
+        many => {
+            let labels: Vec<&str> = many.iter().map(|(label, _)| label.as_str()).collect();
+            labels.join(", ")
         }
     }
-    if parts.is_empty() {
-        let place = all.iter().position(|other| std::ptr::eq(other, one)).unwrap_or(0);
-        parts.push(format!("result {}", place + 1));
-    }
-    parts.join(", ")
 }
 
 fn draw_latency(out: &mut String, top: f64, curves: &[Curve]) {

@@ -150,6 +150,9 @@ pub(crate) struct Step {
     pub(crate) verify: bool,
     /// A mailbox's name, for the actions that have one.
     pub(crate) mailbox: Option<String>,
+    /// `idle` is begun anew after so many seconds.
+    #[serde(default = "default_renewal")]
+    pub(crate) renew_s: f64,
     /// Set to false, it is done but not measured.
     #[serde(default = "yes")]
     measured: bool,
@@ -464,6 +467,10 @@ fn default_rate() -> f64 {
 
 fn default_duration() -> f64 {
     10.0
+}
+
+fn default_renewal() -> f64 {
+    1500.0
 }
 
 fn default_think() -> f64 {

@@ -390,6 +390,31 @@ fn a_notification_that_never_comes_is_wrong() {
 }
 
 #[test]
+fn idle_is_begun_anew_and_misses_nothing() {
+    let (mailbox, imap, idles) = fake::watched();
+    let lmtp = fake::lmtp_into(&mailbox);
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("idle.toml");
+    let text = "description = 'short'\n[[group]]\nprotocol = 'imap'\npace = 'listen'\n\
+                setup = [{ do = 'select' }, { do = 'idle', name = 'notify', renew_s = 0.05 }]\n\
+                [[group]]\nprotocol = 'lmtp'\nconnections = 1\nmailbox = 'watched'\nsteps = [{ do = 'deliver' }]";
+    std::fs::write(&scenario, text).unwrap();
+    let arguments = [
+        "run",
+        scenario.to_str().unwrap(),
+        "--duration",
+        "1",
+        "--rate",
+        "100",
+    ];
+    let (code, json) = run(&arguments, &[("--imap", imap), ("--lmtp", lmtp)]);
+    let count = |name: &str| json["operations"][name]["count"].as_u64();
+    assert_eq!((code, count("notify")), (0, count("deliver")), "{json}");
+    assert!(count("notify") > Some(50));
+    assert!(idles.load(std::sync::atomic::Ordering::Relaxed) > 10);
+}
+
+#[test]
 fn results_can_be_drawn_and_logged() {
     let server = fake::lmtp_into(&Mailbox::default());
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -121,6 +121,18 @@ impl Reactor {
             }
         })
         .await;
+    }
+
+    /// What `future` comes to, or nothing if `due` comes first.
+    pub(crate) async fn until<F: Future>(&self, due: Instant, future: F) -> Option<F::Output> {
+        self.timers.borrow_mut().push(Reverse((due, self.current.get())));
+        let mut future = pin!(future);
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if Instant::now() >= due => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// Waits for one of the places to connect; `connected` gives it back.

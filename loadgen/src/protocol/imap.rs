@@ -7,6 +7,7 @@ use std::{
     io::{self, Write},
     ops::Range,
     rc::Rc,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -41,8 +42,8 @@ pub(crate) enum Action {
     /// Creates a mailbox, or is content that it exists.
     Create(String),
     Logout,
-    /// Goes idle; `listen` then waits for what arrives.
-    Idle(OperationId),
+    /// Goes idle, again after this while; `listen` then waits for what arrives.
+    Idle(OperationId, Duration),
 }
 
 /// An IMAP connection, logged in.
@@ -57,9 +58,18 @@ pub(crate) struct Imap {
     line: Vec<u8>,
     /// What of a response a pattern is compared with.
     kept: Vec<u8>,
-    watch: Option<(WatcherId, OperationId)>,
+    watch: Option<Watch>,
     board: Rc<Board>,
     local: Rc<Local>,
+}
+
+/// A session in IDLE.
+#[derive(Clone, Copy)]
+struct Watch {
+    watcher: WatcherId,
+    operation: OperationId,
+    /// Servers end what is idle for half an hour: IDLE is begun anew before (RFC 2177).
+    renewal: Duration,
 }
 
 /// What the untagged responses of a command held.
@@ -148,39 +158,37 @@ impl Session for Imap {
                 Err(other) => Err(other),
             },
             Action::Logout => self.run("LOGOUT").await.map(|_| Done::default()),
-            Action::Idle(operation) => self.idle(*operation).await,
+            Action::Idle(operation, renewal) => self.idle(*operation, *renewal).await,
         }
     }
 
     async fn listen(&mut self, board: &Rc<Board>) -> Result<(), Failure> {
-        let Some((watcher, operation)) = self.watch else {
+        let Some(watch) = self.watch else {
             return Err(Failure::Wrong("no `idle` step came before listening".to_owned()));
         };
-        self.stream.end_request();
+        let local = self.local.clone();
         loop {
-            let mut responses = Responses::default();
-            match self.read_response(Reading::default(), &mut responses).await? {
-                Line::Untagged => {}
-                _ => return Err(Failure::Wrong("IDLE ended by itself".to_owned())),
+            let renew_at = Instant::now() + watch.renewal;
+            while let Some(heard) = local.reactor.until(renew_at, self.hear(board, watch)).await {
+                if let Some(status) = heard? {
+                    return Err(Failure::wrong("IDLE to go on", self.stream.bytes(status)));
+                }
             }
-            if responses.exists_told {
-                let recorder = &self.local.recorder;
-                board
-                    .told(watcher, self.exists, |due| {
-                        recorder
-                            .borrow_mut()
-                            .record(operation, due, &Ok(Done { bytes: 0, items: 1 }));
-                    })
-                    .map_err(Failure::Wrong)?;
-            }
+            self.stream.begin_request();
+            self.stream.send(&[b"DONE\r\n"]).await?;
+            while self.hear(board, watch).await?.is_none() {}
+            self.send_command("IDLE").await?;
+            self.read_continuation().await?;
+            self.stream.end_request();
+            self.tell(board, watch)?;
         }
     }
 }
 
 impl Drop for Imap {
     fn drop(&mut self) {
-        if let Some((watcher, _)) = self.watch {
-            self.board.unwatch(watcher);
+        if let Some(watch) = self.watch {
+            self.board.unwatch(watch.watcher);
         }
     }
 }
@@ -323,13 +331,41 @@ impl Imap {
         Ok(done)
     }
 
-    async fn idle(&mut self, operation: OperationId) -> Result<Done, Failure> {
+    async fn idle(&mut self, operation: OperationId, renewal: Duration) -> Result<Done, Failure> {
         self.send_command("IDLE").await?;
         self.read_continuation().await?;
         self.stream.end_request();
-        let watcher = self.board.watch(self.mailbox, self.exists);
-        self.watch = Some((watcher, operation));
+        self.watch = Some(Watch {
+            watcher: self.board.watch(self.mailbox, self.exists),
+            operation,
+            renewal,
+        });
         Ok(Done::default())
+    }
+
+    /// Reads one response of a session in IDLE; returns the status that ends it. May be given up while it waits: a
+    /// response is taken from the stream only when its line is whole.
+    async fn hear(&mut self, board: &Board, watch: Watch) -> Result<Option<Range<usize>>, Failure> {
+        let mut responses = Responses::default();
+        match self.read_response(Reading::default(), &mut responses).await? {
+            Line::Untagged if responses.exists_told => self.tell(board, watch).map(|()| None),
+            Line::Untagged => Ok(None),
+            Line::Done(status) => Ok(Some(status)),
+            Line::Continuation => Err(Failure::Wrong("a continuation during IDLE".to_owned())),
+        }
+    }
+
+    /// Notes how many messages the session knows of.
+    fn tell(&self, board: &Board, watch: Watch) -> Result<(), Failure> {
+        let recorder = &self.local.recorder;
+        let notified = |due| {
+            recorder
+                .borrow_mut()
+                .record(watch.operation, due, &Ok(Done { bytes: 0, items: 1 }));
+        };
+        board
+            .told(watch.watcher, self.exists, notified)
+            .map_err(Failure::Wrong)
     }
 
     async fn read_continuation(&mut self) -> Result<(), Failure> {

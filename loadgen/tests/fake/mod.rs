@@ -28,6 +28,7 @@ pub(crate) fn start(
             std::thread::spawn(move || {
                 stream.set_nodelay(true).unwrap();
                 let mut dialogue = Dialogue {
+                    socket: Some(stream.try_clone().unwrap()),
                     input: BufReader::new(Box::new(stream.try_clone().unwrap())),
                     output: Box::new(stream),
                 };
@@ -41,6 +42,7 @@ pub(crate) fn start(
 
 /// A server's side of a connection.
 pub(crate) struct Dialogue {
+    socket: Option<TcpStream>,
     input: BufReader<Box<dyn Read + Send>>,
     output: Box<dyn Write + Send>,
 }
@@ -48,9 +50,24 @@ pub(crate) struct Dialogue {
 impl Dialogue {
     pub(crate) fn over(stream: impl Read + Write + Send + Clone + 'static) -> Self {
         Self {
+            socket: None,
             input: BufReader::new(Box::new(stream.clone())),
             output: Box::new(stream),
         }
+    }
+
+    /// Has the client said something? Waits for that a few milliseconds.
+    pub(crate) fn has_input(&mut self) -> std::io::Result<bool> {
+        let socket = self.socket.as_ref().expect("only asked of plain connections");
+        socket.set_read_timeout(Some(Duration::from_millis(2)))?;
+        let waited = match self.input.fill_buf() {
+            Ok([]) => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        };
+        socket.set_read_timeout(None)?;
+        waited
     }
 
     pub(crate) fn say(&mut self, text: &str) -> std::io::Result<()> {
@@ -248,6 +265,38 @@ pub(crate) fn imap(mailbox: &Mailbox, fault: Fault) -> SocketAddr {
             dialogue.say(&format!("{tag} OK done\r\n"))?;
         }
     })
+}
+
+/// A mailbox, an IMAP server that tells of its messages in IDLE, and how often IDLE was begun.
+pub(crate) fn watched() -> (Mailbox, SocketAddr, Arc<AtomicU64>) {
+    let mailbox = Mailbox::default();
+    let idles = Arc::new(AtomicU64::new(0));
+    let (messages, begun) = (mailbox.clone(), idles.clone());
+    let address = start(move |dialogue| {
+        dialogue.say("* OK fake\r\n")?;
+        let mut told = 0;
+        loop {
+            let line = dialogue.line()?;
+            let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
+            if command == "IDLE" {
+                begun.fetch_add(1, Ordering::Relaxed);
+                dialogue.say("+ idling\r\n")?;
+                while !dialogue.has_input()? {
+                    let exists = messages.lock().unwrap().len();
+                    if exists > told {
+                        dialogue.say(&format!("* {exists} EXISTS\r\n"))?;
+                        told = exists;
+                    }
+                }
+                assert_eq!(dialogue.line()?, "DONE");
+            } else if command.starts_with("SELECT") {
+                told = messages.lock().unwrap().len();
+                dialogue.say(&format!("* {told} EXISTS\r\n"))?;
+            }
+            dialogue.say(&format!("{tag} OK done\r\n"))?;
+        }
+    });
+    (mailbox, address, idles)
 }
 
 /// A POP3 server with the messages of `mailbox`; its LIST is wrong by `error` octets.
