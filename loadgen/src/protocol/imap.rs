@@ -110,8 +110,8 @@ impl Session for Imap {
             "create" => Action::Create(mailbox()),
             "logout" => Action::Logout,
             "idle" => Action::Idle(
-                step.operation
-                    .ok_or("`idle` needs a name: that of its notifications")?,
+                step.operation.ok_or("`idle` belongs into `setup`")?,
+                Duration::from_secs_f64(step.renew_s.clamp(0.01, 1e6)),
             ),
             other => {
                 return Err(format!(
