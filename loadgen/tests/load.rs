@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     process::{Command, Output},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fake::{Fault, Mailbox, Stalling};
@@ -288,8 +288,12 @@ fn every_fault_in_what_imap_returns_is_noticed() {
             "--connections",
             "2",
         ];
+        let began = Instant::now();
         let (code, json) = run(&arguments, &[("--imap", server)]);
         assert_eq!(code, expected, "{}", json["examples"]);
+        // None of them is a matter of waiting: the end of a connection is noticed when it comes.
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(30), "{took:?}");
         if fault == Fault::None {
             let operation = &json["operations"]["fetch-all"];
             assert_eq!(

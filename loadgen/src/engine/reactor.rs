@@ -37,6 +37,8 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 pub(crate) struct Readiness {
     pub(crate) readable: Cell<bool>,
     pub(crate) writable: Cell<bool>,
+    /// The other side has closed: its end was announced together with its last bytes, and won't be again.
+    pub(crate) ended: Cell<bool>,
     /// Set when the request under way has waited past its deadline.
     pub(crate) expired: Cell<bool>,
     /// When the request under way is given up.
@@ -85,6 +87,7 @@ impl Reactor {
         let readiness = Rc::new(Readiness {
             readable: Cell::new(false),
             writable: Cell::new(false),
+            ended: Cell::new(false),
             expired: Cell::new(false),
             deadline: Cell::new(None),
             task: self.current.get(),
@@ -262,7 +265,10 @@ impl Executor {
                 // A socket closed by a task that ran earlier in this batch.
                 let Some(socket) = socket else { continue };
                 let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
-                if broken || flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP) {
+                if broken || flags.contains(epoll::EventFlags::RDHUP) {
+                    socket.ended.set(true);
+                }
+                if socket.ended.get() || flags.contains(epoll::EventFlags::IN) {
                     socket.readable.set(true);
                 }
                 if broken || flags.contains(epoll::EventFlags::OUT) {

@@ -257,8 +257,9 @@ impl Stream {
             match rustix::io::read(&self.socket, rustix::buffer::spare_capacity(&mut self.input)) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(read) => {
-                    // A short read emptied the socket: the next byte brings a new event, as does the end.
-                    if read < room {
+                    // A short read emptied the socket: the next byte brings a new event, as does the end if it has not
+                    // come yet.
+                    if read < room && !self.readiness.ended.get() {
                         self.readiness.readable.set(false);
                     }
                     return Ok(());
