@@ -5,7 +5,7 @@
 //! - `engine`: one executor a thread over epoll; connections with or without TLS.
 //! - `session`: the interface between the load and a protocol; `protocol/` has a file for each.
 //! - `scenario`: the TOML files in `scenarios/` and those of users.
-//! - `pace`: when requests are due. `run`: what threads and connections do. `populate`: filling mailboxes.
+//! - `pace`: when requests are due. `run`: what threads, groups and connections do. `populate`: filling mailboxes.
 //! - `messages`: mail made from a seed, and whether it came back whole.
 //! - `record`, `results`, `plot`, `progress`: what was measured, and how it is shown.
 //!
@@ -22,6 +22,7 @@ mod options;
 mod pace;
 mod plot;
 mod populate;
+mod process;
 mod progress;
 mod protocol;
 mod random;

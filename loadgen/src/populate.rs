@@ -17,6 +17,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crate::{
     engine::Executor,
     messages::{Messages, Size},
+    process,
     progress::Progress,
     protocol::{
         imap::Imap,
@@ -63,6 +64,7 @@ pub(crate) fn populate(options: Options) -> Result<Results> {
         options.endpoints.lmtp.is_some() || options.endpoints.imap.is_some(),
         "populate needs --lmtp or --imap HOST:PORT"
     );
+    process::raise_descriptor_limit(options.connections)?;
     let (seed, connections, progress) = (options.seed, options.connections, options.progress);
     let (sender, receiver) = mpsc::channel();
     let began = Instant::now();
@@ -88,7 +90,7 @@ pub(crate) fn populate(options: Options) -> Result<Results> {
         parameters: BTreeMap::new(),
         elapsed: began.elapsed(),
         unanswered: 0,
-        own_cpu_s: 0.0,
+        own_cpu_s: process::own_cpu_seconds(),
     };
     collector.finish(circumstances, None).context("cannot finish")
 }
