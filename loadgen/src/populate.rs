@@ -34,7 +34,8 @@ const BLOCK: u64 = 100;
 /// One APPEND command carries at most so many bytes of several messages.
 const APPEND_BYTES: usize = 4 << 20;
 /// A block that fails is tried so often; the last error ends the work.
-const TRIES: u32 = 3;
+const TRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is to be filled, and how.
 pub(crate) struct Options {
@@ -72,13 +73,15 @@ pub(crate) fn populate(options: Options) -> Result<Results> {
     let mut collector = Collector::new(vec!["populate".to_owned()], false);
     let mut progress = Progress::new(progress, connections);
     loop {
-        match receiver.recv_timeout(Progress::INTERVAL) {
+        let report = receiver.recv_timeout(Progress::INTERVAL);
+        let arrived = matches!(report, Ok(Report::Interval(_)));
+        match report {
             Ok(Report::Interval(interval)) => collector.add(interval),
             Ok(Report::Example(example)) => collector.example(example),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
-        progress.show(Some(began), connections, &collector);
+        progress.show(Some(began), connections, &collector, arrived);
     }
     progress.clear();
     worker.join().map_err(|_| anyhow!("a thread panicked"))??;
@@ -165,16 +168,14 @@ async fn fill_blocks(local: &Rc<Local>, work: &Work, connection: u64) -> Result<
                 // A connection that broke may have stored the last message: better one too many than an answer
                 // that is taken for granted. A wrong answer is final.
                 if tries == TRIES || matches!(failure, Failure::Wrong(_)) {
-                    local
-                        .recorder
-                        .borrow_mut()
-                        .record(OperationId(0), Instant::now(), &Err(failure));
-                    return Err(Failure::Refused(format!("mailbox {mailbox} could not be filled")));
+                    return Err(match failure {
+                        Failure::Wrong(what) => Failure::Wrong(format!("mailbox {mailbox}: {what}")),
+                        other => Failure::Refused(format!("mailbox {mailbox}: {other}")),
+                    });
                 }
-                local
-                    .reactor
-                    .sleep_until(Instant::now() + Duration::from_millis(200))
-                    .await;
+                // Longer each time: accounts that were just made may not be known everywhere yet.
+                let pause = FIRST_PAUSE * 2u32.pow(tries - 1);
+                local.reactor.sleep_until(Instant::now() + pause).await;
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::results::Collector;
 pub(crate) struct Progress {
     shown: bool,
     enabled: bool,
-    next: Instant,
+    last: Instant,
     connections: u64,
     before: u64,
 }
@@ -24,30 +24,41 @@ impl Progress {
         Self {
             shown: false,
             enabled: wanted && std::io::stderr().is_terminal(),
-            next: Instant::now() + Self::INTERVAL,
+            last: Instant::now(),
             connections,
             before: 0,
         }
     }
 
-    /// Shows where the run is, if it is time to.
-    pub(crate) fn show(&mut self, started: Option<Instant>, ready: u64, collector: &Collector) {
-        let now = Instant::now();
-        if !self.enabled || now < self.next {
+    /// Shows where the run is, about once a second, best when something `arrived`.
+    pub(crate) fn show(
+        &mut self,
+        started: Option<Instant>,
+        ready: u64,
+        collector: &Collector,
+        arrived: bool,
+    ) {
+        let since = self.last.elapsed();
+        let wait = if arrived {
+            Self::INTERVAL / 2
+        } else {
+            Self::INTERVAL * 2
+        };
+        if !self.enabled || since < wait {
             return;
         }
-        self.next = now + Self::INTERVAL;
+        self.last = Instant::now();
         let line = match started {
             None => format!("{ready} of {} connections are ready", self.connections),
             Some(started) => {
                 let (done, errors, wrong) = collector.counts();
-                let rate = done - self.before;
+                let rate = (done - self.before) as f64 / since.as_secs_f64();
                 self.before = done;
                 let (_, latency) = collector
                     .latest()
                     .unwrap_or((0, crate::record::Tally::new().latency));
                 format!(
-                    "{:4.0} s  {done} done, {rate}/s, p50 {:.1} ms, p99 {:.1} ms, {errors} errors, {wrong} wrong",
+                    "{:4.0} s  {done} done, {rate:.0}/s, p50 {:.1} ms, p99 {:.1} ms, {errors} errors, {wrong} wrong",
                     started.elapsed().as_secs_f64(),
                     latency.value_at_quantile(0.5) as f64 / 1000.0,
                     latency.value_at_quantile(0.99) as f64 / 1000.0,

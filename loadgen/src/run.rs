@@ -191,14 +191,16 @@ fn collect(shared: &Shared, receiver: &Receiver<Report>, connections: u64) -> Co
     let mut collector = Collector::new(shared.scenario.operations.clone(), shared.options.keep_log);
     let mut progress = Progress::new(shared.options.progress, connections);
     loop {
-        match receiver.recv_timeout(Progress::INTERVAL) {
+        let report = receiver.recv_timeout(Progress::INTERVAL);
+        let arrived = matches!(report, Ok(Report::Interval(_)));
+        match report {
             Ok(Report::Interval(interval)) => collector.add(interval),
             Ok(Report::Example(example)) => collector.example(example),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
         let started = shared.start.lock().ok().and_then(|start| *start);
-        progress.show(started, shared.ready.load(Ordering::Relaxed), &collector);
+        progress.show(started, shared.ready.load(Ordering::Relaxed), &collector, arrived);
     }
     progress.clear();
     collector
