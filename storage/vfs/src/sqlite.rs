@@ -245,8 +245,8 @@ unsafe extern "C" fn read(
             slice::from_raw_parts_mut(buffer.cast::<u8>(), amount as usize),
         )
     };
-    if state.flush().is_err() {
-        return ffi::SQLITE_IOERR_WRITE;
+    if let Err(error) = state.flush() {
+        return write_error(&error);
     }
     let file = &state.file;
     let mut filled = 0;
@@ -286,10 +286,14 @@ unsafe extern "C" fn write(
     };
     match written {
         Ok(()) => ffi::SQLITE_OK,
-        Err(error) => match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ffi::SQLITE_FULL,
-            _ => ffi::SQLITE_IOERR_WRITE,
-        },
+        Err(error) => write_error(&error),
+    }
+}
+
+fn write_error(error: &io::Error) -> c_int {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ffi::SQLITE_FULL,
+        _ => ffi::SQLITE_IOERR_WRITE,
     }
 }
 

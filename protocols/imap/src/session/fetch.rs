@@ -313,6 +313,21 @@ impl Job {
             None => self.left = UidSet::default(),
         }
         self.found += rows.len();
+        match self.mark_seen(mailbox, &mut rows, &unseen) {
+            // Mail can be read all the same.
+            Err(StoreError::DiskFull) => {}
+            marked => marked?,
+        }
+        self.rows = rows.into();
+        Ok(())
+    }
+
+    fn mark_seen(
+        &mut self,
+        mailbox: &mut Mailbox,
+        rows: &mut [(MessageRow, bool)],
+        unseen: &UidSet,
+    ) -> Result<(), StoreError> {
         if let Some(reader) = self.reader.clone().filter(|_| !unseen.is_empty()) {
             let messages: Vec<_> = rows
                 .iter()
@@ -320,7 +335,7 @@ impl Job {
                 .map(|(row, _)| row.message)
                 .collect();
             mailbox.set_read(self.folder, &messages, true, &reader)?;
-            for (row, marked) in &mut rows {
+            for (row, marked) in rows {
                 if unseen.contains(row.uid) {
                     row.flags |= Flags::SEEN;
                     *marked = true;
@@ -331,7 +346,7 @@ impl Job {
         } else if !unseen.is_empty() {
             let before = mailbox.status(self.folder)?.highest_change;
             let (changes, _) =
-                mailbox.change_flags(self.folder, &unseen, FlagAction::Add, Flags::SEEN, &[], None)?;
+                mailbox.change_flags(self.folder, unseen, FlagAction::Add, Flags::SEEN, &[], None)?;
             for change in changes {
                 if let Ok(at) = rows.binary_search_by_key(&change.uid, |(row, _)| row.uid) {
                     let (row, marked) = &mut rows[at];
@@ -345,7 +360,6 @@ impl Job {
                 _ => Some((before, after)),
             };
         }
-        self.rows = rows.into();
         Ok(())
     }
 

@@ -56,13 +56,18 @@ impl Mailbox {
             .prepare_cached("SELECT recent_uid FROM folders WHERE id = ?1")?
             .query_row([folder.to_disk()], |row| row.get(0))?;
         if recent != uid_next {
-            self.transaction(|store| {
+            let taken = self.transaction(|store| {
                 store
                     .connection
                     .prepare_cached("UPDATE folders SET recent_uid = ?2 WHERE id = ?1")?
                     .execute(params![folder.to_disk(), uid_next])?;
                 Ok(())
-            })?;
+            });
+            match taken {
+                // Mail can be read all the same; it is recent to the next session, too.
+                Err(StoreError::DiskFull) => {}
+                taken => taken?,
+            }
         }
         Ok(Uid(recent))
     }
