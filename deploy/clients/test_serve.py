@@ -2,15 +2,24 @@
 
 import imaplib
 import poplib
+import re
 import smtplib
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
-from conftest import BINARY, need, plain_message
+from conftest import BINARY, need, plain_message, run
 from serving import Serve, fingerprint, make_certificate, make_data, presented
+
+
+def wait_until(condition, timeout_s=10):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -79,11 +88,36 @@ def test_oldest_protocol(data, tmp_path):
     directives = {"data_path": folder, "imap_listen_tls": f"127.0.0.1:{base + 993}", **tls_directives("imap", pair)}
     with Serve(tmp_path, directives) as serve:
         assert "TLSv1.2" in presented(base + 993, None, "-tls1_2")[1]
-        assert presented(base + 993, None, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")[0] is None
+        assert "TLSv1.3" in presented(base + 993, None)[1]
+        for old in ("-tls1", "-tls1_1"):
+            before = serve.log.stat().st_size
+            assert presented(base + 993, None, old, "-cipher", "ALL:@SECLEVEL=0")[0] is None
+            wait_until(lambda: re.search(rb"127\.0\.0\.1.*older than tls_min_proto", serve.log.read_bytes()[before:]))
         assert "configuration reloaded" in serve.reload(**{"imap.cfg:tls_min_proto": "tls1.3"})
         assert presented(base + 993, None, "-tls1_2")[0] is None
         assert "TLSv1.3" in presented(base + 993, None, "-tls1_3")[1]
         assert "older than tls_min_proto" in serve.log.read_text()
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_sessions_are_resumed(data, tmp_path, version):
+    """By whichever core accepts; a session's ticket is one for all."""
+    folder, base = data
+    pair = make_certificate(tmp_path, "mail.example.test")
+    directives = {"data_path": folder, "imap_listen_tls": f"127.0.0.1:{base + 993}", "shards": "2",
+                  "admin_listen": f"127.0.0.1:{base + 99}", **tls_directives("imap", pair)}
+    connect = [need("openssl"), "s_client", "-connect", f"127.0.0.1:{base + 993}", version, "-ign_eof"]
+    with Serve(tmp_path, directives):
+        session = tmp_path / "session"
+        # The ticket of TLS 1.3 comes with the first answer.
+        shown = run([*connect, "-sess_out", session], input="a LOGOUT\r\n")
+        assert "New, TLSv1" in shown and "a OK" in shown, shown
+        for _ in range(10):
+            shown = run([*connect, "-sess_in", session], input="a LOGOUT\r\n")
+            assert "Reused, TLSv1" in shown and "a OK" in shown, shown
+        metrics = run([need("curl"), "-sS", f"http://127.0.0.1:{base + 99}/metrics"])
+        resumed = re.findall(r"^ringpost_tls_resumed_total\{.*\} (\d+)", metrics, re.MULTILINE)
+        assert sum(map(int, resumed)) == 10 and len(resumed) == 2, resumed
 
 
 def test_a_certificate_is_renewed_by_sighup(data, tmp_path):
@@ -141,10 +175,26 @@ def test_haproxy_with_proxy_v2(data, tmp_path, service):
         f"defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
         f"frontend f\n bind 127.0.0.1:{front}\n default_backend b\n"
         f"backend b\n server s 127.0.0.1:{back} source 127.0.0.9 send-proxy-v2\n")
-    with Serve(tmp_path, {"data_path": folder, listen: f"127.0.0.1:{back}", option: "2"}) as serve:
+    directives = {"data_path": folder, listen: f"127.0.0.1:{back}", option: "2"}
+    if service == "lmtp":
+        directives["imap_listen"] = f"127.0.0.1:{back + 1}"
+    with Serve(tmp_path, directives) as serve:
         proxy = subprocess.Popen([need("haproxy"), "-f", tmp_path / "haproxy.cfg"])
         try:
             serve.wait_for_listener(front)
+            # A client from an address of its own; what HAProxy connects from is another.
+            with socket.create_connection(("127.0.0.1", front), timeout=20, source_address=("127.0.0.77", 0)) as client:
+                client.recv(1000)
+                client.sendall({"imap": b"a LOGIN alice@example.test wrong\r\n",
+                                "pop3": b"USER alice@example.test\r\nPASS wrong\r\n",
+                                "lmtp": b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n.\r\nQUIT\r\n"}[service])
+                while service == "lmtp" and client.recv(1000):
+                    pass
+                if service != "lmtp":
+                    wait_until(lambda: "127.0.0.77" in serve.log.read_text())
+            log = serve.log.read_text()
+            if service != "lmtp":
+                assert re.search(r"127\.0\.0\.77.*", log) and "127.0.0.9" not in log, log
             if service == "imap":
                 connection = imaplib.IMAP4("127.0.0.1", front)
                 assert connection.login("alice@example.test", "demo")[0] == "OK"
@@ -159,6 +209,15 @@ def test_haproxy_with_proxy_v2(data, tmp_path, service):
             else:
                 with Lmtp(front) as lmtp:
                     lmtp.sendmail("sender@example.org", ["alice@example.test"], plain_message("proxied"))
+                # The client's address is in the message's trace.
+                imap = imaplib.IMAP4("127.0.0.1", back + 1)
+                imap.login("alice@example.test", "demo")
+                imap.select("INBOX")
+                traces = [item[1] for item in imap.fetch("100:*", "(BODY.PEEK[HEADER.FIELDS (RECEIVED)])")[1]
+                          if isinstance(item, tuple)]
+                assert any(b"127.0.0.77" in trace for trace in traces), traces
+                assert not any(b"127.0.0.9" in trace for trace in traces), traces
+                imap.logout()
         finally:
             proxy.terminate()
             proxy.wait()
@@ -199,8 +258,8 @@ def test_options_change_by_sighup(data, tmp_path):
         pop3.pass_("demo")
         count = pop3.stat()[0]
         pop3.quit()
-        log = serve.log.read_text()
-        assert "pop3 command" in log and "STAT" in log, "pop3_cmd_debug has an effect"
+        # pop3_cmd_debug has an effect; the log is written a moment later.
+        wait_until(lambda: re.search("pop3 command.*STAT", serve.log.read_text()))
 
         # The sessions of before: LMTP with its options, IMAP with its state.
         assert old.rcpt("alice@example.test")[0] == 250

@@ -414,7 +414,9 @@ pub(crate) fn explain(error: &rustls::Error) -> String {
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::Tls13RequiredForQuic
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            // Looked for before the version; clients of TLS 1.1 and older have no such extension.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
         ) => "the client offers only protocol versions older than tls_min_proto allows".to_owned(),
         Error::InvalidMessage(_) => format!("the client does not speak TLS here: {error}"),
         Error::AlertReceived(alert) => format!("the client refused the handshake: {alert:?}"),
