@@ -1,6 +1,7 @@
 //! Running the server: start, signals, stop.
 
 use std::{
+    fs::{self, File, OpenOptions, TryLockError},
     path::Path,
     sync::Arc,
     thread,
@@ -20,6 +21,9 @@ use crate::{accounts::DirectoryAccounts, settings};
 /// How often signals are looked for where a watchdog is fed, too.
 const SIGNAL_POLL: Duration = Duration::from_millis(100);
 
+/// Locked by the server that runs on a data folder.
+const LOCK_FILE: &str = "server.lock";
+
 /// For diagnosis: an environment variable that turns off what keeps cold reads from holding a core.
 const BLOCKING_READS: &str = "RINGPOST_BLOCKING_READS";
 
@@ -31,7 +35,25 @@ pub(crate) fn serve(source: &Source) -> Result<()> {
         bail!("the configuration has errors; `ringpost check-config` shows them");
     }
     let data = settings::data_path(&configuration)?;
+    let _alone = lock(&data)?;
     run(&configuration, &data, Some(source), |_| Ok(()))
+}
+
+/// Keeps a second server away from `data`, until dropped. The system takes the lock from a process that dies.
+pub(crate) fn lock(data: &Path) -> Result<File> {
+    fs::create_dir_all(data).with_context(|| data.display().to_string())?;
+    let path = data.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another server runs on {}", data.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
 }
 
 /// Starts the server on the accounts in `data`, calls `started` once it serves, and returns after SIGTERM or

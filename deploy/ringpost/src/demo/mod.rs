@@ -58,6 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let data = &options.data;
     fs::create_dir_all(data).with_context(|| data.display().to_string())?;
     let data = &fs::canonicalize(data)?;
+    let _alone = serve::lock(data)?;
     let ready = data.join("ready.json");
     if ready.exists() {
         fs::remove_file(&ready)?;
