@@ -3,6 +3,10 @@
 import email
 import email.policy
 import poplib
+import re
+import subprocess
+
+import pytest
 
 from conftest import LmtpClient, need, plain_message, run
 
@@ -90,23 +94,43 @@ def test_curl_lists_and_retrieves(server):
     assert secure == message
 
 
-def fetchmail(server, tmp_path, protocol, port):
-    out = tmp_path / "fetched"
-    configuration = tmp_path / "fetchmailrc"
+def fetchmail(server, folder, protocol, port, options="", *arguments):
+    """One run; what its mail delivery agent got so far."""
+    out = folder / "fetched"
+    configuration = folder / "fetchmailrc"
     configuration.write_text(
-        f'poll 127.0.0.1 service {port} protocol {protocol} auth password\n'
-        f'  user "carol@example.test" password "demo" sslproto "" keep\n'
-        f'  mda "cat >> {out}; echo >> {out}"\n')
+        f'poll 127.0.0.1 service {port} protocol {protocol} auth password uidl\n'
+        f'  user "carol@example.test" password "demo" {options}\n'
+        f'  mda "cat >> {out}; echo >> {out}"\n'.replace(" uidl" if protocol == "imap" else "\0", ""))
     configuration.chmod(0o600)
-    environment = {"FETCHMAILHOME": str(tmp_path), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    run([need("fetchmail"), "-f", configuration, "--fetchall", "--idfile", tmp_path / "ids",
-         "--pidfile", tmp_path / "pid"], env=environment)
-    return out.read_text(errors="replace")
+    environment = {"FETCHMAILHOME": str(folder), "HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([need("fetchmail"), "-f", configuration, "--idfile", folder / "ids",
+                           "--pidfile", folder / "pid", *arguments], env=environment, capture_output=True, text=True)
+    # 1 says that there was nothing new.
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    fetched = out.read_text(errors="replace") if out.exists() else ""
+    return len(re.findall("^Message-ID: <(?:carol|new)", fetched, re.MULTILINE | re.IGNORECASE))
 
 
-def test_fetchmail_over_pop3_and_imap(server, tmp_path):
-    for protocol in ("pop3", "imap"):
-        folder = tmp_path / protocol
-        folder.mkdir()
-        fetched = fetchmail(server, folder, protocol, server.ports[protocol])
-        assert fetched.count("Message-ID: <carol.") + fetched.count("Message-Id: <carol.") >= 100, protocol
+@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+@pytest.mark.parametrize("tls", ["plain", "starttls", "tls"])
+def test_fetchmail(server, tmp_path, protocol, tls):
+    """All once and kept; then what is new alone; then all that is there is fetched and deleted."""
+    port = server.ports[protocol + ("s" if tls == "tls" else "")]
+    options = {"plain": 'sslproto ""', "starttls": 'sslproto "tls1.2+" no sslcertck', "tls": "ssl no sslcertck"}[tls]
+    arguments = (server, tmp_path, protocol, port)
+    connection = login(server, "carol")
+    count = connection.stat()[0]
+    connection.quit()
+    # The inbox of the demo has read messages, too.
+    assert fetchmail(*arguments, f"{options} keep", "--fetchall") == count
+    lmtp = LmtpClient(server)
+    for number in range(3):
+        new = plain_message(number).replace(b"Message-ID: <", b"Message-ID: <new")
+        assert lmtp.deliver(["carol@example.test"], new)[0].startswith("250")
+    lmtp.close()
+    assert fetchmail(*arguments, f"{options} keep") == count + 3
+    assert fetchmail(*arguments, f"{options} nokeep", "--fetchall") == 2 * (count + 3)
+    connection = login(server, "carol")
+    assert connection.stat()[0] == 0
+    connection.quit()
