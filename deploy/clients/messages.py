@@ -208,7 +208,7 @@ def beyond_limits():
         "recipients": begin + b"To: " + b",\r\n ".join(b"u%d@example.org" % n for n in range(21_000)) + b"\r\n\r\nx\r\n",
         "fields": begin + b"".join(b"X-%d: 1\r\n" % n for n in range(11_000)) + b"\r\nx\r\n",
         "a field": begin + b"X-Long: " + b"a" * 2_000_000 + b"\r\n\r\nx\r\n",
-        "a line": begin + b"\r\n" + b"a" * 5_000_000 + b"\r\n",
+        "a line": begin + b"\r\n" + b"a" * 3_000_000 + b"\r\n",
         "parameters": begin + b"Content-Type: text/plain" + b"".join(b"; p%d=1" % n for n in range(1000)) + b"\r\n\r\nx\r\n",
-        "size": begin + b"\r\n" + (b"a line of text, not of mail\r\n" * 1_000_000),
+        "size": begin + b"\r\n" + (b"a line of text, not of mail\r\n" * 300_000),
     }

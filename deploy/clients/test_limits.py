@@ -13,7 +13,7 @@ from raw_imap import RawImap
 from serving import Serve, make_data
 
 # A client that stops reading may cost this much: the socket's buffers are the kernel's, the server's is a slice.
-BUFFER_KIB = 8 * 1024
+BUFFER_KIB = 16 * 1024
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def serve(tmp_path):
                   "imap_listen": f"127.0.0.1:{base + 143}", "pop3_listen": f"127.0.0.1:{base + 110}",
                   "imap_conn_timeout": "2", "pop3_conn_timeout": "2", "smtp_conn_timeout": "2",
                   "imap_autologout_time": "4", "connections_per_user": "3", "connections_per_address": "6",
-                  "sessions_without_login": "8"}
+                  "sessions_without_login": "20"}
     with Serve(tmp_path, directives) as serve:
         yield serve.as_demo(base)
 
@@ -245,9 +245,9 @@ def test_sessions_without_login(serve):
     with contextlib.ExitStack() as stack:
         inside = RawImap(serve.ports["imap"], "alice@example.test")
         waiting = [stack.enter_context(connect(serve, port, f"127.0.0.{n}"))
-                   for n, port in enumerate(("imap", "pop3") * 4, 20)]
+                   for n, port in enumerate(("imap", "pop3") * 10, 20)]
         assert all(one.recv(1000) for one in waiting)
-        data, _ = until_closed(stack.enter_context(connect(serve, "pop3", "127.0.0.30")))
+        data, _ = until_closed(stack.enter_context(connect(serve, "pop3", "127.0.0.50")))
         assert b"too many" in data, data
         # Whoever sends a byte now and then doesn't stay longer.
         began = time.monotonic()
@@ -318,6 +318,8 @@ def stuck(serve, protocol, user):
         reader.sendall(f"a LOGIN {user} demo\r\nb SELECT INBOX\r\n".encode() + b"c FETCH 101:105 BODY.PEEK[]\r\n" * 50)
     else:
         reader.sendall(f"USER {user}\r\nPASS demo\r\n".encode() + b"".join(b"RETR %d\r\n" % n for n in range(101, 106)) * 50)
+    # Without taking it away: the answer has begun.
+    wait_until(lambda: len(reader.recv(4096, socket.MSG_PEEK)) > 1000)
     return reader
 
 

@@ -58,7 +58,7 @@ def data(tmp_path_factory):
     alice.close()
     lmtp = LmtpClient(server)
     for number in range(10):
-        assert all(reply.startswith("250") for reply in lmtp.deliver(USERS, plain_message(number, 300 * 4 ** number)))
+        assert all(reply.startswith("250") for reply in lmtp.deliver(USERS, plain_message(number, 300 * 3 ** number)))
     lmtp.close()
     server.stop()
     grant(public, "News", None, AUTHOR)
