@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -168,6 +169,22 @@ def client_tls():
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def wait_until(condition, timeout_s=10):
+    """Until the condition holds; busy machines take their time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def wait_for_log(server, pattern, after=0):
+    """Until a line of the server's log, from this byte on, matches; it is written a moment after the event."""
+    deadline = time.monotonic() + 10
+    while not re.search(pattern, server.log.read_bytes()[after:].decode(errors="replace"), re.IGNORECASE):
+        assert time.monotonic() < deadline, f"no {pattern} in {server.log.read_text()[-3000:]}"
+        time.sleep(0.02)
 
 
 def run(command, **options):

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, ROOT, LmtpClient, plain_message
+from conftest import BINARY, ROOT, LmtpClient, plain_message, wait_until
 
 
 def logs_in(server, user, password):
@@ -25,13 +25,6 @@ def logs_in(server, user, password):
         return False
     finally:
         connection.shutdown()
-
-
-def wait_until(condition, timeout_s=10):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def on_a_terminal(command, answers):

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, LmtpClient, plain_message
+from conftest import BINARY, LmtpClient, plain_message, wait_for_log, wait_until
 from raw_imap import RawImap
 
 
@@ -22,13 +22,6 @@ def database(server, address):
     """The mailbox's database file, found by the directory's own tool."""
     shown = json.loads(server.admin("--json", "user", "show", address))
     return pathlib.Path(shown["mailbox"]) / "exmdb" / "exchange.sqlite3"
-
-
-def wait_until(condition, timeout_s=10):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def works(server, user):
@@ -61,8 +54,7 @@ def broken(server, address, damage):
     replies = LmtpClient(server).deliver([address, "bob@example.test"], plain_message(1))
     assert replies[0].startswith("4"), replies
     assert replies[1].startswith("250"), replies
-    log = server.log.read_text()
-    assert str(path.parent.parent.name) in log or address in log
+    wait_for_log(server, f"{re.escape(path.parent.parent.name)}|{re.escape(address)}")
 
 
 def test_corrupt_database(server):
@@ -112,8 +104,8 @@ def test_corrupt_pages(server):
     assert replies[0].startswith("4") or replies[0].startswith("250"), replies
     assert replies[1].startswith("250"), replies
     works(server, "bob@example.test")
-    log = server.log.read_text()
-    assert "alice" in log and re.search("malformed|corrupt|damaged", log), log[-2000:]
+    wait_for_log(server, "alice")
+    wait_for_log(server, "malformed|corrupt|damaged")
     server.stop()
     done = subprocess.run(["gromox-mbck", path], executable=BINARY, capture_output=True, text=True)
     assert done.returncode == 1 and ("I1" in done.stdout or "can't" in done.stderr), done.stdout + done.stderr
@@ -159,8 +151,8 @@ def test_missing_and_damaged_content_files(server):
     imap.ok("STORE 1:4 +FLAGS (\\Deleted)")
     imap.ok("EXPUNGE")
     imap.close()
-    log = server.log.read_text()
-    assert missing.name in log and damaged.name in log, log[-3000:]
+    for file in (missing, damaged):
+        wait_for_log(server, file.name)
     works(server, "bob@example.test")
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import LmtpClient, plain_message
+from conftest import LmtpClient, plain_message, wait_for_log, wait_until
 from raw_imap import RawImap
 from serving import Serve, make_data
 
@@ -212,16 +212,9 @@ def test_connections_of_an_address(serve):
         data, _ = until_closed(stack.enter_context(connect(serve, "imap", "127.0.0.5")))
         assert b"too many" in data, data
         assert stack.enter_context(connect(serve, "imap", "127.0.0.6")).recv(100).startswith(b"* OK")
-        assert "127.0.0.5" in serve.log.read_text() and "too many connections from this address" in serve.log.read_text()
+        wait_for_log(serve, r"127\.0\.0\.5.*too many connections from this address")
         first[0].close()
         wait_until(lambda: connect(serve, "imap", "127.0.0.5").recv(100).startswith(b"* OK"))
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_sessions_of_a_user(serve):

@@ -7,19 +7,10 @@ import smtplib
 import socket
 import ssl
 import subprocess
-import time
-
 import pytest
 
-from conftest import BINARY, need, plain_message, run
+from conftest import BINARY, need, plain_message, run, wait_for_log
 from serving import Serve, fingerprint, make_certificate, make_data, presented
-
-
-def wait_until(condition, timeout_s=10):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -92,11 +83,11 @@ def test_oldest_protocol(data, tmp_path):
         for old in ("-tls1", "-tls1_1"):
             before = serve.log.stat().st_size
             assert presented(base + 993, None, old, "-cipher", "ALL:@SECLEVEL=0")[0] is None
-            wait_until(lambda: re.search(rb"127\.0\.0\.1.*older than tls_min_proto", serve.log.read_bytes()[before:]))
+            wait_for_log(serve, r"127\.0\.0\.1.*older than tls_min_proto", before)
         assert "configuration reloaded" in serve.reload(**{"imap.cfg:tls_min_proto": "tls1.3"})
         assert presented(base + 993, None, "-tls1_2")[0] is None
         assert "TLSv1.3" in presented(base + 993, None, "-tls1_3")[1]
-        assert "older than tls_min_proto" in serve.log.read_text()
+        wait_for_log(serve, "older than tls_min_proto")
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
@@ -191,10 +182,8 @@ def test_haproxy_with_proxy_v2(data, tmp_path, service):
                 while service == "lmtp" and client.recv(1000):
                     pass
                 if service != "lmtp":
-                    wait_until(lambda: "127.0.0.77" in serve.log.read_text())
-            log = serve.log.read_text()
-            if service != "lmtp":
-                assert re.search(r"127\.0\.0\.77.*", log) and "127.0.0.9" not in log, log
+                    wait_for_log(serve, r"127\.0\.0\.77")
+            assert "127.0.0.9" not in serve.log.read_text()
             if service == "imap":
                 connection = imaplib.IMAP4("127.0.0.1", front)
                 assert connection.login("alice@example.test", "demo")[0] == "OK"
@@ -259,7 +248,7 @@ def test_options_change_by_sighup(data, tmp_path):
         count = pop3.stat()[0]
         pop3.quit()
         # pop3_cmd_debug has an effect; the log is written a moment later.
-        wait_until(lambda: re.search("pop3 command.*STAT", serve.log.read_text()))
+        wait_for_log(serve, "pop3 command.*STAT")
 
         # The sessions of before: LMTP with its options, IMAP with its state.
         assert old.rcpt("alice@example.test")[0] == 250

@@ -329,7 +329,8 @@ impl Mailbox {
             let count = frame_count(size);
             let index = index_length(count) as u64;
             let tail = self.stored_range(&open, stored.saturating_sub(index)..stored)?;
-            open.frames = frame_ranges(stored, count, &tail)?;
+            open.frames =
+                frame_ranges(stored, count, &tail).map_err(|error| self.damaged_at(&open, error))?;
         }
         Ok(open)
     }
@@ -344,13 +345,24 @@ impl Mailbox {
                     .get(number)
                     .cloned()
                     .ok_or_else(|| StoreError::damaged("content length"))?;
-                decompress(&self.stored_range(open, range)?, length as usize)?
+                let stored = self.stored_range(open, range)?;
+                decompress(&stored, length as usize).map_err(|error| self.damaged_at(open, error))?
             } else {
                 self.stored_range(open, start..start + length)?
             };
             open.frame = Some((number, data));
         }
         Ok(open.frame.as_ref().map_or(&[], |(_, data)| data))
+    }
+
+    /// The error with the file that is damaged, as an administrator needs it.
+    fn damaged_at(&self, open: &OpenContent, error: StoreError) -> StoreError {
+        let StoreError::Corrupt { reason, .. } = error else {
+            return error;
+        };
+        let database = || self.directory().join(crate::mailbox::DATABASE);
+        let path = open.file.as_ref().map_or_else(database, |(_, path)| path.clone());
+        StoreError::Corrupt { path, reason }
     }
 
     /// Bytes as they are stored.
