@@ -152,3 +152,22 @@ pub(crate) async fn receive(shard: Rc<Shard>, receiver: Receiver<Message>) {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::on_core;
+
+    #[test]
+    fn a_job_that_panics_takes_no_thread_with_it() {
+        on_core(1, |shard| async move {
+            // More often than there are threads.
+            for _ in 0..10 {
+                let panicked = shard.help(|| -> () { panic!("on purpose") }).await;
+                assert!(matches!(panicked, Err(CallError::Panicked)));
+            }
+            assert_eq!(shard.help(|| 7).await.unwrap(), 7);
+            assert_eq!(shard.helpers.depth(), 0);
+        });
+    }
+}
