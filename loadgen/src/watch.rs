@@ -14,17 +14,27 @@ pub(crate) struct Board {
 
 #[derive(Default)]
 struct Inner {
-    mailboxes: HashMap<u64, Vec<Instant>>,
+    mailboxes: HashMap<u64, Sent>,
     numbers: Vec<u64>,
     watchers: Vec<Watcher>,
+}
+
+/// What was sent to a mailbox since somebody first watched it.
+#[derive(Default)]
+struct Sent {
+    times: Vec<Instant>,
+    /// So many of them were refused, or had no answer: nobody need be told of them.
+    unsure: usize,
 }
 
 struct Watcher {
     mailbox: u64,
     /// EXISTS less the deliveries that the board knew of.
-    first_exists: u64,
+    first_exists: i64,
     /// Deliveries that the watcher has been told of.
     told: usize,
+    /// Deliveries that were unsure when the watch began.
+    unsure_before: usize,
 }
 
 /// A watcher's place on the board.
@@ -38,13 +48,14 @@ impl Board {
         let inner = &mut *inner;
         let sent = inner.mailboxes.entry(mailbox).or_insert_with(|| {
             inner.numbers.push(mailbox);
-            Vec::new()
+            Sent::default()
         });
-        let told = sent.len();
+        let told = sent.times.len();
         inner.watchers.push(Watcher {
             mailbox,
-            first_exists: exists.saturating_sub(told as u64),
+            first_exists: exists as i64 - told as i64,
             told,
+            unsure_before: sent.unsure,
         });
         WatcherId(inner.watchers.len() - 1)
     }
@@ -67,7 +78,14 @@ impl Board {
     /// Notes that a message for `mailbox` goes out now, if somebody watches it.
     pub(crate) fn sent(&self, mailbox: u64, now: Instant) {
         if let Some(sent) = self.inner.borrow_mut().mailboxes.get_mut(&mailbox) {
-            sent.push(now);
+            sent.times.push(now);
+        }
+    }
+
+    /// Notes that one of those was not taken, or that nobody knows.
+    pub(crate) fn failed(&self, mailbox: u64) {
+        if let Some(sent) = self.inner.borrow_mut().mailboxes.get_mut(&mailbox) {
+            sent.unsure += 1;
         }
     }
 
@@ -82,15 +100,15 @@ impl Board {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let watcher = &mut inner.watchers[watcher];
-        let sent = &inner.mailboxes[&watcher.mailbox];
-        let expected = watcher.first_exists + sent.len() as u64;
-        if exists > expected {
+        let sent = &inner.mailboxes[&watcher.mailbox].times;
+        let expected = watcher.first_exists + sent.len() as i64;
+        if exists as i64 > expected {
             return Err(format!(
                 "mailbox {} has {exists} messages, at most {expected} were sent",
                 watcher.mailbox
             ));
         }
-        let told = exists.saturating_sub(watcher.first_exists) as usize;
+        let told = (exists as i64 - watcher.first_exists).max(0) as usize;
         for due in &sent[watcher.told.min(told)..told] {
             notified(*due);
         }
@@ -102,9 +120,9 @@ impl Board {
     pub(crate) fn outstanding(&self) -> usize {
         let inner = self.inner.borrow();
         let missing = |watcher: &Watcher| {
-            inner.mailboxes[&watcher.mailbox]
-                .len()
-                .saturating_sub(watcher.told)
+            let sent = &inner.mailboxes[&watcher.mailbox];
+            let untold = sent.times.len().saturating_sub(watcher.told);
+            untold.saturating_sub(sent.unsure - watcher.unsure_before)
         };
         inner.watchers.iter().map(missing).sum()
     }
@@ -130,6 +148,25 @@ mod tests {
         board.told(watcher, 102, |due| heard.push(due)).unwrap();
         assert_eq!((heard, board.outstanding()), (vec![first, second], 0));
         assert!(board.told(watcher, 103, |_| {}).is_err());
+    }
+
+    #[test]
+    fn nobody_need_be_told_of_what_was_refused() {
+        let board = Board::default();
+        let watcher = board.watch(7, 0);
+        board.sent(7, Instant::now());
+        board.failed(7);
+        assert_eq!(board.outstanding(), 0);
+        board.sent(7, Instant::now());
+        assert_eq!(board.outstanding(), 1);
+        board.told(watcher, 1, |_| {}).unwrap();
+        assert_eq!(board.outstanding(), 0);
+        let later = board.watch(7, 1);
+        board.sent(7, Instant::now());
+        assert_eq!(board.outstanding(), 1 + 1);
+        board.told(watcher, 2, |_| {}).unwrap();
+        board.told(later, 2, |_| {}).unwrap();
+        assert_eq!(board.outstanding(), 0);
     }
 
     #[test]

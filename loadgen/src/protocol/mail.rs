@@ -179,6 +179,14 @@ impl Mail {
             self.expect(b"354", "DATA").await?;
         }
         turn.local.board.sent(turn.mailbox, Instant::now());
+        let stored = self.send_content(message).await;
+        if stored.is_err() {
+            turn.local.board.failed(turn.mailbox);
+        }
+        stored
+    }
+
+    async fn send_content(&mut self, message: &[u8]) -> Result<(), Failure> {
         // The generator makes no line that begins with a dot: nothing to stuff.
         self.stream.send(&[message, b".\r\n"]).await?;
         self.expect(b"250", "the message").await
