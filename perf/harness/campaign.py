@@ -148,7 +148,7 @@ class Campaign:
                 self.measure("many-mailboxes", "ringpost", 0, lambda: self.in_turn(server))
         if scale.downloads:
             self.measure("downloads", "ringpost", 0, self.downloads)
-        with self.start("ringpost", mailboxes=max(scale.turns, scale.mailboxes)) as server:
+        with self.start("ringpost") as server:
             self.measure("notify", "ringpost", 0, lambda: self.notify(server))
         self.measure("shards", "ringpost", 0, lambda: cores.shards(
             lambda count: self.start("ringpost", shards=count), scale))
@@ -189,7 +189,7 @@ class Campaign:
 
     def notify(self, server):
         done = load.run(server, "idle-with-deliveries", ("imap", "lmtp"), connections=self.scale.connections,
-                        mailboxes=max(self.scale.turns, self.scale.mailboxes), rate=500, warmup=2,
+                        mailboxes=self.scale.mailboxes, rate=500, warmup=2,
                         duration=self.scale.seconds * 3, size=3000)
         latency = done["operations"]["notify"]["latency_us"]
         return {"notify-p99": latency["p99"] / 1e3}

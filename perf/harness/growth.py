@@ -1,5 +1,7 @@
 """Cost as work grows: mailbox size, mailboxes, connections. What a user waits for must not grow faster than its answer."""
 
+import resource
+
 from . import load, memory
 from .mail import Imap
 from .populate import Messages, fill
@@ -7,6 +9,8 @@ from .servers import DOMAIN
 
 SIZES = {"small": (1000, 10_000, 50_000), "full": (1000, 10_000, 100_000, 1_000_000)}
 MAILBOXES = {"small": (10, 100, 1000), "full": (10, 100, 1000, 10_000, 100_000)}
+# What a server has open besides: of each open mailbox three.
+DESCRIPTORS_BESIDE = 2000
 CONNECTIONS = {"small": (10, 100, 1000), "full": (10, 100, 1000, 10_000, 50_000)}
 
 
@@ -53,7 +57,9 @@ def mailboxes(start, extent):
 def connections(start, extent):
     """NOOP p99 and memory with more and more connections that are logged in and idle."""
     latency, resident = [], []
-    for count in CONNECTIONS[extent]:
+    # Both ends of a connection are files, of different processes.
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - DESCRIPTORS_BESIDE
+    for count in [count for count in CONNECTIONS[extent] if count <= limit]:
         with start() as server:
             idle = memory.Sessions(server, count, 100)
             done = load.run(server, "noop", ("imap",), connections=4, mailboxes=4, rate=200, duration=2)
