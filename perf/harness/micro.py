@@ -9,17 +9,20 @@ from .servers import RELEASE
 
 ALLOCATORS = re.compile(r"mi_(malloc|zalloc|realloc|malloc_aligned|zalloc_aligned|realloc_aligned)$|^(malloc|calloc|realloc)$")
 
+MEASURED = "ringpost_micro::measured"
+
 
 def measure():
     """Name → (instructions, allocations) of one operation."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "profile"
         done = subprocess.run(
-            ["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*measured*",
-             "--dump-after=*measured*", f"--callgrind-out-file={output}", RELEASE / "ringpost-micro"],
+            ["valgrind", "--tool=callgrind", f"--dump-before={MEASURED}", f"--dump-after={MEASURED}",
+             f"--callgrind-out-file={output}", RELEASE / "ringpost-micro"],
             capture_output=True, text=True, check=True)
         tasks = [line.split("\t") for line in done.stdout.splitlines()]
-        profiles = [read(pathlib.Path(f"{output}.{number + 1}")) for number in range(2 * len(tasks))]
+        # Every other profile is of what lies between two calls.
+        profiles = [read(pathlib.Path(f"{output}.{2 * number}")) for number in range(1, 2 * len(tasks) + 1)]
     results = {}
     for index, (name, operations, _) in enumerate(tasks):
         few, many = profiles[2 * index], profiles[2 * index + 1]

@@ -1,14 +1,14 @@
 //! The hot paths, one at a time, so that callgrind can count what each costs.
 //!
 //! ```text
-//! valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*measured*' --dump-after='*measured*' ringpost-micro
+//! valgrind --tool=callgrind --dump-before=ringpost_micro::measured --dump-after=ringpost_micro::measured ringpost-micro
 //! ```
 //!
-//! writes a profile for each call of [`measured`], in the order of the lines that this program prints: a name, and
-//! how many operations the difference between the two profiles of a task is. What a session costs besides
-//! (greeting, login, SELECT) is in both and so in neither. Sessions run over mailboxes in a temporary folder,
-//! without sockets or runtime: the counts are the same at each run, to within the hash tables' seeds.
-//! Without callgrind it prints how long each took, for a first look.
+//! writes a profile for each call of [`measured`] (and one for what lies before it), in the order of the lines that
+//! this program prints: a name, and how many operations the difference between the two profiles of a task is. What a
+//! session costs besides (greeting, login, SELECT) is in both and so in neither. Sessions run over mailboxes in a
+//! temporary folder, without sockets or runtime: the counts are the same at each run, to within the hash tables'
+//! seeds. Without callgrind it prints how long each took, for a first look.
 
 mod mail;
 mod script;
