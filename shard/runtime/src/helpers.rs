@@ -10,16 +10,19 @@ use std::{
     },
     task::{Poll, Waker},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ringpost_executor::sync::Semaphore;
 use ringpost_host::CallError;
 
-use crate::{router::Message, shard::Shard, waiters::within, watch::panic_text};
+use crate::{router::Message, shard::Shard, sys, waiters::within, watch::panic_text};
 
 /// Jobs that wait for, or are with, a core's helper threads.
 const MAX_JOBS: usize = 1024;
+/// After a job that took so long its memory goes back to the system at once: a password hash works in 19 MiB,
+/// which every thread would keep until its next one.
+const LARGE: Duration = Duration::from_millis(5);
 /// How long a caller waits for room among them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -74,8 +77,12 @@ fn help(jobs: &Mutex<Receiver<Job>>) {
         let Ok(job) = job else { return };
         // A job that panics takes its reply with it; the thread goes on, as good as a new one: jobs share
         // nothing with each other.
+        let begun = Instant::now();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
             tracing::error!("a helper's job panicked: {}", panic_text(&*panic));
+        }
+        if begun.elapsed() >= LARGE {
+            sys::release_memory();
         }
     }
 }
