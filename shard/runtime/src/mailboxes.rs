@@ -33,6 +33,13 @@ use crate::{
 const MAX_WAITING: usize = 4096;
 /// Used more recently than this, a mailbox is not closed to save memory: opening it again costs more.
 const IN_USE: Duration = Duration::from_secs(1);
+/// The same for one that was closed so and came back within [`REMEMBERED`]: many mailboxes that take turns are
+/// not to be opened again and again.
+const IN_STEADY_USE: Duration = Duration::from_secs(30);
+/// How long it is known which mailboxes were closed to save memory.
+const REMEMBERED: Duration = Duration::from_mins(1);
+/// And of how many.
+const MAX_REMEMBERED: usize = 8192;
 /// Of a full table, one in so many is closed at once, so that not every open searches the table.
 const EVICT_SHARE: usize = 16;
 
@@ -47,9 +54,31 @@ pub(crate) struct Mailboxes {
     slots: RefCell<AHashMap<MailboxGuid, Rc<Slot>>>,
     /// Memory of the open mailboxes.
     memory: Cell<u64>,
+    /// When mailboxes were closed to save memory.
+    closed_early: RefCell<AHashMap<MailboxGuid, Instant>>,
     /// Slots with work; the stop waits for them.
     busy: Cell<usize>,
     idle: Waiters,
+}
+
+impl Mailboxes {
+    /// A mailbox is closed to save memory.
+    fn remember(&self, guid: MailboxGuid) {
+        let mut closed = self.closed_early.borrow_mut();
+        if closed.len() >= MAX_REMEMBERED {
+            closed.retain(|_, when| when.elapsed() < REMEMBERED);
+        }
+        if closed.len() >= MAX_REMEMBERED {
+            closed.clear();
+        }
+        closed.insert(guid, Instant::now());
+    }
+
+    /// Whether the mailbox was closed so not long ago.
+    fn came_back(&self, guid: MailboxGuid) -> bool {
+        let closed = self.closed_early.borrow_mut().remove(&guid);
+        closed.is_some_and(|when| when.elapsed() < REMEMBERED)
+    }
 }
 
 struct Slot {
@@ -65,6 +94,8 @@ struct Slot {
     last_used: Cell<Instant>,
     wal_bytes: Cell<u64>,
     memory: Cell<u64>,
+    /// It was closed to save memory, and soon needed again.
+    came_back: bool,
     checkpoint_queued: Cell<bool>,
     /// A sync failed: what the page cache has of the WAL can't be trusted to be on disk. Nothing of it goes
     /// into the database; the mailbox is closed at once and opened by [`Mailbox::open_distrusted`].
@@ -145,6 +176,7 @@ impl Shard {
             last_used: Cell::new(Instant::now()),
             wal_bytes: Cell::new(0),
             memory: Cell::new(0),
+            came_back: self.mailboxes.came_back(mailbox.guid),
             checkpoint_queued: Cell::new(false),
             suspect: Cell::new(false),
         });
@@ -181,7 +213,8 @@ impl Shard {
         let mut idle: Vec<Rc<Slot>> = {
             let slots = self.mailboxes.slots.borrow();
             let may_go = |slot: &&Rc<Slot>| {
-                !slot.running.get() && (is_full || slot.last_used.get().elapsed() >= IN_USE)
+                let in_use = if slot.came_back { IN_STEADY_USE } else { IN_USE };
+                !slot.running.get() && (is_full || slot.last_used.get().elapsed() >= in_use)
             };
             slots.values().filter(may_go).cloned().collect()
         };
@@ -190,6 +223,9 @@ impl Shard {
         for slot in &idle {
             if from_table == 0 && surplus == 0 {
                 return;
+            }
+            if from_table == 0 {
+                self.mailboxes.remember(slot.guid);
             }
             from_table = from_table.saturating_sub(1);
             surplus = surplus.saturating_sub(slot.memory.get());

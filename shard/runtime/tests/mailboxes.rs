@@ -154,6 +154,13 @@ fn mailboxes_beyond_the_memory_are_closed_when_nobody_uses_them() {
     for n in 0..3 {
         assert_eq!(client.ask(&format!("create f-3 {n}")), "created");
     }
+    // Two have come back, and stay; nobody else needs the third.
+    std::thread::sleep(Duration::from_millis(1100));
+    for n in 0..2 {
+        assert_eq!(client.ask(&format!("create f-4 {n}")), "created");
+    }
+    assert!(counter(&runtime, "evictions_total") <= 3);
+    assert!(counter(&runtime, "opens_total") <= 5);
     runtime.stop();
 }
 
