@@ -68,7 +68,7 @@ pub(crate) fn raise_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64
     Ok(limit.rlim_cur)
 }
 
-/// Whether the calls that every core depends on are there and allowed. glommio would panic where they are not.
+/// Whether the calls that every core depends on are there and allowed: asked once, before anything is begun.
 pub(crate) fn probe_io_uring() -> io::Result<()> {
     /// `struct io_uring_params`, zeroed: no flags.
     const PARAMETERS_BYTES: usize = 120;
