@@ -254,7 +254,7 @@ impl FolderIndex {
             self.uids.push(row.uid.0);
             self.lines.push(line);
             // The clock is not asked for every row.
-            if self.uids.len() % 64 != 0 || started.elapsed() < limits::SLICE_TIME {
+            if !self.uids.len().is_multiple_of(64) || started.elapsed() < limits::SLICE_TIME {
                 return ControlFlow::Continue(());
             }
             whole = false;
@@ -281,12 +281,9 @@ impl FolderIndex {
                 if !skip_to(texts, row.uid.0) {
                     return ControlFlow::Continue(());
                 }
-                match row.structure.as_deref().and_then(Structure::decode_envelope) {
-                    Some(envelope) => texts.push(row.received, &envelope),
-                    None => {
-                        damaged = Some(row.clone());
-                        return ControlFlow::Break(());
-                    }
+                if let Some(envelope) = row.structure.as_deref().and_then(Structure::decode_envelope) { texts.push(row.received, &envelope) } else {
+                    damaged = Some(row.clone());
+                    return ControlFlow::Break(());
                 }
                 late = texts.len() % 16 == 0 && started.elapsed() >= limits::SLICE_TIME;
                 if late || texts.is_full() {

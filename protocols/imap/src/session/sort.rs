@@ -240,7 +240,7 @@ fn gather(mailbox: &mut Mailbox, index: &FolderIndex, by: &[SortBy], wanted: &Ui
             SortBy::Subject => i64::from(index.texts.base[at]),
             _ => index.lines[at].received.0 as i64,
         }));
-        if columns.uids.len() % STRIDE == 0 {
+        if columns.uids.len().is_multiple_of(STRIDE) {
             mailbox.breathe();
         }
     });
