@@ -2,8 +2,11 @@
 #![allow(unsafe_code)] // Plain system calls; each says why it is sound.
 
 #[cfg(test)]
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::{io, os::fd::RawFd};
+use std::os::fd::BorrowedFd;
+use std::{
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
 
 use ringpost_executor::file;
 
