@@ -83,6 +83,15 @@ fn a_copied_folder_has_all_that_the_first_has() {
     assert_eq!(mailbox.unfinished_searches().unwrap(), [copied.id]);
     mailbox.run_search(copied.id).unwrap();
     assert_eq!(mailbox.folder(copied.id).unwrap().messages, 2);
+    // A search of a folder that is gone.
+    let gone = mailbox.create_folder(INBOX, "Gone", None).unwrap();
+    let mut criteria = mailbox.search_criteria(search).unwrap().unwrap().0;
+    criteria.scope.push(gone);
+    mailbox.set_search_criteria(search, &criteria).unwrap();
+    mailbox.delete_folder(gone, false).unwrap();
+    let again = mailbox.copy_folder(search, INBOX, "Again", true).unwrap();
+    let copied = mailbox.search_criteria(again).unwrap().unwrap().0;
+    assert_eq!(copied.scope, [INBOX]);
     // Without what is below, and where it can't be.
     let flat = mailbox.copy_folder(top, INBOX, "Flat", false).unwrap();
     assert!(!mailbox.folder(flat).unwrap().has_children);

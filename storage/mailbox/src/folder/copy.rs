@@ -10,7 +10,7 @@ use crate::{Mailbox, StoreError, message::removal::Removal};
 impl Mailbox {
     /// Copies a folder with its properties and messages, associated ones too, into `parent`; with `recursive`
     /// also what is below it. Rules and permissions stay behind. A copied search folder has the same criteria and
-    /// is still to be filled ([`Self::search_step`]). The copy's id.
+    /// is still to be filled ([`Self::search_step`]); folders of its scope that are gone are left out. The copy's id.
     pub fn copy_folder(
         &mut self,
         folder: FolderId,
@@ -58,8 +58,20 @@ impl Mailbox {
             self.set_folder_properties(copy, &properties)?;
         }
         if original.is_search {
-            if let Some((criteria, _)) = self.search_criteria(folder)? {
-                self.set_search_criteria(copy, &criteria)?;
+            if let Some((mut criteria, _)) = self.search_criteria(folder)? {
+                // Folders that were deleted since are not looked for again.
+                let mut scope = Vec::with_capacity(criteria.scope.len());
+                for root in criteria.scope {
+                    match self.folder(root) {
+                        Ok(_) => scope.push(root),
+                        Err(StoreError::NotFound(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                criteria.scope = scope;
+                if !criteria.scope.is_empty() {
+                    self.set_search_criteria(copy, &criteria)?;
+                }
             }
             return Ok(copy);
         }

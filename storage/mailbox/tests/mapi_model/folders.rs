@@ -230,17 +230,19 @@ impl Run {
             );
             let properties = self.store().folder_properties(copy).unwrap();
             assert_eq!(properties, original.properties);
+            let search = original.search.map(|mut search| {
+                let folders = &self.model.folders;
+                search.criteria.scope.retain(|root| folders.contains_key(root));
+                (search.running, search.fixed) = (true, BTreeMap::new());
+                search
+            });
             let mut model = ModelFolder {
                 name,
                 parent: folder.parent,
                 change: NEW,
                 uid_next: 1,
                 is_search: original.is_search,
-                search: original.search.map(|search| ModelSearch {
-                    running: true,
-                    fixed: BTreeMap::new(),
-                    ..search
-                }),
+                search: search.filter(|search| !search.criteria.scope.is_empty()),
                 permissions: Vec::new(),
                 properties,
                 lineage: None,
