@@ -625,7 +625,7 @@ mod tests {
             let closes = || shard.metrics.closes.get();
             let closed = async {
                 while closes() == 0 {
-                    glommio::timer::sleep(Duration::from_millis(1)).await;
+                    ringpost_executor::timer::sleep(Duration::from_millis(1)).await;
                 }
             };
             within(Duration::from_secs(10), closed)
@@ -633,7 +633,7 @@ mod tests {
                 .expect("it is closed");
             let slot = shard.mailboxes.slots.borrow().get(&mailbox.guid).cloned();
             while slot.as_ref().is_some_and(|slot| slot.running.get()) {
-                glommio::timer::sleep(Duration::from_millis(1)).await;
+                ringpost_executor::timer::sleep(Duration::from_millis(1)).await;
             }
             assert!(
                 std::fs::read(&database).unwrap() == before.0,
