@@ -143,6 +143,7 @@ impl<K: Clone + Ord + WithFlags> History<K> {
 
 impl<K: Clone + WithFlags> Effect<K> {
     /// The state after it; `None`: it can't have happened to this.
+    #[allow(clippy::option_option)] // A state is an option: the thing is there or not.
     fn on(&self, state: Option<&K>) -> Option<Option<K>> {
         match (self, state) {
             (Self::Make(kept), None) => Some(Some(kept.clone())),

@@ -21,8 +21,8 @@ use crate::mail::{imap::Imap, lmtp::Lmtp};
 pub(crate) const DOMAIN: &str = "example.test";
 pub(crate) const PASSWORD: &str = "durability";
 /// A server that takes longer to start, or to stop, hangs.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 /// Cores that serve: two, so that sessions and mailboxes are on different ones.
 const SHARDS: usize = 2;
 

@@ -62,12 +62,12 @@ pub(crate) fn look(server: &Server, user: &str) -> Result<View> {
         };
         let count = read_folder(&mut imap, &path, key.unwrap_or(TOP), &mut view)?;
         match key {
-            Some(key) if key >= FIRST_FOLDER => {
-                if view.folders.insert(key, names).is_some() {
+            Some(key) => {
+                let is_second = key >= FIRST_FOLDER && view.folders.insert(key, names).is_some();
+                if is_second {
                     view.strange.push(format!("folder {key} is there twice"));
                 }
             }
-            Some(_) => {}
             None if count > 0 => view.strange.push(format!("{count} messages in {path}")),
             None => {}
         }

@@ -220,7 +220,7 @@ impl Mailbox {
             let count: i64 = self
                 .connection
                 .prepare_cached(
-                    "SELECT coalesce(sum(messages + associated), 0) FROM folders WHERE search = 0",
+                    "SELECT coalesce(sum(messages + associated), 0) FROM folders WHERE search = 0 AND state = 0",
                 )?
                 .query_row([], |row| row.get(0))?;
             if count.unsigned_abs().saturating_add(messages as u64) > self.options.max_messages {

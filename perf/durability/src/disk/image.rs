@@ -5,8 +5,8 @@
 //! are tried. [`Lie`] makes the disk break its promise: a check that such an image passes checks nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    ffi::OsString,
+    collections::{BTreeMap, HashMap, HashSet},
+    ffi::{OsStr, OsString},
     fs, io,
     ops::Range,
     path::{Path, PathBuf},
@@ -142,7 +142,7 @@ impl<'a> Image<'a> {
     fn find_durable(&mut self, lie: Lie) {
         let content = match lie {
             Lie::ContentSyncs => content_nodes(self.base, self.changes),
-            _ => HashMap::new(),
+            _ => HashSet::new(),
         };
         // Nodes whose name or size the journal has to write with their next sync, and since when.
         let mut unwritten: HashMap<Node, usize> = HashMap::new();
@@ -164,7 +164,7 @@ impl<'a> Image<'a> {
                 }
                 Change::Write { .. } => {}
                 Change::Synced { node, upto } => {
-                    if lie == Lie::AllSyncs || content.contains_key(node) {
+                    if lie == Lie::AllSyncs || content.contains(node) {
                         continue;
                     }
                     let durable = self.durable.entry(*node).or_default();
@@ -374,7 +374,7 @@ impl<'a> Image<'a> {
     }
 }
 
-fn remove(folders: &mut HashMap<Node, BTreeMap<OsString, Node>>, folder: Node, name: &OsString, node: Node) {
+fn remove(folders: &mut HashMap<Node, BTreeMap<OsString, Node>>, folder: Node, name: &OsStr, node: Node) {
     if let Some(names) = folders.get_mut(&folder)
         && names.get(name) == Some(&node)
     {
@@ -383,19 +383,19 @@ fn remove(folders: &mut HashMap<Node, BTreeMap<OsString, Node>>, folder: Node, n
 }
 
 /// Content files, and the folders they are in: `cid` and `tmp`, and what was created in them.
-fn content_nodes(base: &HashMap<Node, Content>, changes: &[Change]) -> HashMap<Node, ()> {
-    let mut nodes = HashMap::new();
+fn content_nodes(base: &HashMap<Node, Content>, changes: &[Change]) -> HashSet<Node> {
+    let mut nodes = HashSet::new();
     for content in base.values() {
         if let Content::Folder(names) = content {
             let folders = names.iter().filter(|(name, _)| *name == "cid" || *name == "tmp");
-            nodes.extend(folders.map(|(_, node)| (*node, ())));
+            nodes.extend(folders.map(|(_, node)| *node));
         }
     }
     for change in changes {
         if let Change::Create { folder, node, .. } = change
-            && nodes.contains_key(folder)
+            && nodes.contains(folder)
         {
-            nodes.insert(*node, ());
+            nodes.insert(*node);
         }
     }
     nodes

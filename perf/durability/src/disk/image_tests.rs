@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, ffi::OsStr};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::disk::Disk;

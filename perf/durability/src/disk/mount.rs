@@ -26,7 +26,7 @@ use super::{
 use crate::random::Random;
 
 /// How long the kernel may believe an answer: nobody else changes the disk.
-const BELIEVED_FOR: Duration = Duration::from_secs(60);
+const BELIEVED_FOR: Duration = Duration::from_mins(1);
 /// A sync takes up to so many microseconds.
 const SYNC_MAX_US: usize = 2000;
 /// Space that is always said to be free.

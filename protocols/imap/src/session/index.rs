@@ -281,7 +281,9 @@ impl FolderIndex {
                 if !skip_to(texts, row.uid.0) {
                     return ControlFlow::Continue(());
                 }
-                if let Some(envelope) = row.structure.as_deref().and_then(Structure::decode_envelope) { texts.push(row.received, &envelope) } else {
+                if let Some(envelope) = row.structure.as_deref().and_then(Structure::decode_envelope) {
+                    texts.push(row.received, &envelope)
+                } else {
                     damaged = Some(row.clone());
                     return ControlFlow::Break(());
                 }
