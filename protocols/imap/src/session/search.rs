@@ -497,7 +497,9 @@ impl Node {
     /// What of an index can decide this node.
     fn level(&self) -> Option<Level> {
         match self {
-            Self::Flag(_)
+            Self::Constant(_)
+            | Self::Uids(_)
+            | Self::Flag(_)
             | Self::Keyword(_)
             | Self::Day(..)
             | Self::Larger(_)
