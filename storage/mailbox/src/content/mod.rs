@@ -350,7 +350,6 @@ impl Mailbox {
                 .map_err(|error| self.damaged_at(None, error))?;
         } else if range.start == 0 && range.end >= size {
             let decoded = decode_frame(encoding, data, size as usize, out);
-            // The buffer stays for the next one.
             return decoded
                 .map(|()| None)
                 .map_err(|error| self.damaged_at(None, error));
