@@ -13,7 +13,7 @@
 mod mail;
 mod script;
 
-use std::{hint::black_box, time::Instant};
+use std::{fmt::Write, hint::black_box, time::Instant};
 
 use anyhow::Result;
 use ringpost_convert::{message::from_mime, structure::Structure};
@@ -288,7 +288,7 @@ fn delivering(host: &TestHost) {
             &service,
             scripts.borrow_mut().pop().unwrap_or_default(),
             false,
-        ))
+        ));
     };
     task("LMTP delivery, 10 kB", 40, &mut || next(), &mut || next());
 }
@@ -299,7 +299,7 @@ fn downloading(host: &TestHost) {
     let script = |times: u32| {
         let mut text = format!("USER {USER}\r\nPASS {PASSWORD}\r\n");
         for number in 1..=times {
-            text.push_str(&format!("RETR {number}\r\n"));
+            let _ = write!(text, "RETR {number}\r\n");
         }
         text.push_str("QUIT\r\n");
         text.into_bytes()

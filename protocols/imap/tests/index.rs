@@ -1,6 +1,8 @@
 //! Searches, sorts and threads from an index that follows what sessions do, against one that is made anew.
 mod support;
 
+use std::fmt::Write;
+
 use ringpost_host::{Host, MailboxRef};
 use ringpost_store::Mailbox;
 use ringpost_testhost::{Client, TestHost};
@@ -63,16 +65,16 @@ fn append(random: &mut Random, number: usize) -> String {
     );
     if subject > 0 {
         let reply = ["", "Re: ", "=?utf-8?Q?=C3=9C?= "][random.below(3) as usize];
-        message += &format!("Subject: {reply}S{subject}\r\n");
+        let _ = write!(message, "Subject: {reply}S{subject}\r\n");
     }
     if sender > 0 {
-        message += &format!("From: A <f{sender}@x>, \"B\" <g@y>\r\n");
+        let _ = write!(message, "From: A <f{sender}@x>, \"B\" <g@y>\r\n");
     }
     if number > 0 && random.below(2) == 0 {
         let ancestor = random.below(number as u64);
-        message += &format!("References: <gone@x> <m{ancestor}@x>\r\n");
+        let _ = write!(message, "References: <gone@x> <m{ancestor}@x>\r\n");
     }
-    message += &format!("\r\nbody {}\r\n", "x".repeat(random.below(80) as usize));
+    let _ = write!(message, "\r\nbody {}\r\n", "x".repeat(random.below(80) as usize));
     let flags = ["", "\\Flagged", "\\Seen Work", "\\Deleted"][random.below(4) as usize];
     let year = 2020 + random.below(3);
     format!(

@@ -59,7 +59,9 @@ impl Ahead {
     /// Reads these messages, which ascend, as far as they are small and need no downgrade.
     pub(crate) fn read(&mut self, mailbox: &mut Mailbox, uids: &[Uid], utf8: bool) -> Result<(), StoreError> {
         let mut wanted = UidSet::default();
-        uids.iter().for_each(|&uid| wanted.insert(uid));
+        for &uid in uids {
+            wanted.insert(uid);
+        }
         let (mut rows, mut sum) = (Vec::new(), 0);
         mailbox.visit_messages(
             ringpost_store::folder::built_in::INBOX,

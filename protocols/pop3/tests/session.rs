@@ -446,7 +446,7 @@ fn messages_read_ahead_are_the_ones_asked_for() {
     let mut session = Session::start(Options::default(), &messages);
     session.log_in();
     let retrieve = |session: &mut Session, n: usize| {
-        session.client.send(&format!("RETR {n}\r\n"));
+        session.client.send(format!("RETR {n}\r\n"));
         let mut lines = Vec::new();
         loop {
             let line = session.line();

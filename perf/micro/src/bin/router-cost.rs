@@ -86,7 +86,9 @@ impl Service for Probe {
                 }
             }
         }
-        times.iter_mut().for_each(|times| times.sort_unstable());
+        for times in &mut times {
+            times.sort_unstable();
+        }
         // Which core accepted is the kernel's choice: the mailbox that costs less is the one it owns.
         times.sort_unstable_by_key(|times| times.get(times.len() / 2).copied());
         let text = ["local", "forwarded"]

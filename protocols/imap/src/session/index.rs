@@ -282,7 +282,7 @@ impl FolderIndex {
                     return ControlFlow::Continue(());
                 }
                 if let Some(envelope) = row.structure.as_deref().and_then(Structure::decode_envelope) {
-                    texts.push(row.received, &envelope)
+                    texts.push(row.received, &envelope);
                 } else {
                     damaged = Some(row.clone());
                     return ControlFlow::Break(());

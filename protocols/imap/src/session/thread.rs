@@ -43,7 +43,7 @@ struct Entry {
 #[derive(Default)]
 struct Entries {
     uids: Vec<u32>,
-    entries: Vec<Entry>,
+    list: Vec<Entry>,
     references: Vec<u64>,
 }
 
@@ -52,7 +52,7 @@ impl Entries {
         let start = self.references.len() as u32;
         self.references.extend_from_slice(texts.references(at));
         self.uids.push(uid);
-        self.entries.push(Entry {
+        self.list.push(Entry {
             date: texts.sent[at],
             subject: texts.base[at],
             reply: texts.reply[at],
@@ -74,7 +74,7 @@ impl Entries {
 
     fn thread(&self, algorithm: Algorithm) -> Forest {
         match algorithm {
-            Algorithm::OrderedSubject => ordered_subject(&self.entries),
+            Algorithm::OrderedSubject => ordered_subject(&self.list),
             Algorithm::References => references(self),
         }
     }
@@ -267,7 +267,7 @@ fn ordered_subject(entries: &[Entry]) -> Forest {
 
 /// RFC 5256 §3, REFERENCES.
 fn references(all: &Entries) -> Forest {
-    let entries = &all.entries[..];
+    let entries = &all.list[..];
     let mut tree = Tree {
         nodes: Vec::with_capacity(entries.len()),
         by_id: HashMap::default(),
@@ -579,10 +579,7 @@ mod tests {
             message(3, "x", "3", &[]),
         ];
         assert_eq!(text(&references(&entries(&messages)), 3), "((1 2)(3))");
-        assert_eq!(
-            text(&ordered_subject(&entries(&messages).entries), 3),
-            "(1 (2)(3))"
-        );
+        assert_eq!(text(&ordered_subject(&entries(&messages).list), 3), "(1 (2)(3))");
     }
 
     #[test]

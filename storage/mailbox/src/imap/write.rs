@@ -16,14 +16,21 @@ use crate::{
 /// Most messages that one statement changes: about a millisecond.
 const MAX_RUN: usize = 512;
 
+/// What becomes of the keywords' column.
+#[derive(PartialEq, Eq)]
+enum KeywordsChange {
+    Kept,
+    Set(Option<Vec<u8>>),
+}
+
 /// New flags of a message.
 struct Update {
     uid: Uid,
     id: i64,
     bits: MessageBits,
     new: Flags,
-    /// The column, where it changes.
-    keywords: Option<Option<Vec<u8>>>,
+    /// What becomes of the column.
+    keywords: KeywordsChange,
     change: ChangeNumber,
 }
 
@@ -96,7 +103,11 @@ impl Mailbox {
                     store.tell(EventKind::MessageChanged, folder, Some(id), number);
                     updates.push(Update {
                         new,
-                        keywords: (ids != old_ids).then_some(column),
+                        keywords: if ids == old_ids {
+                            KeywordsChange::Kept
+                        } else {
+                            KeywordsChange::Set(column)
+                        },
                         change: number,
                         uid: row.uid,
                         id: row.id,
@@ -140,8 +151,8 @@ impl Mailbox {
         let follows = |pair: &&[Update]| {
             pair[1].uid.0 == pair[0].uid.0 + 1
                 && pair[1].change.0 == pair[0].change.0 + 1
-                && pair[0].keywords.is_none()
-                && pair[1].keywords.is_none()
+                && pair[0].keywords == KeywordsChange::Kept
+                && pair[1].keywords == KeywordsChange::Kept
         };
         let length = 1 + updates.windows(2).take(MAX_RUN).take_while(follows).count();
         let (run, rest) = updates.split_at(length);
@@ -149,7 +160,7 @@ impl Mailbox {
         if let [single] = run {
             let differing = single.bits.imap() ^ single.new;
             let read = differing.contains(Flags::SEEN).then_some(single.change.0 as i64);
-            let only_read = differing == Flags::SEEN && single.keywords.is_none();
+            let only_read = differing == Flags::SEEN && single.keywords == KeywordsChange::Kept;
             self.connection
                 .prepare_cached(
                     "UPDATE messages SET flags = ?2, keywords = CASE WHEN ?8 THEN ?3 ELSE keywords END, change = ?4,
@@ -159,12 +170,15 @@ impl Mailbox {
                 .execute(params![
                     single.id,
                     single.bits.with_imap(single.new).bits(),
-                    single.keywords.as_ref().and_then(Option::as_deref),
+                    match &single.keywords {
+                        KeywordsChange::Kept => None,
+                        KeywordsChange::Set(column) => column.as_deref(),
+                    },
                     single.change.0 as i64,
                     (!only_read).then_some(single.change.0 as i64),
                     read,
                     (!only_read).then_some(now),
-                    single.keywords.is_some(),
+                    single.keywords != KeywordsChange::Kept,
                 ])?;
             return Ok(rest);
         }
@@ -367,7 +381,10 @@ mod tests {
     }
 
     /// Flags, keywords and changes of all; whether `modified` was touched.
-    fn rows(mailbox: &Mailbox) -> Vec<(i64, Option<Vec<u8>>, [i64; 3], bool)> {
+    type FlagsRow = (i64, Option<Vec<u8>>, [i64; 3], bool);
+
+    /// Those of each message, by UID.
+    fn rows(mailbox: &Mailbox) -> Vec<FlagsRow> {
         let mut statement = mailbox
             .connection
             .prepare(
