@@ -25,6 +25,8 @@ const OTHER: &[ringpost_mapi::PropTag] = &[
     tags::INTERNET_CODEPAGE,
     tags::NATIVE_BODY,
     tags::TRANSPORT_MESSAGE_HEADERS,
+    // Says which TNEF part belongs to the message as it was sent.
+    tags::TNEF_CORRELATION_KEY,
 ];
 
 /// Fields that a sender must not copy.

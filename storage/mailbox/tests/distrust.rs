@@ -172,6 +172,8 @@ fn closing_writes_back_and_tells_when_it_could_not() {
     assert!(wal(&path).len() > 0, "it holds what was not written back");
     let mailbox = Mailbox::open_distrusted(&path, &OpenOptions::default()).unwrap();
     mailbox.close().unwrap();
-    assert!(!path.join("exmdb/exchange.sqlite3-wal").exists());
+    // A header of zeros: whatever is behind it counts for nothing.
+    let left = fs::read(path.join("exmdb/exchange.sqlite3-wal")).unwrap();
+    assert_eq!(left[..32], [0; 32], "nothing is left to write back");
     assert_eq!(open(&path).folder(INBOX).unwrap().messages, 1);
 }

@@ -182,20 +182,25 @@ impl Mailbox {
                 ])?;
             return Ok(rest);
         }
-        let set = i64::from(flags.bits());
+        // What was read once stays so marked (`MessageBits::with_imap`); it is no change of the content.
+        let read_bits = MessageBits::from_bits_retain(i64::from(Flags::SEEN.bits())) | MessageBits::EVER_READ;
+        let mut set = i64::from(flags.bits());
+        if flags.contains(Flags::SEEN) {
+            set |= MessageBits::EVER_READ.bits();
+        }
         let (keep, set) = match action {
             FlagAction::Replace => (!MessageBits::IMAP.bits(), set),
             FlagAction::Add => (!0, set),
-            FlagAction::Remove => (!set, 0),
+            FlagAction::Remove => (!i64::from(flags.bits()), 0),
         };
         let last = first.uid.0 + (length - 1) as u32;
         let written = self
             .connection
             .prepare_cached(
                 "UPDATE messages SET flags = flags & ?4 | ?5, change = ?6 + uid,
-                     version = CASE WHEN flags | ?7 = (flags & ?4 | ?5 | ?7) THEN version ELSE ?6 + uid END,
+                     version = CASE WHEN flags | ?9 = (flags & ?4 | ?5 | ?9) THEN version ELSE ?6 + uid END,
                      read_change = CASE WHEN flags & ?7 = ((flags & ?4 | ?5) & ?7) THEN read_change ELSE ?6 + uid END,
-                     modified = CASE WHEN flags | ?7 = (flags & ?4 | ?5 | ?7) THEN modified ELSE ?8 END
+                     modified = CASE WHEN flags | ?9 = (flags & ?4 | ?5 | ?9) THEN modified ELSE ?8 END
                  WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0",
             )?
             .execute(params![
@@ -206,7 +211,8 @@ impl Mailbox {
                 set,
                 first.change.0 as i64 - i64::from(first.uid.0),
                 i64::from(Flags::SEEN.bits()),
-                now
+                now,
+                read_bits.bits()
             ])?;
         if written != length {
             return Err(StoreError::damaged("UIDs of a folder"));
