@@ -1,0 +1,307 @@
+//! A search on the mailbox, in steps: the index first, then rows, structures, and sources.
+
+use std::{
+    collections::VecDeque,
+    ops::{ControlFlow, Range},
+    sync::Arc,
+    time::Instant,
+};
+
+use ringpost_convert::structure::Structure;
+use ringpost_mapi::{FolderId, Uid};
+use ringpost_store::{Mailbox, MessageRow, StoreError, UidSet};
+
+use super::{
+    Found,
+    body::{Begun, BodyPass, Piece, pieces},
+    program::{Facts, Hits, Known, KnownTexts, Program},
+};
+use crate::{
+    content::matcher::Scratch,
+    limits,
+    session::{
+        fetch::read_structure,
+        index::{self, Indexed, Level},
+        place,
+        uid_list::drop_through,
+    },
+};
+
+/// A search between two steps.
+pub(super) struct Job {
+    pub(super) folder: FolderId,
+    pub(super) reader: Option<Arc<str>>,
+    pub(super) program: Arc<Program>,
+    /// What of an index is to be looked at first.
+    pub(super) level: Option<Level>,
+    pub(super) hits: Hits,
+    /// Working memory for messages that are searched whole.
+    pub(super) source: Vec<u8>,
+    pub(super) scratch: Scratch,
+    /// Not visited yet.
+    pub(super) left: UidSet,
+    /// Visited; their rows did not decide.
+    pub(super) undecided: UidSet,
+    /// Their structures did not decide.
+    pub(super) sources: VecDeque<(MessageRow, Structure)>,
+    pub(super) body: Option<BodyPass>,
+    pub(super) found: Found,
+}
+
+impl Job {
+    /// Works for a slice of time. True when all is decided.
+    pub(super) fn step(&mut self, mailbox: &mut Mailbox) -> Result<bool, StoreError> {
+        let started = Instant::now();
+        while started.elapsed() < limits::SLICE_TIME {
+            if let Some(level) = self.level {
+                if !self.visit_index(mailbox, level)? {
+                    return Ok(false);
+                }
+            } else if let Some(pass) = &mut self.body {
+                if let Some(hit) = pass.step(mailbox, &self.program).or_else(unreadable)? {
+                    let row = pass.row.clone();
+                    self.body = None;
+                    self.decide(&row, hit);
+                }
+            } else if let Some((row, structure)) = self.sources.pop_front() {
+                let whole = row.size <= limits::SEARCHED_WHOLE_BYTES;
+                let begun = if whole {
+                    self.search_whole(mailbox, &row, &structure)
+                        .map(|hit| Begun::Decided(row, hit))
+                } else {
+                    BodyPass::begin(mailbox, &self.program, row, structure)
+                };
+                match begun {
+                    Ok(Begun::Decided(row, hit)) => self.decide(&row, hit),
+                    Ok(Begun::Open(pass)) => self.body = Some(*pass),
+                    Err(error) => {
+                        unreadable(error)?;
+                    }
+                }
+            } else if !self.undecided.is_empty() {
+                self.visit_structures(mailbox, started)?;
+            } else if !self.left.is_empty() {
+                self.visit_rows(mailbox, started)?;
+            } else {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn decide(&mut self, row: &MessageRow, hit: bool) {
+        if hit {
+            self.found.uids.insert(row.uid);
+            self.found.highest = self.found.highest.max(row.change);
+        }
+    }
+
+    /// Decides what the folder's index can decide, of all messages at once. False while the index is being made.
+    fn visit_index(&mut self, mailbox: &mut Mailbox, level: Level) -> Result<bool, StoreError> {
+        /// Messages between two looks at whether others want their turn.
+        const STRIDE: usize = 4096;
+        let (program, hits, left) = (&self.program, &mut self.hits, &self.left);
+        let (found, undecided) = (&mut self.found, &mut self.undecided);
+        let visited = index::with(mailbox, self.folder, level, |mailbox, index| {
+            if level == Level::Texts {
+                hits.update(program, index);
+            }
+            let mut visited = 0;
+            index.places(left, |at| {
+                let line = &index.lines[at];
+                let row = Known {
+                    uid: Uid(index.uids[at]),
+                    flags: line.flags,
+                    keywords: index.keywords(line),
+                    received: line.received,
+                    size: line.size,
+                    change: line.change,
+                    email_id: None,
+                    texts: (level == Level::Texts).then_some(KnownTexts {
+                        texts: &index.texts,
+                        hits,
+                        at,
+                    }),
+                };
+                match program.evaluate(&row, &Facts::default()) {
+                    Some(true) => {
+                        found.uids.insert(row.uid);
+                        found.highest = found.highest.max(row.change);
+                    }
+                    Some(false) => {}
+                    None => undecided.insert(row.uid),
+                }
+                visited += 1;
+                if visited % STRIDE == 0 {
+                    mailbox.breathe();
+                }
+            });
+        })?;
+        match visited {
+            Indexed::Building => return Ok(false),
+            Indexed::Done(()) => self.left = UidSet::default(),
+            // The rows are visited instead.
+            Indexed::Unsuitable => {}
+        }
+        self.level = None;
+        Ok(true)
+    }
+
+    /// Searches a message's header and bodies, read at once.
+    fn search_whole(
+        &mut self,
+        mailbox: &mut Mailbox,
+        row: &MessageRow,
+        structure: &Structure,
+    ) -> Result<bool, StoreError> {
+        let program = &self.program;
+        self.source.clear();
+        mailbox.read_row_source(row, 0..row.size, &mut self.source)?;
+        let source = &self.source;
+        let slice = |range: &Range<u64>| {
+            let end = (range.end as usize).min(source.len());
+            &source[(range.start as usize).min(end)..end]
+        };
+        let header = slice(&structure.root.header);
+        let mut in_header = vec![false; program.needles.len()];
+        let mut in_body = in_header.clone();
+        self.scratch
+            .search_header(header, &program.needles, &program.header_needles, &mut in_header);
+        let known = Known::from(row);
+        let mut facts = Facts {
+            envelope: Some(&structure.envelope),
+            header: Some(header),
+            in_header: &in_header,
+            ..Facts::default()
+        };
+        if let Some(hit) = program.evaluate(&known, &facts) {
+            return Ok(hit);
+        }
+        let mut parts = VecDeque::new();
+        pieces(&structure.root, &mut parts);
+        for piece in parts {
+            match piece {
+                Piece::Header(range) => self.scratch.search_header(
+                    slice(&range),
+                    &program.needles,
+                    &program.body_needles,
+                    &mut in_body,
+                ),
+                Piece::Body {
+                    range,
+                    encoding,
+                    charset,
+                } => self.scratch.search_body(
+                    slice(&range),
+                    (&encoding, charset.as_deref()),
+                    &program.needles,
+                    &program.body_needles,
+                    &mut in_body,
+                ),
+            }
+        }
+        facts.in_body = &in_body;
+        facts.bodies_done = true;
+        Ok(program.evaluate(&known, &facts).unwrap_or(false))
+    }
+
+    fn visit_rows(&mut self, mailbox: &mut Mailbox, started: Instant) -> Result<(), StoreError> {
+        let (program, found, undecided) = (&self.program, &mut self.found, &mut self.undecided);
+        let (mut last, mut rows, mut open) = (None, 0usize, 0usize);
+        let reader = self.reader.as_deref();
+        place::visit_as(mailbox, self.folder, &self.left, false, reader, &mut |row| {
+            match program.evaluate(&Known::from(row), &Facts::default()) {
+                Some(true) => {
+                    found.uids.insert(row.uid);
+                    found.highest = found.highest.max(row.change);
+                }
+                Some(false) => {}
+                None => {
+                    undecided.insert(row.uid);
+                    open += 1;
+                }
+            }
+            rows += 1;
+            // The clock is not asked for every row.
+            if open < limits::SLICE_ROWS && (rows % 64 != 0 || started.elapsed() < limits::SLICE_TIME) {
+                return ControlFlow::Continue(());
+            }
+            last = Some(row.uid);
+            ControlFlow::Break(())
+        })?;
+        match last {
+            Some(uid) => drop_through(&mut self.left, uid),
+            None => self.left = UidSet::default(),
+        }
+        Ok(())
+    }
+
+    fn visit_structures(&mut self, mailbox: &mut Mailbox, started: Instant) -> Result<(), StoreError> {
+        let program = Arc::clone(&self.program);
+        let (mut last, mut decided, mut missing) = (None, Vec::new(), Vec::new());
+        let sources = &mut self.sources;
+        let reader = self.reader.as_deref();
+        place::visit_as(mailbox, self.folder, &self.undecided, true, reader, &mut |row| {
+            // What the envelope decides needs no parts.
+            let encoded = row.structure.as_deref();
+            let envelope = encoded.and_then(Structure::decode_envelope);
+            let hit = envelope.as_ref().map(|envelope| {
+                let facts = Facts {
+                    envelope: Some(envelope),
+                    ..Facts::default()
+                };
+                program.evaluate(&Known::from(row), &facts)
+            });
+            match hit {
+                Some(Some(hit)) => decided.push((row.uid, row.change, hit)),
+                _ => match encoded.and_then(Structure::decode) {
+                    None => missing.push(row.clone()),
+                    Some(structure) => sources.push_back((
+                        MessageRow {
+                            keywords: row.keywords.clone(),
+                            structure: None,
+                            ..*row
+                        },
+                        structure,
+                    )),
+                },
+            }
+            if sources.len() + missing.len() < 64 && started.elapsed() < limits::SLICE_TIME {
+                return ControlFlow::Continue(());
+            }
+            last = Some(row.uid);
+            ControlFlow::Break(())
+        })?;
+        match last {
+            Some(uid) => drop_through(&mut self.undecided, uid),
+            None => self.undecided = UidSet::default(),
+        }
+        for (uid, change, hit) in decided {
+            if hit {
+                self.found.uids.insert(uid);
+                self.found.highest = self.found.highest.max(change);
+            }
+        }
+        for row in missing {
+            match read_structure(mailbox, &row) {
+                Ok(structure) => self.sources.push_back((row, structure)),
+                Err(error) => {
+                    unreadable(error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A message that can't be read is not found; other errors end the search.
+pub(super) fn unreadable(error: StoreError) -> Result<Option<bool>, StoreError> {
+    match error {
+        StoreError::NotFound(_) => Ok(Some(false)),
+        StoreError::Corrupt { .. } | StoreError::NotAllowed(_) | StoreError::File { .. } => {
+            tracing::error!(%error, "imap: a message can't be searched");
+            Ok(Some(false))
+        }
+        other => Err(other),
+    }
+}

@@ -1,0 +1,312 @@
+//! A search program as it is evaluated: three-valued, by what is known of a message so far.
+
+use ringpost_convert::structure::{Address, Envelope};
+use ringpost_mapi::{ChangeNumber, FileTime, Uid};
+use ringpost_store::{Flags, MessageRow, UidSet};
+
+use crate::{
+    content::{header, matcher::Needle},
+    session::index::{FolderIndex, Level, NONE, Texts, address_text},
+    syntax::date::{HeaderDate, parse_header_date},
+};
+
+#[derive(Clone, Copy)]
+pub(super) enum Compare {
+    Before,
+    On,
+    Since,
+}
+
+impl Compare {
+    pub(super) fn holds(self, day: i64, wanted: i64) -> bool {
+        match self {
+            Self::Before => day < wanted,
+            Self::On => day == wanted,
+            Self::Since => day >= wanted,
+        }
+    }
+}
+
+/// A search key, ready to be evaluated.
+pub(super) enum Node {
+    Constant(bool),
+    Uids(UidSet),
+    Flag(Flags),
+    Keyword(String),
+    Day(Compare, i64),
+    Larger(u64),
+    Smaller(u64),
+    /// INTERNALDATE at or before.
+    ReceivedUntil(i64),
+    ChangedSince(ChangeNumber),
+    EmailId(String),
+    SentDay(Compare, i64),
+    From(usize),
+    Subject(usize),
+    Addresses(fn(&Envelope) -> &Vec<Address>, usize),
+    Line(fn(&Envelope) -> Option<&[u8]>, usize),
+    Field(String, usize),
+    Text(usize),
+    Body(usize),
+    Not(Box<Node>),
+    And(Vec<Node>),
+    Or(Box<Node>, Box<Node>),
+}
+
+pub(super) struct Program {
+    pub(super) node: Node,
+    pub(super) needles: Vec<Needle>,
+    /// What of an index would decide something.
+    pub(super) level: Option<Level>,
+    /// The needles that are looked for in all of the header.
+    pub(super) header_needles: Vec<usize>,
+    /// The needles that are looked for in bodies.
+    pub(super) body_needles: Vec<usize>,
+}
+
+/// What a row says of a message, be it from the store or from an index.
+pub(super) struct Known<'a> {
+    pub(super) uid: Uid,
+    pub(super) flags: Flags,
+    pub(super) keywords: &'a [String],
+    pub(super) received: FileTime,
+    pub(super) size: u64,
+    pub(super) change: ChangeNumber,
+    pub(super) email_id: Option<u64>,
+    pub(super) texts: Option<KnownTexts<'a>>,
+}
+
+/// A message's place in the texts of an index.
+pub(super) struct KnownTexts<'a> {
+    pub(super) texts: &'a Texts,
+    pub(super) hits: &'a Hits,
+    pub(super) at: usize,
+}
+
+/// Which of an index's texts have the needles.
+#[derive(Default)]
+pub(super) struct Hits {
+    pub(super) generation: u64,
+    /// Of each needle, once it was asked for.
+    pub(super) subjects: Vec<Vec<bool>>,
+    pub(super) senders: Vec<Vec<bool>>,
+}
+
+impl Hits {
+    /// Looks at the texts that are new since the last time.
+    pub(super) fn update(&mut self, program: &Program, index: &FolderIndex) {
+        if self.generation != index.generation {
+            let none = vec![Vec::new(); program.needles.len()];
+            (self.subjects, self.senders) = (none.clone(), none);
+            self.generation = index.generation;
+        }
+        program.node.visit(&mut |node| {
+            let (needle, texts, hits) = match *node {
+                Node::Subject(needle) => (needle, &index.texts.subjects, &mut self.subjects),
+                Node::From(needle) => (needle, &index.texts.senders, &mut self.senders),
+                _ => return,
+            };
+            let (hits, needle) = (&mut hits[needle], &program.needles[needle]);
+            let new = texts.all().iter().skip(hits.len());
+            hits.extend(new.map(|text| needle.is_in_folded(text)));
+        });
+    }
+}
+
+impl<'a> From<&'a MessageRow> for Known<'a> {
+    fn from(row: &'a MessageRow) -> Self {
+        Self {
+            uid: row.uid,
+            flags: row.flags,
+            keywords: &row.keywords,
+            received: row.received,
+            size: row.size,
+            change: row.change,
+            email_id: Some(row.email_id),
+            texts: None,
+        }
+    }
+}
+
+/// What is known of a message's content so far.
+#[derive(Default)]
+pub(super) struct Facts<'a> {
+    pub(super) envelope: Option<&'a Envelope>,
+    /// The header's bytes.
+    pub(super) header: Option<&'a [u8]>,
+    /// Of each needle: whether the header has it. Valid with `header`.
+    pub(super) in_header: &'a [bool],
+    /// Of each needle: whether a body has it.
+    pub(super) in_body: &'a [bool],
+    /// All bodies were looked at.
+    pub(super) bodies_done: bool,
+}
+
+impl Program {
+    pub(super) fn new(node: Node, needles: Vec<Needle>) -> Self {
+        let mut program = Self {
+            node: Node::Constant(false),
+            needles,
+            level: None,
+            header_needles: Vec::new(),
+            body_needles: Vec::new(),
+        };
+        node.visit(&mut |node| {
+            match node {
+                Node::Text(needle) => {
+                    program.header_needles.push(*needle);
+                    program.body_needles.push(*needle);
+                }
+                Node::Body(needle) => program.body_needles.push(*needle),
+                _ => {}
+            }
+            program.level = program.level.max(node.level());
+        });
+        program.node = node;
+        program
+    }
+
+    pub(super) fn evaluate(&self, row: &Known<'_>, facts: &Facts<'_>) -> Option<bool> {
+        self.node.evaluate(row, facts, &self.needles)
+    }
+}
+
+impl Node {
+    /// What of an index can decide this node.
+    pub(super) fn level(&self) -> Option<Level> {
+        match self {
+            Self::Constant(_)
+            | Self::Uids(_)
+            | Self::Flag(_)
+            | Self::Keyword(_)
+            | Self::Day(..)
+            | Self::Larger(_)
+            | Self::Smaller(_)
+            | Self::ReceivedUntil(_)
+            | Self::ChangedSince(_) => Some(Level::Lines),
+            Self::SentDay(..) | Self::From(_) | Self::Subject(_) => Some(Level::Texts),
+            _ => None,
+        }
+    }
+
+    /// Visits the node and those below it.
+    pub(super) fn visit(&self, visit: &mut dyn FnMut(&Self)) {
+        visit(self);
+        match self {
+            Self::Not(node) => node.visit(visit),
+            Self::And(nodes) => nodes.iter().for_each(|node| node.visit(visit)),
+            Self::Or(left, right) => {
+                left.visit(visit);
+                right.visit(visit);
+            }
+            _ => {}
+        }
+    }
+
+    /// True, false, or not known yet.
+    pub(super) fn evaluate(&self, row: &Known<'_>, facts: &Facts<'_>, needles: &[Needle]) -> Option<bool> {
+        let envelope = facts.envelope;
+        Some(match self {
+            Self::Constant(value) => *value,
+            Self::Uids(set) => set.contains(row.uid),
+            Self::Flag(flag) => row.flags.contains(*flag),
+            Self::Keyword(name) => row
+                .keywords
+                .iter()
+                .any(|keyword| keyword.eq_ignore_ascii_case(name)),
+            Self::Day(compare, day) => compare.holds(row.received.unix_seconds().div_euclid(86_400), *day),
+            Self::Larger(size) => row.size > *size,
+            Self::Smaller(size) => row.size < *size,
+            Self::ReceivedUntil(seconds) => row.received.unix_seconds() <= *seconds,
+            Self::ChangedSince(change) => row.change >= *change,
+            Self::EmailId(id) => *id == format!("M{}", row.email_id?),
+            Self::SentDay(compare, day) => compare.holds(
+                match &row.texts {
+                    Some(known) => known.texts.sent_day[known.at],
+                    None => sent(envelope?, row.received).local_day,
+                },
+                *day,
+            ),
+            Self::From(needle) => match &row.texts {
+                // Addresses are lines there.
+                Some(known) if !needles[*needle].has_line_end() => {
+                    let sender = known.texts.sender[known.at];
+                    sender != NONE && known.hits.senders[*needle][sender as usize]
+                }
+                _ => has_address(&envelope?.from, &needles[*needle]),
+            },
+            Self::Subject(needle) => match &row.texts {
+                Some(known) => {
+                    let subject = known.texts.subject[known.at];
+                    subject != NONE && known.hits.subjects[*needle][subject as usize]
+                }
+                None => envelope?
+                    .subject
+                    .as_deref()
+                    .is_some_and(|line| needles[*needle].is_in(&header::decode(line))),
+            },
+            Self::Addresses(field, needle) => has_address(field(envelope?), &needles[*needle]),
+            Self::Line(field, needle) => {
+                field(envelope?).is_some_and(|line| needles[*needle].is_in(&header::decode(line)))
+            }
+            Self::Field(name, needle) => header::fields(facts.header?)
+                .filter(|field| header::name(field).eq_ignore_ascii_case(name.as_bytes()))
+                .any(|field| needles[*needle].is_in(&header::decode(header::value(field)))),
+            Self::Text(needle) => {
+                if facts.in_header.get(*needle) == Some(&true) || facts.in_body.get(*needle) == Some(&true) {
+                    true
+                } else if facts.bodies_done {
+                    false
+                } else {
+                    return None;
+                }
+            }
+            Self::Body(needle) => match facts.in_body.get(*needle) {
+                Some(true) => true,
+                _ if facts.bodies_done => false,
+                _ => return None,
+            },
+            Self::Not(node) => !node.evaluate(row, facts, needles)?,
+            Self::And(nodes) => {
+                let mut known = true;
+                for node in nodes {
+                    match node.evaluate(row, facts, needles) {
+                        Some(false) => return Some(false),
+                        Some(true) => {}
+                        None => known = false,
+                    }
+                }
+                return known.then_some(true);
+            }
+            Self::Or(left, right) => {
+                match (
+                    left.evaluate(row, facts, needles),
+                    right.evaluate(row, facts, needles),
+                ) {
+                    (Some(true), _) | (_, Some(true)) => true,
+                    (Some(false), Some(false)) => false,
+                    _ => return None,
+                }
+            }
+        })
+    }
+}
+
+/// The date of the `Date:` field, or where it has none of arrival (RFC 5256 §2.2).
+pub(in crate::session) fn sent(envelope: &Envelope, received: FileTime) -> HeaderDate {
+    envelope
+        .date
+        .as_deref()
+        .and_then(parse_header_date)
+        .unwrap_or_else(|| {
+            let seconds = received.unix_seconds();
+            HeaderDate {
+                seconds,
+                local_day: seconds.div_euclid(86_400),
+            }
+        })
+}
+
+pub(super) fn has_address(list: &[Address], needle: &Needle) -> bool {
+    list.iter().any(|address| needle.is_in(&address_text(address)))
+}
