@@ -449,10 +449,13 @@ impl Slot {
         .await;
         match result {
             Ok(Ok((mailbox, result, wal_bytes))) => {
+                let distrusted = mailbox.is_distrusted();
                 self.mailbox.replace(Some(mailbox));
                 self.wal_bytes.set(wal_bytes);
                 if let Err(error) = result {
                     tracing::error!("checkpoint of mailbox {}: {error}", self.guid);
+                }
+                if distrusted {
                     self.distrust(shard);
                 }
             }
@@ -497,6 +500,10 @@ impl Slot {
         match closed {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(_))) if suspect => {}
+            // The database had no room to grow: its WAL stays, and is as good as before.
+            Ok(Ok(Err(error @ StoreError::DiskFull))) => {
+                tracing::warn!("closing mailbox {}: {error}", self.guid);
+            }
             Ok(Ok(Err(error))) => {
                 tracing::error!("closing mailbox {}: {error}", self.guid);
                 self.suspect.set(true);

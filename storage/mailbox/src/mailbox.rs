@@ -408,9 +408,13 @@ impl Mailbox {
             return Err(StoreError::NotAllowed("a sync of the WAL failed"));
         }
         let written = self.connection.query_row(checkpoint, [], |_| Ok(()));
-        // SQLite would try the sync that failed again, and believe it.
-        written.inspect_err(|_| self.distrust())?;
-        Ok(())
+        written.map_err(StoreError::from).inspect_err(|error| {
+            // SQLite would try the sync that failed again, and believe it. A database that had no room to grow
+            // is no such thing: the WAL is as good as before, and there would be no room for its copy either.
+            if !matches!(error, StoreError::DiskFull) {
+                self.distrust();
+            }
+        })
     }
 
     /// Bytes in the WAL now; the runtime checkpoints when it has grown.
