@@ -247,6 +247,7 @@ def test_sessions_without_login(serve):
         with contextlib.suppress(ConnectionError):
             while time.monotonic() < began + 7:
                 waiting[0].sendall(b"a")
+                inside.ok("NOOP")
                 time.sleep(0.2)
         assert time.monotonic() - began < 5
         for one in waiting:
