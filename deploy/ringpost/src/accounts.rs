@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use ringpost_config::{Configuration, directive};
 use ringpost_directory::{
     Directory, EmbeddedDirectory,
-    auth::{self, Authenticator, BackendSelection},
+    auth::{self, Authenticator, BackendSelection, Begun},
     user_filter::UserFilterOptions,
 };
 use ringpost_host::{Credentials, Login, LoginError, MailboxRef};
-use ringpost_shard::Accounts;
+use ringpost_shard::{Accounts, LoginStep};
 
 /// How long a right password is remembered.
 const CREDENTIAL_CACHE_LIFETIME: Duration = Duration::from_mins(1);
@@ -18,7 +18,7 @@ const CREDENTIAL_CACHE_LIFETIME: Duration = Duration::from_mins(1);
 /// Accounts and their passwords.
 pub(crate) struct DirectoryAccounts {
     directory: Arc<EmbeddedDirectory>,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
 }
 
 impl DirectoryAccounts {
@@ -48,7 +48,7 @@ impl DirectoryAccounts {
             ..defaults
         };
         let backend = Arc::clone(&directory);
-        let authenticator = Authenticator::new(backend, options)?;
+        let authenticator = Arc::new(Authenticator::new(backend, options)?);
         Ok(Self {
             directory,
             authenticator,
@@ -71,27 +71,38 @@ impl Accounts for DirectoryAccounts {
         }
     }
 
-    fn login(&self, credentials: &Credentials) -> Result<Login, LoginError> {
+    fn login(&self, credentials: &Credentials) -> LoginStep {
         let claim = auth::Credentials {
             login: credentials.login.clone(),
             password: credentials.password.clone(),
             service: credentials.service,
             peer: credentials.peer,
         };
-        let login = self.authenticator.login(&claim).map_err(|error| match error {
-            auth::LoginError::NotPermitted(why) => LoginError::NotPermitted(why),
-            auth::LoginError::Banned => LoginError::Banned,
-            auth::LoginError::Unavailable => LoginError::Unavailable,
-            _ => LoginError::Invalid,
-        })?;
-        Ok(Login {
-            username: login.username,
-            effective: login.effective,
-            mailbox: MailboxRef {
-                guid: login.mailbox.guid,
-                path: login.mailbox.path,
-            },
-            locale: login.locale,
-        })
+        match self.authenticator.begin(&claim) {
+            Begun::Done(answer) => LoginStep::Done(as_host(answer)),
+            Begun::Slow(check) => {
+                let authenticator = Arc::clone(&self.authenticator);
+                LoginStep::Slow(Box::new(move || as_host(authenticator.finish(&claim, check))))
+            }
+        }
     }
+}
+
+/// The authenticator's answer in the words of sessions.
+fn as_host(answer: Result<auth::Login, auth::LoginError>) -> Result<Login, LoginError> {
+    let login = answer.map_err(|error| match error {
+        auth::LoginError::NotPermitted(why) => LoginError::NotPermitted(why),
+        auth::LoginError::Banned => LoginError::Banned,
+        auth::LoginError::Unavailable => LoginError::Unavailable,
+        _ => LoginError::Invalid,
+    })?;
+    Ok(Login {
+        username: login.username,
+        effective: login.effective,
+        mailbox: MailboxRef {
+            guid: login.mailbox.guid,
+            path: login.mailbox.path,
+        },
+        locale: login.locale,
+    })
 }

@@ -164,7 +164,15 @@ pub trait Accounts: Send + Sync + 'static {
     fn refresh(&self, seen: Option<&Arc<dyn Directory>>) -> Option<Arc<dyn Directory>>;
 
     /// Checks who a client is, with the user filter, the credential cache and the log lines.
-    fn login(&self, credentials: &Credentials) -> Result<Login, LoginError>;
+    fn login(&self, credentials: &Credentials) -> LoginStep;
+}
+
+/// What is known of a login at first.
+pub enum LoginStep {
+    /// The answer.
+    Done(Result<Login, LoginError>),
+    /// A hash is needed (or another slow check), which is done on a thread for that, one after the other.
+    Slow(Box<dyn FnOnce() -> Result<Login, LoginError> + Send>),
 }
 
 impl ListenerConfig {

@@ -23,6 +23,8 @@ const MAX_JOBS: usize = 1024;
 /// After a job that took so long its memory goes back to the system at once: a password hash works in 19 MiB,
 /// which every thread would keep until its next one.
 const LARGE: Duration = Duration::from_millis(5);
+/// Where processors are scarce, the cores go first: whoever waits for a helper waits for something slow anyway.
+const NICENESS: i32 = 5;
 /// How long a caller waits for room among them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -39,15 +41,18 @@ pub(crate) struct Helpers {
 
 impl Helpers {
     /// Starts the threads. Called outside of the executor: inside, they would inherit its one CPU.
-    pub(crate) fn start(shard: usize, threads: usize) -> std::io::Result<Jobs> {
+    pub(crate) fn start(name: &'static str, shard: usize, threads: usize) -> std::io::Result<Jobs> {
         let (jobs, receiver) = mpsc::sync_channel::<Job>(MAX_JOBS);
         // Only helper threads take this lock.
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..threads.max(1) {
             let receiver = Arc::clone(&receiver);
             thread::Builder::new()
-                .name(format!("helper-{shard}-{number}"))
-                .spawn(move || help(&receiver))?;
+                .name(format!("{name}-{shard}-{number}"))
+                .spawn(move || {
+                    sys::be_nice(NICENESS);
+                    help(&receiver);
+                })?;
         }
         Ok(Jobs(jobs))
     }
@@ -93,7 +98,16 @@ impl Shard {
         self: &Rc<Self>,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, CallError> {
-        let Some(permit) = within(PATIENCE, self.helpers.room.acquire()).await else {
+        self.help_by(|shard| &shard.helpers, work).await
+    }
+
+    /// Runs `work` on one of these threads.
+    pub(crate) async fn help_by<R: Send + 'static>(
+        self: &Rc<Self>,
+        helpers: fn(&Self) -> &Helpers,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, CallError> {
+        let Some(permit) = within(PATIENCE, helpers(self).room.acquire()).await else {
             return Err(CallError::Unavailable);
         };
         let inbox = Arc::clone(&self.inbox);
@@ -108,7 +122,7 @@ impl Shard {
                 };
                 // Permits keep the queue from being full. A job that is refused all the same, at the very
                 // end, takes its reply with it, and the caller learns that.
-                if let Some(jobs) = &*shard.helpers.jobs.borrow() {
+                if let Some(jobs) = &*helpers(shard).jobs.borrow() {
                     let _ = jobs.try_send(Box::new(job));
                 }
             })

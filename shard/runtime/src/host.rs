@@ -6,17 +6,30 @@ use ringpost_directory::Directory;
 use ringpost_host::{CallError, Credentials, Host, Login, LoginError, MailboxRef, Priority};
 use ringpost_store::{Mailbox, StoreError};
 
-use crate::{events::ShardSubscription, router::Reply, shard::Shard};
+use crate::{events::ShardSubscription, router::Reply, shard::Shard, unproven::Newcomer};
 
 /// A session's handle on its core.
 #[derive(Clone, Debug)]
 pub struct ShardHost {
     shard: Rc<Shard>,
+    /// The session's connection, while nobody has logged in over it.
+    newcomer: Option<Rc<Newcomer>>,
 }
 
 impl ShardHost {
     pub(crate) fn new(shard: Rc<Shard>) -> Self {
-        Self { shard }
+        Self {
+            shard,
+            newcomer: None,
+        }
+    }
+
+    /// For the first stage of a session: a login or a delivery proves its connection.
+    pub(crate) fn unproven(shard: Rc<Shard>, newcomer: Rc<Newcomer>) -> Self {
+        Self {
+            shard,
+            newcomer: Some(newcomer),
+        }
     }
 
     /// The number of the core that this session runs on.
@@ -118,7 +131,11 @@ impl Host for ShardHost {
         R: Send + 'static,
         W: FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
     {
-        self.work(mailbox, priority, true, work).await
+        let answer = self.work(mailbox, priority, true, work).await;
+        if let (Some(newcomer), Ok(_)) = (&self.newcomer, &answer) {
+            newcomer.prove();
+        }
+        answer
     }
 
     async fn subscribe(&self, mailbox: &MailboxRef) -> Result<ShardSubscription, CallError> {
@@ -126,11 +143,16 @@ impl Host for ShardHost {
     }
 
     async fn login(&self, credentials: Credentials) -> Result<Login, LoginError> {
-        let accounts = Arc::clone(&self.shard.accounts);
-        self.shard
-            .help(move || accounts.login(&credentials))
-            .await
-            .unwrap_or(Err(LoginError::Unavailable))
+        if let Some(newcomer) = &self.newcomer {
+            newcomer.checking();
+        }
+        let answer = self.shard.login(credentials).await;
+        match &self.newcomer {
+            Some(newcomer) if answer.is_ok() => newcomer.prove(),
+            Some(newcomer) => newcomer.failed(),
+            None => {}
+        }
+        answer
     }
 
     fn directory(&self) -> Arc<dyn Directory> {

@@ -122,6 +122,8 @@ counters! {
     tls_failures,
     /// Connections refused by a limit.
     refused,
+    /// Connections that had shown nothing and gave way to new ones.
+    displaced,
     /// Connections cut before they logged in.
     login_timeouts,
     /// accept calls that failed.

@@ -20,8 +20,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::{
     config::{Accounts, ListenerConfig, RuntimeConfig},
     helpers::{self, Helpers, Inbox},
+    limits::Limits,
     router::{self, Message, Wires},
-    session::{self, Limits},
+    session,
     shard::{Parts, Shard},
     sys,
     tls::{AllTls, TlsError},
@@ -142,13 +143,14 @@ impl Control {
 
 impl Runtime {
     /// Starts everything; returns when all cores listen.
-    pub fn start(config: RuntimeConfig, accounts: Arc<dyn Accounts>) -> Result<Self, StartError> {
+    pub fn start(mut config: RuntimeConfig, accounts: Arc<dyn Accounts>) -> Result<Self, StartError> {
         let locked = sys::raise_limit(libc::RLIMIT_MEMLOCK)?;
         if locked < LOCKED_MEMORY {
             return Err(StartError::LockedMemory(locked));
         }
         sys::probe_io_uring().map_err(StartError::NoIoUring)?;
-        open_files(config.open_files)?;
+        let allowed = open_files(config.open_files)?;
+        config.max_connections = config.max_connections.min(for_connections(allowed));
         let cpus = sys::allowed_cpus()?;
         let count = if config.shards == 0 {
             cpus.len().max(1)
@@ -198,7 +200,8 @@ impl Runtime {
                 accounts: Arc::clone(&accounts),
                 directory: Arc::clone(&directory),
                 tls: tls.configs()?,
-                jobs: Helpers::start(id, config.helpers)?,
+                jobs: Helpers::start("helper", id, config.helpers)?,
+                hashing: Helpers::start("password", id, config.helpers.div_ceil(2))?,
                 inbox,
                 limits: Arc::clone(&limits),
             };
@@ -454,7 +457,7 @@ fn start_error(core: usize, error: io::Error) -> StartError {
 }
 
 /// `daemons_fd_limit`
-fn open_files(wanted: u64) -> io::Result<()> {
+fn open_files(wanted: u64) -> io::Result<u64> {
     let allowed = sys::raise_limit(libc::RLIMIT_NOFILE)?;
     if allowed < wanted {
         tracing::warn!(
@@ -462,7 +465,12 @@ fn open_files(wanted: u64) -> io::Result<()> {
              the systemd unit, or nofile in /etc/security/limits.conf"
         );
     }
-    Ok(())
+    Ok(allowed)
+}
+
+/// How many of these open files connections may take: the others are for mailboxes, their content, logs.
+fn for_connections(open_files: u64) -> usize {
+    usize::try_from(open_files / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// Looks for changed accounts now and then, on a thread of its own, and tells all cores.

@@ -1,18 +1,6 @@
 //! A client's session from accept to its end, on one core or two.
 
-use std::{
-    collections::hash_map::RandomState,
-    future::Future,
-    hash::BuildHasher,
-    net::{IpAddr, SocketAddr},
-    pin::Pin,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use ringpost_executor::{
     net::{TcpListener, TcpStream},
@@ -21,9 +9,10 @@ use ringpost_executor::{
 use ringpost_host::{Connection, MailboxRef, Outcome, Service};
 
 use crate::{
-    config::{ListenerConfig, RuntimeConfig, Security, SessionClass},
+    config::{ListenerConfig, Security, SessionClass},
     connection::{Detached, Ends, Profile, ShardConnection},
     host::ShardHost,
+    limits::Place,
     proxy,
     shard::Shard,
     waiters::within,
@@ -32,8 +21,8 @@ use crate::{
 
 /// After an accept failed (no descriptors left), so long no other is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Addresses are counted in so many places; two of them may share one.
-const ADDRESS_PLACES: usize = 1 << 16;
+/// The same when a connection was told to end for it.
+const DISPLACED_PAUSE: Duration = Duration::from_millis(1);
 
 type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
 type Accepted = Pin<Box<dyn Future<Output = Next>>>;
@@ -91,147 +80,6 @@ impl<S: Service> BoxedService for Boxed<S> {
     }
 }
 
-/// Connections of one service.
-struct ServiceLimit {
-    name: &'static str,
-    connections: AtomicUsize,
-    max: usize,
-}
-
-/// Counts that all cores share. Nothing waits for them: relaxed atomics, touched once a connection.
-pub(crate) struct Limits {
-    connections: AtomicUsize,
-    max_connections: usize,
-    /// Each service's, by name.
-    services: Vec<ServiceLimit>,
-    without_login: AtomicUsize,
-    max_without_login: AtomicUsize,
-    addresses: Box<[AtomicU32]>,
-    max_per_address: AtomicUsize,
-    max_per_user: AtomicUsize,
-    hasher: RandomState,
-}
-
-impl Limits {
-    pub(crate) fn new(config: &RuntimeConfig) -> Self {
-        let max_per_address = config.max_connections_per_address;
-        let places = if max_per_address == 0 { 0 } else { ADDRESS_PLACES };
-        Self {
-            connections: AtomicUsize::new(0),
-            max_connections: config.max_connections,
-            services: service_limits(&config.listeners),
-            without_login: AtomicUsize::new(0),
-            max_without_login: AtomicUsize::new(config.max_without_login),
-            addresses: (0..places).map(|_| AtomicU32::new(0)).collect(),
-            max_per_address: AtomicUsize::new(max_per_address),
-            max_per_user: AtomicUsize::new(config.max_sessions_per_user),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// Takes over the limits that may change while connections go on. Addresses are counted only where they
-    /// had a limit from the start.
-    pub(crate) fn change(&self, config: &RuntimeConfig) {
-        self.max_without_login.store(config.max_without_login, Relaxed);
-        self.max_per_address
-            .store(config.max_connections_per_address, Relaxed);
-        self.max_per_user.store(config.max_sessions_per_user, Relaxed);
-    }
-
-    /// Sessions that one user may have; 0 means any number.
-    pub(crate) fn max_per_user(&self) -> usize {
-        self.max_per_user.load(Relaxed)
-    }
-
-    fn place(&self, address: IpAddr) -> Option<&AtomicU32> {
-        let hash = self.hasher.hash_one(address) as usize;
-        self.addresses.get(hash % ADDRESS_PLACES)
-    }
-
-    fn service(&self, name: &str) -> Option<&ServiceLimit> {
-        self.services.iter().find(|service| service.name == name)
-    }
-
-    /// Counts a connection, unless that would be too many.
-    fn enter(self: &Arc<Self>, service: &'static str, address: IpAddr) -> Result<Place, &'static str> {
-        let mut place = Place {
-            limits: Arc::clone(self),
-            service: None,
-            address: None,
-        };
-        if self.connections.fetch_add(1, Relaxed) >= self.max_connections {
-            return Err("too many connections");
-        }
-        if let Some(limit) = self.service(service) {
-            place.service = Some(service);
-            if limit.connections.fetch_add(1, Relaxed) >= limit.max {
-                return Err("too many connections of this service (context_num)");
-            }
-        }
-        if let Some(count) = self.place(address) {
-            place.address = Some(address);
-            let max = self.max_per_address.load(Relaxed);
-            if count.fetch_add(1, Relaxed) as usize >= max && max != 0 {
-                return Err("too many connections from this address");
-            }
-        }
-        Ok(place)
-    }
-
-    /// Counts a connection that has not logged in, unless that would be too many.
-    fn enter_without_login(self: &Arc<Self>) -> Result<WithoutLogin, &'static str> {
-        let counted = WithoutLogin(Arc::clone(self));
-        if self.without_login.fetch_add(1, Relaxed) >= self.max_without_login.load(Relaxed) {
-            return Err("too many connections that have not logged in");
-        }
-        Ok(counted)
-    }
-}
-
-/// A connection without a login that is counted, until dropped.
-struct WithoutLogin(Arc<Limits>);
-
-impl Drop for WithoutLogin {
-    fn drop(&mut self) {
-        self.0.without_login.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A connection that is counted, until dropped.
-pub(crate) struct Place {
-    limits: Arc<Limits>,
-    service: Option<&'static str>,
-    address: Option<IpAddr>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.limits.connections.fetch_sub(1, Relaxed);
-        if let Some(limit) = self.service.and_then(|name| self.limits.service(name)) {
-            limit.connections.fetch_sub(1, Relaxed);
-        }
-        if let Some(count) = self.address.and_then(|address| self.limits.place(address)) {
-            count.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
-/// The services that have a limit. All listeners of one have the same.
-fn service_limits(listeners: &[ListenerConfig]) -> Vec<ServiceLimit> {
-    let mut limits: Vec<ServiceLimit> = Vec::new();
-    for listener in listeners.iter().filter(|listener| listener.max_connections != 0) {
-        let name = listener.service.name();
-        if limits.iter().all(|known| known.name != name) {
-            limits.push(ServiceLimit {
-                name,
-                connections: AtomicUsize::new(0),
-                max: listener.max_connections,
-            });
-        }
-    }
-    limits
-}
-
 /// Accepts until the stop begins.
 pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, config: Arc<ListenerConfig>) {
     let listener = match TcpListener::from_std(listener) {
@@ -248,8 +96,11 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
             Some(Ok((stream, peer))) => start(&shard, &listener, stream, peer, &config),
             Some(Err(error)) => {
                 shard.metrics.accept_errors.increment();
-                tracing::error!("accept on {}: {error}", config.address);
-                timer::sleep(ACCEPT_PAUSE).await;
+                if let Some(more) = shard.refusals.say() {
+                    tracing::error!("accept on {}: {error} (and {more} times unsaid)", config.address);
+                }
+                let made_room = shard.displace(None);
+                timer::sleep(if made_room { DISPLACED_PAUSE } else { ACCEPT_PAUSE }).await;
             }
         }
     }
@@ -309,19 +160,20 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             None => return,
         }
     }
+    let logs_in = config.login_timeout.is_some();
     let entered = shard
         .limits
-        .enter(name, connection.peer().ip())
-        .and_then(|place| {
-            let logs_in = config.login_timeout.is_some();
-            let without_login = logs_in.then(|| shard.limits.enter_without_login()).transpose()?;
-            Ok((place, without_login))
+        .enter(name, connection.peer().ip(), logs_in, |service| {
+            shard.displace(service)
         });
     let (place, without_login) = match entered {
         Ok(entered) => entered,
         Err(reason) => {
             shard.metrics.refused.increment();
-            tracing::warn!("{name}: {} refused: {reason}", connection.peer());
+            if let Some(more) = shard.refusals.say() {
+                let peer = connection.peer();
+                tracing::warn!("{name}: {peer} refused: {reason} (and {more} times unsaid)");
+            }
             // No handshake for it: that is what a flood would want.
             if config.security == Security::Plain {
                 let _ = connection.write(service.busy()).await;
@@ -329,30 +181,42 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             return;
         }
     };
-    if config.security == Security::Tls && connection.handshake().await.is_err() {
-        return;
-    }
-    let host = ShardHost::new(Rc::clone(&shard));
+    let unproven = shard.unproven.enter(name);
+    let newcomer = unproven.newcomer();
+    let host = ShardHost::unproven(Rc::clone(&shard), Rc::clone(&newcomer));
+    let security = config.security;
+    let accept = async {
+        if security == Security::Tls && connection.handshake().await.is_err() {
+            return None;
+        }
+        Some(Arc::clone(&service).accept(connection, host).await)
+    };
+    // It ends without a word when its place is wanted: a client that waits to be spoken to would not read it.
+    let accept = futures_lite::future::or(accept, async {
+        newcomer.displaced().await;
+        None
+    });
     let named = Named {
         service: name,
         busy: service.busy(),
     };
-    let accept = service.accept(connection, host);
     let next = match config.login_timeout {
         Some(limit) => within(limit, accept).await,
         None => Some(accept.await),
     };
     drop(without_login);
+    drop(unproven);
     match next {
         None => {
             shard.metrics.login_timeouts.increment();
         }
-        Some(Next::Done(connection)) => connection.close().await,
-        Some(Next::HandOver {
+        Some(None) => {}
+        Some(Some(Next::Done(connection))) => connection.close().await,
+        Some(Some(Next::HandOver {
             mailbox,
             connection,
             serve,
-        }) => hand_over(&shard, named, mailbox, connection, place, serve),
+        })) => hand_over(&shard, named, mailbox, connection, place, serve),
     }
 }
 

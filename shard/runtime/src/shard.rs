@@ -20,13 +20,17 @@ use crate::{
     config::{Accounts, RuntimeConfig},
     events::Events,
     helpers::{Helpers, Inbox, Jobs},
+    limits::Limits,
+    logins::Logins,
     mailboxes::Mailboxes,
     metrics::Metrics,
     operation::MAX_OPERATIONS,
     router::Router,
-    session::{BoxedService, Limits},
+    seldom::Seldom,
+    session::BoxedService,
     sys,
     tls::TlsConfigs,
+    unproven::Unproven,
     waiters::Waiters,
 };
 
@@ -63,9 +67,13 @@ pub(crate) struct Shard {
     pub(crate) stacks: StackPool,
     pub(crate) operations: Rc<Semaphore>,
     pub(crate) helpers: Helpers,
+    pub(crate) logins: Logins,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) sessions: Sessions,
+    pub(crate) unproven: Unproven,
+    /// Of connections that are refused.
+    pub(crate) refusals: Seldom,
     pub(crate) metrics: Metrics,
     /// No more work on mailboxes is taken.
     pub(crate) closing: Cell<bool>,
@@ -83,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) tls: TlsConfigs,
     pub(crate) jobs: Jobs,
+    /// To the threads that hash passwords.
+    pub(crate) hashing: Jobs,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
 }
@@ -105,9 +115,12 @@ impl Shard {
             stacks: StackPool::default(),
             operations: Semaphore::new(MAX_OPERATIONS),
             helpers: Helpers::new(parts.jobs),
+            logins: Logins::new(Helpers::new(parts.hashing)),
             inbox: parts.inbox,
             limits: parts.limits,
             sessions: Sessions::default(),
+            unproven: Unproven::default(),
+            refusals: Seldom::default(),
             metrics: Metrics::default(),
             closing: Cell::new(false),
             stopping: Cell::new(false),
@@ -130,6 +143,16 @@ impl Shard {
         shard_of(guid, self.count)
     }
 
+    /// Tells the connection that has shown nothing for longest to give way, of a service or of all. `false`: there is
+    /// none on this core.
+    pub(crate) fn displace(&self, service: Option<&'static str>) -> bool {
+        let made_room = self.unproven.displace(service);
+        if made_room {
+            self.metrics.displaced.increment();
+        }
+        made_room
+    }
+
     /// The sessions are told to end, and the listeners close.
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
@@ -145,6 +168,7 @@ impl Shard {
     pub(crate) fn end(&self) {
         self.ended.set(true);
         self.helpers.end();
+        self.logins.hashing.end();
         self.stop_waiters.wake_all();
     }
 

@@ -37,6 +37,13 @@ pub(crate) fn release_memory() {
     unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
+/// Lets other threads go before the one that calls this, where processors are scarce.
+pub(crate) fn be_nice(niceness: i32) {
+    // SAFETY: changes a number of this thread (Linux: 0 is the caller's thread, not its process). Becoming nicer
+    // is always allowed; if it were not, only the order of work would suffer.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
+}
+
 /// The CPUs that this process may use, in order.
 pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
     // SAFETY: an all-zero set is an empty one.

@@ -3,9 +3,9 @@
 use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use ringpost_directory::{Account, Directory, Domain};
-use ringpost_host::{Credentials, Login, LoginError};
+use ringpost_host::{Credentials, LoginError};
 
-use crate::{Accounts, Runtime, RuntimeConfig, shard::Shard};
+use crate::{Accounts, LoginStep, Runtime, RuntimeConfig, shard::Shard};
 
 /// Runs `test` on the first of `shards` cores; its panics become the caller's.
 pub(crate) fn on_core<F>(shards: usize, test: impl FnOnce(Rc<Shard>) -> F + Clone + Send + 'static)
@@ -42,8 +42,8 @@ impl Accounts for Nobody {
         seen.is_none().then(|| Arc::new(Nobody) as Arc<dyn Directory>)
     }
 
-    fn login(&self, _: &Credentials) -> Result<Login, LoginError> {
-        Err(LoginError::Invalid)
+    fn login(&self, _: &Credentials) -> LoginStep {
+        LoginStep::Done(Err(LoginError::Invalid))
     }
 }
 

@@ -11,7 +11,7 @@ use ringpost_executor::timer::Timer;
 use slab::Slab;
 
 /// Tasks that wait.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Waiters {
     wakers: RefCell<Slab<Waker>>,
 }

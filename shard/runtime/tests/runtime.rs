@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Client, config, connect, create_mailboxes, start};
+use common::{Client, SLOW, config, connect, create_mailboxes, start};
 use ringpost_shard::RuntimeConfig;
 
 #[test]
@@ -211,6 +211,85 @@ fn connections_that_do_not_log_in_are_limited() {
         Some("hello"),
         "the first has logged in"
     );
+    runtime.stop();
+}
+
+/// Longer than a newcomer has to say something before its place may go to another.
+const PATIENCE: Duration = Duration::from_millis(1100);
+
+#[test]
+fn who_says_nothing_gives_way_to_newcomers() {
+    let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 1);
+    for service in [false, true] {
+        let mut limited = config(1);
+        if service {
+            limited.listeners[0].max_connections = 3;
+        } else {
+            limited.max_without_login = 2;
+            limited.listeners[0].login_timeout = Some(Duration::from_secs(30));
+        }
+        let runtime = start(limited, folder.path());
+        let address = runtime.addresses()[0];
+        let mut inside = connect(address);
+        inside.line();
+        assert_eq!(inside.ask("login 0 demo"), "welcome 0 tls=false");
+        let mut silent: Vec<_> = (0..2).map(|_| connect(address)).collect();
+        for client in &mut silent {
+            assert_eq!(client.line().as_deref(), Some("hello"));
+        }
+        std::thread::sleep(PATIENCE);
+        let mut newcomers: Vec<_> = (0..2).map(|_| connect(address)).collect();
+        for client in &mut newcomers {
+            assert_eq!(client.line().as_deref(), Some("hello"), "service: {service}");
+        }
+        for client in &mut silent {
+            assert_eq!(client.line(), None, "service: {service}");
+        }
+        assert_eq!(connect(address).line().as_deref(), Some("busy"), "those are new");
+        for client in &mut newcomers {
+            assert_eq!(client.ask("login 0 demo"), "welcome 0 tls=false");
+        }
+        assert_eq!(inside.ask("on"), "on", "who is logged in stays");
+        runtime.stop();
+    }
+}
+
+#[test]
+fn a_storm_of_wrong_passwords_delays_nobody_for_long() {
+    const STORM: usize = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(config(1), folder.path());
+    let address = runtime.addresses()[0];
+    let from = |source: [u8; 4]| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket
+            .bind(&std::net::SocketAddr::from((source, 0)).into())
+            .unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut client = Client::new(socket.into());
+        client.line();
+        client
+    };
+    let mut known = from([127, 0, 0, 2]);
+    for _ in 0..3 {
+        assert_eq!(known.ask("login 0 wrong"), "invalid credentials");
+    }
+    let mut storm: Vec<_> = (0..STORM).map(|_| from([127, 0, 0, 2])).collect();
+    for client in &mut storm {
+        client.send("login 0 slow");
+    }
+    std::thread::sleep(SLOW / 4);
+    let begun = Instant::now();
+    // What needs no hash does not wait at all; what needs one, for the one that is under way.
+    assert_eq!(from([127, 0, 0, 3]).ask("login 0 wrong"), "invalid credentials");
+    assert!(begun.elapsed() < SLOW / 2, "{:?}", begun.elapsed());
+    assert_eq!(from([127, 0, 0, 3]).ask("login 0 slow"), "invalid credentials");
+    assert!(begun.elapsed() < SLOW * 4, "{:?}", begun.elapsed());
+    for client in &mut storm {
+        assert_eq!(client.line().as_deref(), Some("invalid credentials"));
+    }
+    assert!(begun.elapsed() > SLOW * (STORM as u32 - 2), "one at a time");
     runtime.stop();
 }
 

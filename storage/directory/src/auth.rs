@@ -136,6 +136,24 @@ pub enum LoginError {
     Unavailable,
 }
 
+/// A login that has begun.
+pub enum Begun {
+    /// The answer.
+    Done(Result<Login, LoginError>),
+    /// A password has to be hashed: [`Authenticator::finish`].
+    Slow(SlowCheck),
+}
+
+/// What is left to be checked. It tells nobody whether there is such a user.
+pub struct SlowCheck(Slow);
+
+enum Slow {
+    /// Nobody can be who this claims to be, which takes as long to say as of anybody else.
+    Nobody,
+    /// Whoever knows this account's password.
+    Password(Box<LoginRecord>),
+}
+
 /// Checks logins. One for the whole process.
 pub struct Authenticator {
     backend: Arc<dyn LoginBackend>,
@@ -160,16 +178,44 @@ impl Authenticator {
 
     /// Checks a login, counts and logs a failure. Blocks for tens of milliseconds.
     pub fn login(&self, credentials: &Credentials) -> Result<Login, LoginError> {
-        self.login_at(credentials, Instant::now())
+        match self.begin(credentials) {
+            Begun::Done(answer) => answer,
+            Begun::Slow(check) => self.finish(credentials, check),
+        }
     }
 
-    fn login_at(&self, credentials: &Credentials, now: Instant) -> Result<Login, LoginError> {
+    /// Everything of a login but what is slow by intention: answers where no password has to be hashed. Blocks for
+    /// a look into the back end.
+    pub fn begin(&self, credentials: &Credentials) -> Begun {
+        let now = Instant::now();
         let name = LoginName::parse(&credentials.login);
-        let result = if self.filter.judge(name.user, now) {
-            self.check(&name, credentials, now)
+        let begun = if self.filter.judge(name.user, now) {
+            self.begin_check(&name, credentials, now)
         } else {
             Err(LoginError::Banned)
         };
+        match begun {
+            Ok(Begun::Slow(check)) => Begun::Slow(check),
+            Ok(Begun::Done(answer)) => Begun::Done(self.counted(credentials, answer, now)),
+            Err(error) => Begun::Done(self.counted(credentials, Err(error), now)),
+        }
+    }
+
+    /// The slow rest of what [`Self::begin`] began with the same credentials.
+    pub fn finish(&self, credentials: &Credentials, check: SlowCheck) -> Result<Login, LoginError> {
+        let now = Instant::now();
+        let answer = self.check_slowly(credentials, check, now);
+        self.counted(credentials, answer, now)
+    }
+
+    /// Counts and logs how a login ended.
+    fn counted(
+        &self,
+        credentials: &Credentials,
+        result: Result<Login, LoginError>,
+        now: Instant,
+    ) -> Result<Login, LoginError> {
+        let name = LoginName::parse(&credentials.login);
         match result {
             Ok(_) => self.filter.succeeded(name.user),
             Err(error) => {
@@ -183,41 +229,19 @@ impl Authenticator {
         result
     }
 
-    fn check(
+    fn begin_check(
         &self,
         name: &LoginName<'_>,
         credentials: &Credentials,
         now: Instant,
-    ) -> Result<Login, LoginError> {
+    ) -> Result<Begun, LoginError> {
         let record = self.record(name.user)?;
         let Some(record) = record.filter(|record| record.kind == AccountKind::User) else {
-            self.spend_time(&credentials.password);
-            return Err(LoginError::Invalid);
+            return Ok(Begun::Slow(SlowCheck(Slow::Nobody)));
         };
-        self.check_password(&record, &credentials.password, now)?;
-        check_permitted(&record, credentials.service)?;
-        let target = match name.mailbox {
-            Some(other) => self.impersonated(&record, other)?,
-            None => record.clone(),
-        };
-        let mailbox = target
-            .mailbox
-            .ok_or(LoginError::NotPermitted("there is no mailbox on this server"))?;
-        Ok(Login {
-            username: record.username,
-            effective: target.username,
-            mailbox,
-            locale: target.locale,
-        })
-    }
-
-    fn check_password(&self, record: &LoginRecord, given: &str, now: Instant) -> Result<(), LoginError> {
         match self.options.selection {
-            BackendSelection::DenyAll => {
-                self.spend_time(given);
-                return Err(LoginError::Invalid);
-            }
-            BackendSelection::AllowAll => return Ok(()),
+            BackendSelection::DenyAll => return Ok(Begun::Slow(SlowCheck(Slow::Nobody))),
+            BackendSelection::AllowAll => return Ok(Begun::Done(self.permitted(name, credentials, &record))),
             BackendSelection::Ldap | BackendSelection::Pam if record.external => {
                 tracing::error!(
                     target: "ringpost::auth",
@@ -229,9 +253,55 @@ impl Authenticator {
             }
             BackendSelection::Ldap | BackendSelection::Pam => {}
         }
+        if self.cache.knows(&record, &credentials.password, now) && !record.password_hash.is_empty() {
+            return Ok(Begun::Done(self.permitted(name, credentials, &record)));
+        }
+        Ok(Begun::Slow(SlowCheck(Slow::Password(Box::new(record)))))
+    }
+
+    fn check_slowly(
+        &self,
+        credentials: &Credentials,
+        check: SlowCheck,
+        now: Instant,
+    ) -> Result<Login, LoginError> {
+        let given = &credentials.password;
+        let Slow::Password(record) = check.0 else {
+            self.spend_time(given);
+            return Err(LoginError::Invalid);
+        };
+        self.check_password(&record, given, now)?;
+        self.permitted(&LoginName::parse(&credentials.login), credentials, &record)
+    }
+
+    /// What somebody whose password was right gets.
+    fn permitted(
+        &self,
+        name: &LoginName<'_>,
+        credentials: &Credentials,
+        record: &LoginRecord,
+    ) -> Result<Login, LoginError> {
+        check_permitted(record, credentials.service)?;
+        let target = match name.mailbox {
+            Some(other) => self.impersonated(record, other)?,
+            None => record.clone(),
+        };
+        let mailbox = target
+            .mailbox
+            .ok_or(LoginError::NotPermitted("there is no mailbox on this server"))?;
+        Ok(Login {
+            username: record.username.clone(),
+            effective: target.username,
+            mailbox,
+            locale: target.locale,
+        })
+    }
+
+    fn check_password(&self, record: &LoginRecord, given: &str, now: Instant) -> Result<(), LoginError> {
         if record.password_hash.is_empty() {
             return self.set_first_password(record, given);
         }
+        // Another session of the same user may have been faster.
         if self.cache.knows(record, given, now) {
             return Ok(());
         }

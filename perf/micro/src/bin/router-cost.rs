@@ -12,11 +12,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use ringpost_directory::{Account, Directory, Domain};
-use ringpost_host::{
-    Connection, Credentials, Host, Login, LoginError, MailboxRef, Outcome, Priority, Service,
-};
+use ringpost_host::{Connection, Credentials, Host, LoginError, MailboxRef, Outcome, Priority, Service};
 use ringpost_mapi::{Guid, MailboxGuid};
-use ringpost_shard::{Accounts, ListenerConfig, Runtime, RuntimeConfig, shard_of};
+use ringpost_shard::{Accounts, ListenerConfig, LoginStep, Runtime, RuntimeConfig, shard_of};
 use ringpost_store::{CreateOptions, Mailbox, MailboxKind};
 
 /// Calls of each kind; they alternate.
@@ -124,8 +122,8 @@ impl Accounts for Nobody {
         seen.is_none().then(|| Arc::new(Self) as Arc<dyn Directory>)
     }
 
-    fn login(&self, _: &Credentials) -> Result<Login, LoginError> {
-        Err(LoginError::Invalid)
+    fn login(&self, _: &Credentials) -> LoginStep {
+        LoginStep::Done(Err(LoginError::Invalid))
     }
 }
 

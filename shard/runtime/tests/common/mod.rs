@@ -14,8 +14,11 @@ use ringpost_host::{
     Connection, Credentials, Host, Login, LoginError, MailboxRef, Outcome, Priority, Service, Subscription,
 };
 use ringpost_mapi::MailboxGuid;
-use ringpost_shard::{Accounts, ListenerConfig, Runtime, RuntimeConfig};
+use ringpost_shard::{Accounts, ListenerConfig, LoginStep, Runtime, RuntimeConfig};
 use ringpost_store::{CreateOptions, Mailbox, MailboxKind, folder};
+
+/// How long the password `slow` takes to be wrong.
+pub const SLOW: Duration = Duration::from_millis(200);
 
 /// No accounts; logins succeed with the password `demo`, for mailbox folders below `root`.
 pub struct TestAccounts {
@@ -27,16 +30,22 @@ impl Accounts for TestAccounts {
         seen.is_none().then(|| Arc::new(Nobody) as Arc<dyn Directory>)
     }
 
-    fn login(&self, credentials: &Credentials) -> Result<Login, LoginError> {
-        if credentials.password != "demo" {
-            return Err(LoginError::Invalid);
+    fn login(&self, credentials: &Credentials) -> LoginStep {
+        if credentials.password == "slow" {
+            return LoginStep::Slow(Box::new(|| {
+                std::thread::sleep(SLOW);
+                Err(LoginError::Invalid)
+            }));
         }
-        Ok(Login {
+        if credentials.password != "demo" {
+            return LoginStep::Done(Err(LoginError::Invalid));
+        }
+        LoginStep::Done(Ok(Login {
             username: credentials.login.clone(),
             effective: credentials.login.clone(),
             mailbox: mailbox(&self.root, credentials.login.parse().unwrap_or(0)),
             locale: "en".to_owned(),
-        })
+        }))
     }
 }
 
@@ -280,11 +289,16 @@ pub struct Client<S: Read + Write> {
 }
 
 pub fn connect(address: SocketAddr) -> Client<TcpStream> {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
-    Client {
-        stream: BufReader::new(stream),
+    Client::new(TcpStream::connect(address).unwrap())
+}
+
+impl Client<TcpStream> {
+    pub fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
     }
 }
 
