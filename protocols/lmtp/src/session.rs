@@ -309,6 +309,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 source: Bytes::from(source),
                 trace_length: header.len(),
                 received,
+                envelope: ringpost_host::Envelope {
+                    sender: envelope.sender.clone(),
+                    utf8: envelope.parameters.utf8,
+                    ..ringpost_host::Envelope::default()
+                },
             };
             let delivered = deliver(self.host, &self.options.delivery, &envelope.recipients, message).await;
             delivered

@@ -1,9 +1,15 @@
 //! Stores one message in the mailboxes of its recipients.
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use bytes::Bytes;
-use ringpost_host::{CallError, Host, MailboxRef, Priority};
+use ringpost_host::{CallError, Envelope, EnvelopeRecipient, Host, MailboxRef, Outgoing, Priority};
 use ringpost_mapi::{FileTime, FolderId, MailboxGuid};
 use ringpost_store::{Mailbox, Placement, PreparedMessage, StoreError, Stored, folder::built_in};
 
@@ -21,11 +27,13 @@ pub struct Message {
     pub trace_length: usize,
     /// When it came.
     pub received: FileTime,
+    /// What MAIL said. Goes with the message where it leaves this server.
+    pub envelope: Envelope,
 }
 
 /// Stores the message for every recipient and says what became of each, in the same order. `Ok` means that
-/// the message is durable in every mailbox of the recipient, but for members of a group whose mailbox
-/// refused it for good (full, for example): those are logged.
+/// the message is durable in every mailbox of the recipient, and in the queue for every address elsewhere, but
+/// for members of a group whose mailbox refused it for good (full, for example): those are logged.
 pub async fn deliver<H: Host>(
     host: &H,
     options: &Options,
@@ -48,11 +56,80 @@ pub async fn deliver<H: Host>(
             plan.outcomes[number] = Some(Err(Undeliverable::Loop));
         }
     }
-    match prepare(host, message.source, options.compression_level).await {
-        Ok(prepared) => store_in_all(host, options, &mut plan, &prepared, folder, message.received).await,
-        Err(reason) => plan.fill(&reason),
+    if !plan.mailboxes.is_empty() {
+        match prepare(host, message.source.clone(), options.compression_level).await {
+            Ok(prepared) => store_in_all(host, options, &mut plan, &prepared, folder, message.received).await,
+            Err(reason) => plan.fill(&reason),
+        }
     }
-    plan.by_recipient(recipients)
+    let mut outcomes = plan.by_recipient(recipients);
+    send_on(host, recipients, &message, &mut outcomes).await;
+    outcomes
+}
+
+/// Queues the message for the addresses elsewhere of every recipient that did not fail for now: such a one comes
+/// again, as a whole. Not known for a recipient with addresses elsewhere alone until it is queued.
+async fn send_on<H: Host>(
+    host: &H,
+    recipients: &[Recipient],
+    message: &Message,
+    outcomes: &mut [Result<(), Undeliverable>],
+) {
+    let goes =
+        |outcome: &Result<(), Undeliverable>| !outcome.as_ref().is_err_and(Undeliverable::is_temporary);
+    let mut seen = HashSet::new();
+    let mut outgoing = Vec::new();
+    for (recipient, _) in recipients
+        .iter()
+        .zip(&*outcomes)
+        .filter(|(_, outcome)| goes(outcome))
+    {
+        for address in &recipient.outgoing {
+            if seen.insert(address.to_ascii_lowercase()) {
+                outgoing.push(EnvelopeRecipient {
+                    address: address.clone(),
+                    notify: recipient.notify,
+                    original: recipient.original.clone(),
+                });
+            }
+        }
+    }
+    if outgoing.is_empty() {
+        return;
+    }
+    let content = message
+        .source
+        .slice(return_path_length(&message.source, message.trace_length)..);
+    let queued = host.enqueue(Outgoing {
+        envelope: message.envelope.clone(),
+        recipients: outgoing,
+        content,
+    });
+    let outcome = match queued.await {
+        Ok(id) => {
+            tracing::info!(sender = message.envelope.sender, queue_id = %id, "queued");
+            Ok(())
+        }
+        Err(error) => {
+            tracing::error!(sender = message.envelope.sender, %error, "not queued");
+            Err(Undeliverable::from_queue(&error))
+        }
+    };
+    for (recipient, slot) in recipients.iter().zip(outcomes) {
+        if !recipient.outgoing.is_empty() && goes(slot) {
+            // Queued for one address is enough for success, as one mailbox of a group is.
+            slot.clone_from(&outcome);
+        }
+    }
+}
+
+/// Length of the `Return-Path` that the trace fields begin with: only a last server writes one.
+fn return_path_length(source: &[u8], trace_length: usize) -> usize {
+    let trace = source.get(..trace_length).unwrap_or_default();
+    if !trace.starts_with(b"Return-Path:") {
+        return 0;
+    }
+    memchr::memchr(b'\n', trace).map_or(0, |end| end + 1)
 }
 
 /// Decides where in a mailbox a delivered message goes, and puts it there. Rules of the inbox

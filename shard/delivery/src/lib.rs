@@ -5,7 +5,8 @@
 //! DATA ─► trace::header() + content ─► deliver()
 //!           │ loop check, junk rules (header only)
 //!           │ PreparedMessage::new: parsed, hashed and compressed once, on a helper thread when large
-//!           └ one durable call a mailbox, a bounded number at a time ─► one Outcome a recipient
+//!           ├ one durable call a mailbox, a bounded number at a time ─► one Outcome a recipient
+//!           └ one entry in the queue for all addresses elsewhere (contacts, forwards, members of groups)
 //! ```
 //!
 //! Every mailbox is stored into once for a message, however many recipients lead to it. The source is the
@@ -61,6 +62,9 @@ pub struct Options {
     /// Whether a full mailbox is reported as a condition that may pass (452 4.2.2), so that the sender's
     /// server keeps trying, and not as a failure (552 5.2.2).
     pub over_quota_is_temporary: bool,
+    /// Whether mail for contacts, forwards and members elsewhere leaves this server, through the queue; else
+    /// such a recipient is refused.
+    pub sends_out: bool,
 }
 
 impl Default for Options {
@@ -71,6 +75,7 @@ impl Default for Options {
             compression_level: Some(3),
             postmaster: None,
             over_quota_is_temporary: false,
+            sends_out: false,
         }
     }
 }
@@ -89,6 +94,7 @@ impl Options {
             compression_level: configuration.compression(exmdb_provider::EXMDB_FILE_COMPRESSION),
             postmaster: (!postmaster.is_empty()).then_some(postmaster),
             over_quota_is_temporary: false,
+            sends_out: false,
         }
     }
 }

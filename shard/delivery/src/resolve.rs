@@ -3,24 +3,32 @@
 use std::collections::HashSet;
 
 use ringpost_directory::{Account, AccountKind, Directory};
-use ringpost_host::MailboxRef;
+use ringpost_host::{MailboxRef, Notify};
 
 use crate::{EXPANSION_MAX, MAILBOXES_MAX, Options, Undeliverable};
 
-/// A recipient that can get the message: at least one mailbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A recipient that can get the message: at least one mailbox, or one address elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipient {
     /// As the client named it.
     pub address: String,
     /// Where its mail goes. Each mailbox is here once, with its account's primary address.
     pub mailboxes: Vec<(String, MailboxRef)>,
+    /// Addresses of other servers that its mail goes to (contacts, forwards, members of groups), each once.
+    /// The queue takes them.
+    pub outgoing: Vec<String>,
+    /// NOTIFY, as the client said it.
+    pub notify: Notify,
+    /// ORCPT, as the client said it, decoded.
+    pub original: Option<String>,
 }
 
 /// Finds the mailboxes for mail from `sender` (empty for the null reverse-path) to `address`.
 ///
 /// A group needs the sender's right to write to it, nested ones too. Members that are unknown, disabled or
-/// closed to this sender are passed over as long as another one remains; a member outside of this server
-/// refuses the whole group, because nobody would tell the sender that it was left out.
+/// closed to this sender are passed over as long as another one remains. Contacts, forwards and members outside
+/// of this server are [`Recipient::outgoing`]; where nothing can be sent out ([`Options::sends_out`]), they refuse
+/// the whole recipient, because nobody would tell the sender that one was left out.
 ///
 /// # Errors
 /// [`Undeliverable`] says why no mail can go there.
@@ -37,17 +45,23 @@ pub fn resolve(
     let mut expansion = Expansion {
         directory,
         sender,
+        sends_out: options.sends_out,
         mailboxes: Vec::new(),
+        outgoing: Vec::new(),
         visited: HashSet::new(),
         pending: Vec::new(),
         failure: None,
     };
     expansion.enter(find(directory, options, address)?)?;
     while let Some(member) = expansion.pending.pop() {
-        let entered = find(directory, options, &member).and_then(|account| expansion.enter(account));
+        let entered = match find(directory, options, &member) {
+            Ok(account) => expansion.enter(account),
+            Err(Undeliverable::NotLocal) => expansion.leave(member.clone()),
+            Err(reason) => Err(reason),
+        };
         match entered {
             Ok(()) => {}
-            Err(Undeliverable::NotLocal | Undeliverable::Outgoing) => return Err(Undeliverable::Outgoing),
+            Err(Undeliverable::Outgoing) => return Err(Undeliverable::Outgoing),
             Err(Undeliverable::TooManyMembers) => return Err(Undeliverable::TooManyMembers),
             Err(reason) => {
                 tracing::info!(list = address, member, %reason, "a member of a list gets no mail");
@@ -55,19 +69,24 @@ pub fn resolve(
             }
         }
     }
-    if expansion.mailboxes.is_empty() {
+    if expansion.mailboxes.is_empty() && expansion.outgoing.is_empty() {
         return Err(Undeliverable::EmptyGroup);
     }
     Ok(Recipient {
         address: address.to_owned(),
         mailboxes: expansion.mailboxes,
+        outgoing: expansion.outgoing,
+        notify: Notify::Default,
+        original: None,
     })
 }
 
 struct Expansion<'a> {
     directory: &'a dyn Directory,
     sender: &'a str,
+    sends_out: bool,
     mailboxes: Vec<(String, MailboxRef)>,
+    outgoing: Vec<String>,
     /// Primary addresses seen so far: cuts cycles and removes duplicates.
     visited: HashSet<String>,
     pending: Vec<String>,
@@ -100,7 +119,9 @@ impl Expansion<'_> {
                     .into_iter()
                     .try_for_each(|member| self.push(member))
             }
-            AccountKind::Contact => Err(Undeliverable::Outgoing),
+            // Its address elsewhere is its forward.
+            AccountKind::Contact if account.forward.is_some() => Ok(()),
+            AccountKind::Contact => Err(Undeliverable::NoMailbox),
             AccountKind::PublicStore => Err(Undeliverable::NoMailbox),
             AccountKind::User | AccountKind::Room | AccountKind::Equipment | AccountKind::Shared => {
                 let mailbox = account.mailbox.as_ref().ok_or(Undeliverable::NoMailbox)?;
@@ -115,6 +136,20 @@ impl Expansion<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Takes in an address of another server.
+    fn leave(&mut self, address: String) -> Result<(), Undeliverable> {
+        if !self.sends_out {
+            return Err(Undeliverable::Outgoing);
+        }
+        if self.outgoing.len() == MAILBOXES_MAX {
+            return Err(Undeliverable::TooManyMembers);
+        }
+        if self.visited.insert(address.to_ascii_lowercase()) {
+            self.outgoing.push(address);
+        }
+        Ok(())
     }
 
     fn push(&mut self, address: String) -> Result<(), Undeliverable> {

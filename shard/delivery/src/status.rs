@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use ringpost_host::CallError;
+use ringpost_host::{CallError, EnqueueError};
 use ringpost_store::StoreError;
 
 /// A reply's meaning: the basic code (RFC 5321 §4.2), the enhanced code (RFC 3463) and a text.
@@ -85,6 +85,9 @@ pub enum Undeliverable {
     /// No space left for the mailbox.
     #[error("insufficient storage")]
     DiskFull,
+    /// The queue, through which mail leaves this server, does not take it now.
+    #[error("the queue takes no mail now, try again later")]
+    QueueFailed,
     /// The server is busy or stopping.
     #[error("the server is busy or stopping, try again later")]
     Busy,
@@ -110,6 +113,7 @@ impl Undeliverable {
             Self::OverQuotaForNow => (452, "4.2.2"),
             Self::LimitExceeded => (552, "5.2.3"),
             Self::DiskFull => (452, "4.3.1"),
+            Self::QueueFailed => (451, "4.3.0"),
             Self::Busy => (451, "4.3.2"),
             Self::MailboxFailed => (451, "4.2.0"),
         };
@@ -123,6 +127,17 @@ impl Undeliverable {
     /// Whether the sender's server should try again later.
     pub fn is_temporary(&self) -> bool {
         self.status().is_temporary()
+    }
+
+    /// What the queue's refusal means for a recipient.
+    pub fn from_queue(error: &EnqueueError) -> Self {
+        match error {
+            EnqueueError::NoQueue => Self::Outgoing,
+            EnqueueError::Recipients => Self::TooManyMembers,
+            EnqueueError::DiskFull => Self::DiskFull,
+            EnqueueError::Unavailable => Self::Busy,
+            _ => Self::QueueFailed,
+        }
     }
 
     /// What a failed call to a mailbox means for its recipient. Whatever may be the server's own fault is

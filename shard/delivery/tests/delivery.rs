@@ -5,7 +5,7 @@ use ringpost_delivery::{
     HELPER_THRESHOLD_BYTES, HOPS_MAX, JunkRules, Message, Options, Recipient, Undeliverable, deliver, resolve,
 };
 use ringpost_directory::AccountKind;
-use ringpost_host::{Host, MailboxRef};
+use ringpost_host::{EnqueueError, Envelope, EnvelopeRecipient, Host, MailboxRef};
 use ringpost_mapi::{FileTime, FolderId};
 use ringpost_store::folder::built_in;
 use ringpost_testhost::{TestDirectory, TestHost};
@@ -142,7 +142,51 @@ fn message(source: &str) -> Message {
         source: Bytes::from(source.to_owned()),
         trace_length: 0,
         received: FileTime::from_unix_seconds(1_700_000_000),
+        envelope: Envelope {
+            sender: SENDER.to_owned(),
+            ..Envelope::default()
+        },
     }
+}
+
+#[test]
+fn mail_for_addresses_elsewhere_is_queued_once() {
+    let host = TestHost::new(directory());
+    let options = Options {
+        sends_out: true,
+        ..options()
+    };
+    let found = |address: &str| resolve(&*host.directory(), &options, SENDER, address).unwrap();
+    let recipients = [
+        found("elsewhere@example.test"),
+        found("outward@example.test"),
+        found("bob@example.test"),
+    ];
+    assert_eq!(recipients[0].outgoing, ["x@example.net"]);
+    assert!(recipients[0].mailboxes.is_empty());
+    let message = || {
+        let trace = "Return-Path: <sender@example.org>\r\nReceived: from a\r\n";
+        Message {
+            trace_length: trace.len(),
+            ..message(&format!("{trace}Subject: s\r\n\r\nbody\r\n"))
+        }
+    };
+    let outcomes = host.run(deliver(&host, &options, &recipients, message()));
+    assert_eq!(outcomes, vec![Ok(()); 3]);
+    let queued = host.queued();
+    assert_eq!(queued.len(), 1);
+    assert_eq!(queued[0].1.envelope.sender, SENDER);
+    assert_eq!(queued[0].1.recipients, [EnvelopeRecipient::new("x@example.net")]);
+    assert_eq!(
+        queued[0].1.content,
+        "Received: from a\r\nSubject: s\r\n\r\nbody\r\n"
+    );
+
+    // What the queue does not take is the sender's server's again, and nobody else's.
+    host.refuse_queueing(Some(EnqueueError::Full));
+    let outcomes = host.run(deliver(&host, &options, &recipients, message()));
+    let failed = Err(Undeliverable::QueueFailed);
+    assert_eq!(outcomes, [failed.clone(), failed, Ok(())]);
 }
 
 fn run(host: &TestHost, recipients: &[&str], source: &str) -> Vec<Result<(), Undeliverable>> {

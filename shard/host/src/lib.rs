@@ -16,6 +16,7 @@
 //! is several calls.
 #![allow(async_fn_in_trait)] // Futures stay on their core: no `Send` bound is wanted.
 
+mod outgoing;
 mod service;
 
 use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -24,6 +25,10 @@ use ringpost_directory::Directory;
 use ringpost_mapi::MailboxGuid;
 use ringpost_store::{Event, Mailbox, StoreError};
 
+pub use outgoing::{
+    BodyKind, EnqueueError, Envelope, EnvelopeRecipient, Notify, Outgoing, QUEUED_RECIPIENTS_MAX, QueueId,
+    ReturnContent,
+};
 pub use service::{Outcome, Service};
 
 /// A byte stream to a client. Reads hold no buffer while they wait; writes wait while the client is slow.
@@ -183,6 +188,13 @@ pub trait Host: Clone + 'static {
 
     /// Resolves when the server begins to stop; sessions say goodbye then.
     async fn stopping(&self);
+
+    /// Takes a message over: when this returns, it is on disk, and will be delivered or reported to its
+    /// sender. A runtime without a queue takes none.
+    async fn enqueue(&self, message: Outgoing) -> Result<QueueId, EnqueueError> {
+        let _ = message;
+        Err(EnqueueError::NoQueue)
+    }
 
     /// Counts a command of a protocol, and how long the client waited for it. For the metrics; a runtime
     /// that has none ignores it.

@@ -22,7 +22,10 @@ use std::{
 
 use async_executor::LocalExecutor;
 use ringpost_directory::Directory;
-use ringpost_host::{CallError, Credentials, Host, Login, LoginError, MailboxRef, Priority, Subscription};
+use ringpost_host::{
+    CallError, Credentials, EnqueueError, Host, Login, LoginError, MailboxRef, Outgoing, Priority,
+    QUEUED_RECIPIENTS_MAX, QueueId, Subscription,
+};
 use ringpost_mapi::MailboxGuid;
 use ringpost_store::{Event, Mailbox, OpenOptions, StoreError};
 
@@ -47,6 +50,8 @@ struct Inner {
     executor: LocalExecutor<'static>,
     durable_calls: Cell<usize>,
     helper_calls: Cell<usize>,
+    queued: RefCell<Vec<(QueueId, Outgoing)>>,
+    refuse_queueing: RefCell<Option<EnqueueError>>,
 }
 
 struct Subscriber {
@@ -91,6 +96,8 @@ impl TestHost {
                 executor: LocalExecutor::new(),
                 durable_calls: Cell::new(0),
                 helper_calls: Cell::new(0),
+                queued: RefCell::default(),
+                refuse_queueing: RefCell::default(),
             }),
         }
     }
@@ -142,6 +149,16 @@ impl TestHost {
     /// How many pieces of work went to a helper thread so far.
     pub fn helper_calls(&self) -> usize {
         self.inner.helper_calls.get()
+    }
+
+    /// What was queued so far, in order.
+    pub fn queued(&self) -> Vec<(QueueId, Outgoing)> {
+        self.inner.queued.borrow().clone()
+    }
+
+    /// From now on queueing fails so; `None` lets it work again.
+    pub fn refuse_queueing(&self, error: Option<EnqueueError>) {
+        self.inner.refuse_queueing.replace(error);
     }
 
     /// Closes every mailbox, as a restart would.
@@ -251,6 +268,20 @@ impl Host for TestHost {
     {
         self.inner.helper_calls.set(self.inner.helper_calls.get() + 1);
         Ok(work())
+    }
+
+    async fn enqueue(&self, message: Outgoing) -> Result<QueueId, EnqueueError> {
+        futures_lite::future::yield_now().await;
+        if let Some(error) = &*self.inner.refuse_queueing.borrow() {
+            return Err(error.clone());
+        }
+        if message.recipients.is_empty() || message.recipients.len() > QUEUED_RECIPIENTS_MAX {
+            return Err(EnqueueError::Recipients);
+        }
+        let mut queued = self.inner.queued.borrow_mut();
+        let id = QueueId(queued.len() as u64 + 1);
+        queued.push((id, message));
+        Ok(id)
     }
 
     async fn sleep(&self, duration: Duration) {
