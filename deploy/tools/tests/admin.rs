@@ -64,6 +64,7 @@ fn what_is_typed_is_in_the_directory() {
         "room add room1@example.test --no-mailbox",
         "shared add info@example.test --no-mailbox",
         "owner add info@example.test alice@example.test",
+        "send-as add info@example.test bob@example.test",
         "group add team@example.test --send-policy members",
         "member add team@example.test sales@example.test",
         "user change bob@example.test --rename rob@example.test --status suspended",
@@ -96,6 +97,16 @@ fn what_is_typed_is_in_the_directory() {
     assert_eq!(team.members, ["alice@example.test"]);
     let info = directory.account_record("info@example.test").unwrap();
     assert_eq!(info.store_owners, ["alice@example.test"]);
+    assert_eq!(info.send_as, ["rob@example.test"]);
+    let info = snapshot.account("info@example.test").unwrap();
+    for (user, may) in [("info", true), ("alice", true), ("rob", true), ("carol", false)] {
+        assert_eq!(
+            snapshot.may_send_as(&info, &format!("{user}@example.test")),
+            may,
+            "{user}"
+        );
+    }
+    assert!(!snapshot.may_send_as(&alice, "rob@example.test"));
     let properties = directory.properties("alice@example.test").unwrap();
     assert!(properties.contains(&(0x3a17_001f, "Engineer".to_owned())));
 
@@ -105,6 +116,7 @@ fn what_is_typed_is_in_the_directory() {
         ("member list team@example.test", "MEMBER\nalice@example.test\n"),
         ("sender list team@example.test", "SENDER\nboss@elsewhere.test\n"),
         ("owner list info@example.test", "OWNER\nalice@example.test\n"),
+        ("send-as list info@example.test", "SENDS\nrob@example.test\n"),
     ] {
         assert_eq!(run(&data, line), shown);
     }
@@ -114,6 +126,10 @@ fn what_is_typed_is_in_the_directory() {
     );
     assert!(refused(&data, "member list alice@example.test").contains("is not a list"));
 
+    assert!(refused(&data, "send-as add info@example.test rob@example.test").contains("right to send"));
+    assert!(refused(&data, "send-as add info@example.test team@example.test").contains("only a user"));
+    run(&data, "send-as remove info@example.test rob@example.test");
+    assert!(refused(&data, "send-as remove info@example.test rob@example.test").contains("right to send"));
     run(&data, "user delete rob@example.test");
     run(&data, "alias remove alice@example.test sales@example.test");
     let snapshot = directory.snapshot().unwrap();

@@ -1,6 +1,10 @@
 //! Accounts of a test, each with a fresh mailbox in a temporary folder.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use ringpost_directory::{
     Account, AccountKind, AccountMailbox, Directory, Domain, Forward, Privileges, Quota,
@@ -20,6 +24,7 @@ pub struct TestDirectory {
     closed_lists: HashMap<String, Vec<String>>,
     domains: HashMap<String, Arc<Domain>>,
     quotas: HashMap<String, Quota>,
+    send_as: HashSet<(String, String)>,
 }
 
 impl Default for TestDirectory {
@@ -40,6 +45,7 @@ impl TestDirectory {
             closed_lists: HashMap::new(),
             domains: HashMap::new(),
             quotas: HashMap::new(),
+            send_as: HashSet::new(),
         }
     }
 
@@ -87,6 +93,13 @@ impl TestDirectory {
             keep_copy: false,
         };
         self.add(address, AccountKind::Contact, None, Some(forward))
+    }
+
+    /// Lets `user` send in the name of `address`.
+    #[must_use]
+    pub fn send_as(mut self, address: &str, user: &str) -> Self {
+        self.send_as.insert((address.to_owned(), user.to_owned()));
+        self
     }
 
     /// A domain's public store.
@@ -222,6 +235,13 @@ impl Directory for TestDirectory {
         self.closed_lists
             .get(&list.username)
             .is_none_or(|senders| senders.iter().any(|s| s == sender))
+    }
+
+    fn may_send_as(&self, account: &Account, user: &str) -> bool {
+        account.username == user
+            || self
+                .send_as
+                .contains(&(account.username.clone(), user.to_owned()))
     }
 
     fn quota(&self, account: &Account) -> Quota {

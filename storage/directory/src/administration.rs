@@ -64,6 +64,10 @@ pub trait Administration: Send + Sync {
     fn add_store_owner(&self, address: &str, owner: &str) -> Result<()>;
     /// Takes that right away.
     fn remove_store_owner(&self, address: &str, owner: &str) -> Result<()>;
+    /// Lets `sender` send in the name of `address`.
+    fn add_send_as(&self, address: &str, sender: &str) -> Result<()>;
+    /// Takes that right away.
+    fn remove_send_as(&self, address: &str, sender: &str) -> Result<()>;
     /// A property of the account by its tag (`user_properties`), or with `None` none.
     fn set_property(&self, address: &str, tag: u32, value: Option<&str>) -> Result<()>;
     /// The account's properties by tag.

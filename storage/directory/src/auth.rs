@@ -62,12 +62,16 @@ pub struct Options {
     pub imap_tries: u32,
     /// `pop3_auth_times`
     pub pop3_tries: u32,
+    /// `submission_auth_times`
+    pub smtp_tries: u32,
     /// `http_auth_times`, for all other services.
     pub other_tries: u32,
     /// `block_interval_auths` of imap.cfg: how long a banned user stays so.
     pub imap_block: Duration,
     /// The same of pop3.cfg.
     pub pop3_block: Duration,
+    /// `submission_block_interval_auths`
+    pub smtp_block: Duration,
     /// The same of http.cfg, for all other services.
     pub other_block: Duration,
     /// How long a right password is remembered, as a keyed hash; zero turns the cache off.
@@ -82,9 +86,11 @@ impl Default for Options {
             filter: UserFilterOptions::default(),
             imap_tries: 10,
             pop3_tries: 3,
+            smtp_tries: 10,
             other_tries: 10,
             imap_block: Duration::from_mins(1),
             pop3_block: Duration::from_mins(1),
+            smtp_block: Duration::from_mins(1),
             other_block: Duration::from_mins(1),
             cache_lifetime: Duration::from_mins(1),
         }
@@ -367,6 +373,7 @@ impl Authenticator {
         match service {
             "imap" => (options.imap_tries, options.imap_block),
             "pop3" => (options.pop3_tries, options.pop3_block),
+            "smtp" => (options.smtp_tries, options.smtp_block),
             _ => (options.other_tries, options.other_block),
         }
     }

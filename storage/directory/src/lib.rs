@@ -52,6 +52,12 @@ pub trait Directory: Send + Sync {
     /// Whether `sender` may send to this group or mailing list (mlist_expand's privileges).
     fn may_send_to(&self, list: &Account, sender: &str) -> bool;
 
+    /// Whether the account with the primary address `user` may send in the name of `account`: its own, one whose
+    /// store it owns, or one that it was given the right for.
+    fn may_send_as(&self, account: &Account, user: &str) -> bool {
+        account.username == user
+    }
+
     /// All accounts with a mailbox on this server, public stores included.
     fn mailboxes(&self) -> Vec<Arc<Account>>;
 

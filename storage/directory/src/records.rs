@@ -357,6 +357,8 @@ pub struct AccountRecord {
     pub mailbox_guid: Option<String>,
     /// Who else may log in to its mailbox.
     pub store_owners: Vec<String>,
+    /// Who may send in its name without owning its mailbox.
+    pub send_as: Vec<String>,
     /// For lists: their settings.
     pub list: Option<ListSettings>,
 }

@@ -24,6 +24,8 @@ pub struct Snapshot {
     /// The rest by place in `accounts`, only where there is something.
     lists: AHashMap<u32, List>,
     quotas: AHashMap<u32, Quota>,
+    /// Who else may send as an account.
+    send_as: AHashMap<u32, Vec<u32>>,
     home_servers: AHashMap<u32, Arc<str>>,
     domain_users: AHashMap<Box<str>, Vec<u32>>,
 }
@@ -150,6 +152,19 @@ impl Directory for Snapshot {
         }
     }
 
+    fn may_send_as(&self, account: &Account, user: &str) -> bool {
+        if account.username == user {
+            return true;
+        }
+        let place = |address: &str| self.by_address.get(address);
+        let (Some(account), Some(user)) = (place(&account.username), place(user)) else {
+            return false;
+        };
+        self.send_as
+            .get(account)
+            .is_some_and(|users| users.contains(user))
+    }
+
     fn mailboxes(&self) -> Vec<Arc<Account>> {
         self.accounts
             .iter()
@@ -244,6 +259,13 @@ impl Builder {
     pub(crate) fn quota(&mut self, account: i64, set: impl FnOnce(&mut Quota)) {
         if let Some(place) = self.places.get(&account) {
             set(self.snapshot.quotas.entry(*place).or_default());
+        }
+    }
+
+    /// `user` may send as `account`.
+    pub(crate) fn send_as(&mut self, account: i64, user: i64) {
+        if let (Some(account), Some(user)) = (self.places.get(&account), self.places.get(&user)) {
+            self.snapshot.send_as.entry(*account).or_default().push(*user);
         }
     }
 

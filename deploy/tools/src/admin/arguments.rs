@@ -75,6 +75,9 @@ pub(super) enum Object {
     /// Who may log in to another's mailbox (OWNER!ADDRESS)
     #[command(subcommand)]
     Owner(PairVerb),
+    /// Who may send in another's name
+    #[command(subcommand)]
+    SendAs(PairVerb),
     /// MAPI properties of accounts
     #[command(subcommand)]
     Property(PropertyVerb),
@@ -220,7 +223,7 @@ pub(super) enum PairVerb {
     Add {
         /// The account or list
         address: String,
-        /// The alias, member, sender or owner
+        /// The alias, member, sender, owner or who sends
         other: String,
     },
     /// Remove one
@@ -228,7 +231,7 @@ pub(super) enum PairVerb {
     Remove {
         /// The account or list
         address: String,
-        /// The alias, member, sender or owner
+        /// The alias, member, sender, owner or who sends
         other: String,
     },
     /// List them

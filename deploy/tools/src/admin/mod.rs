@@ -98,6 +98,7 @@ pub fn run_with(
         Object::Member(verb) => return object::member(context, output, verb),
         Object::Sender(verb) => return object::sender(context, output, verb),
         Object::Owner(verb) => return object::owner(context, output, verb),
+        Object::SendAs(verb) => return object::send_as(context, output, verb),
         Object::Property(verb) => return object::property(context, output, verb),
         Object::Domain(verb) => return object::domain(context, output, verb),
         Object::Organisation(verb) => return object::organisation(context, output, verb),

@@ -186,6 +186,19 @@ pub(super) fn owner(context: &Context, output: &mut Output<'_>, verb: PairVerb) 
     Ok(())
 }
 
+pub(super) fn send_as(context: &Context, output: &mut Output<'_>, verb: PairVerb) -> Result {
+    let directory = &context.directory;
+    match verb {
+        PairVerb::Add { address, other } => directory.add_send_as(&address, &other)?,
+        PairVerb::Remove { address, other } => directory.remove_send_as(&address, &other)?,
+        PairVerb::List { address } => {
+            let record = directory.account_record(&address)?;
+            output.list(&record.send_as, &["SENDS"], |sender| vec![sender.clone()])?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn property(context: &Context, output: &mut Output<'_>, verb: PropertyVerb) -> Result {
     let directory = &context.directory;
     let tag = |text: &str| {

@@ -25,7 +25,9 @@ const RECORDS: &str = "
             WHERE o.user_id = u.id),
            (SELECT propval FROM user_properties WHERE user_id = u.id AND proptag = ?1 AND order_id = 1),
            (SELECT propval FROM user_properties WHERE user_id = u.id AND proptag = ?2 AND order_id = 1),
-           (SELECT propval FROM user_properties WHERE user_id = u.id AND proptag = ?3 AND order_id = 1)
+           (SELECT propval FROM user_properties WHERE user_id = u.id AND proptag = ?3 AND order_id = 1),
+           (SELECT group_concat(a.username, char(10)) FROM send_as s JOIN users a ON a.id = s.sender_id
+            WHERE s.user_id = u.id)
     FROM users u LEFT JOIN servers s ON s.id = u.homeserver LEFT JOIN forwards f ON f.user_id = u.id
          LEFT JOIN mlists l ON l.user_id = u.id";
 
@@ -115,6 +117,7 @@ impl EmbeddedDirectory {
             mailbox: maildir.map(|path| self.base.join(path)),
             mailbox_guid: guid.map(|guid| ringpost_mapi::Guid(guid).to_string()),
             store_owners: split_lines(row.get(19)?),
+            send_as: split_lines(row.get(23)?),
             list,
         })
     }
@@ -342,6 +345,37 @@ pub(super) fn remove_store_owner(transaction: &Transaction<'_>, address: &str, o
         [entry.id, owner_entry.id],
     )?;
     expect_one(removed, "store owner", owner)
+}
+
+pub(super) fn add_send_as(transaction: &Transaction<'_>, address: &str, sender: &str) -> Result<()> {
+    let entry = lookup::account(transaction, address)?;
+    let sender_entry = lookup::account(transaction, sender)?;
+    if sender_entry.kind != AccountKind::User {
+        return Err(DirectoryError::NotAllowed(
+            "only a user can send in another's name",
+        ));
+    }
+    let added = transaction.execute(
+        "INSERT OR IGNORE INTO send_as VALUES (?1, ?2)",
+        [entry.id, sender_entry.id],
+    )?;
+    if added == 0 {
+        return Err(DirectoryError::Exists {
+            kind: "right to send",
+            name: sender.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn remove_send_as(transaction: &Transaction<'_>, address: &str, sender: &str) -> Result<()> {
+    let entry = lookup::account(transaction, address)?;
+    let sender_entry = lookup::account(transaction, sender)?;
+    let removed = transaction.execute(
+        "DELETE FROM send_as WHERE user_id = ?1 AND sender_id = ?2",
+        [entry.id, sender_entry.id],
+    )?;
+    expect_one(removed, "right to send", sender)
 }
 
 pub(super) fn set_property(

@@ -107,6 +107,14 @@ impl Administration for EmbeddedDirectory {
         self.write(|transaction| accounts::remove_store_owner(transaction, address, owner))
     }
 
+    fn add_send_as(&self, address: &str, sender: &str) -> Result<()> {
+        self.write(|transaction| accounts::add_send_as(transaction, address, sender))
+    }
+
+    fn remove_send_as(&self, address: &str, sender: &str) -> Result<()> {
+        self.write(|transaction| accounts::remove_send_as(transaction, address, sender))
+    }
+
     fn set_property(&self, address: &str, tag: u32, value: Option<&str>) -> Result<()> {
         self.write(|transaction| accounts::set_property(transaction, address, tag, value))
     }

@@ -82,6 +82,14 @@ pub(super) fn snapshot(
             Ok(())
         },
     )?;
+    each(
+        transaction,
+        "SELECT user_id, owner_id FROM store_owners UNION SELECT user_id, sender_id FROM send_as",
+        |row| {
+            builder.send_as(row.get(0)?, row.get(1)?);
+            Ok(())
+        },
+    )?;
     lists(transaction, &mut builder)?;
     Ok(builder.build())
 }

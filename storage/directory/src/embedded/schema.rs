@@ -3,7 +3,8 @@
 //! The tables are gromox's, so that what is true of one back end is true of the other: every entry that has
 //! an address is a row of `users`, whatever it is. What differs: the display type and name are columns
 //! (gromox keeps them among `user_properties`), a mailbox's GUID is kept beside its folder, domain aliases
-//! have a table of their own, and the rights to log in to another's store (`store_owners`) are here.
+//! have a table of their own, and the rights to log in to another's store (`store_owners`) and to send in
+//! another's name (`send_as`) are here.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use crate::DirectoryError;
 const APPLICATION_ID: i32 = 0x5250_6469;
 
 /// Entry `n` turns schema `n` into schema `n + 1`. Entries are never changed after a release, only added.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 CREATE TABLE options (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -115,6 +116,16 @@ CREATE TABLE specifieds (
     PRIMARY KEY (list_id, username)
 ) WITHOUT ROWID;
 CREATE INDEX specifieds_username ON specifieds (username);
+";
+
+/// Who may send in the name of an account without owning its store.
+const VERSION_2: &str = "
+CREATE TABLE send_as (
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    sender_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    PRIMARY KEY (user_id, sender_id)
+) WITHOUT ROWID;
+CREATE INDEX send_as_sender ON send_as (sender_id);
 ";
 
 /// The newest schema this program knows.
