@@ -88,6 +88,10 @@ impl Service for ImapService {
         session::authenticated(connection, host, &self.settings, state).await;
     }
 
+    fn denied(&self) -> &'static [u8] {
+        b"* BYE access denied: your address is on a block list\r\n"
+    }
+
     fn busy(&self) -> &'static [u8] {
         b"* BYE [UNAVAILABLE] too many connections\r\n"
     }

@@ -149,6 +149,10 @@ impl Service for Pop3 {
         transaction::run(&self.options, connection, host, state).await;
     }
 
+    fn denied(&self) -> &'static [u8] {
+        b"-ERR [SYS/PERM] access denied: your address is on a block list\r\n"
+    }
+
     fn busy(&self) -> &'static [u8] {
         b"-ERR [SYS/TEMP] too many connections, try again later\r\n"
     }

@@ -45,4 +45,9 @@ pub trait Service: Send + Sync + 'static {
     fn busy(&self) -> &'static [u8] {
         b""
     }
+
+    /// Sent before the connection of a client is closed that a DNS block list lists. With its CRLF.
+    fn denied(&self) -> &'static [u8] {
+        b""
+    }
 }

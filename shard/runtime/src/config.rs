@@ -54,6 +54,8 @@ pub struct RuntimeConfig {
     pub directory_interval: Duration,
     /// A WAL larger than this is written back into its database.
     pub checkpoint_bytes: u64,
+    /// `dnsbl_client`: the zone of DNS that lists clients which are refused.
+    pub blocklist_zone: Option<String>,
     /// A task that holds a core for longer is logged.
     pub stall_warning: Duration,
     /// The table of open files is to be so large at least; 0 takes what the system allows.
@@ -87,6 +89,7 @@ impl Default for RuntimeConfig {
             stop_grace: Duration::from_secs(10),
             directory_interval: Duration::from_secs(2),
             checkpoint_bytes: 4 * 1024 * 1024,
+            blocklist_zone: None,
             stall_warning: Duration::from_millis(50),
             open_files: 0,
         }

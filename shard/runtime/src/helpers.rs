@@ -65,6 +65,14 @@ impl Helpers {
         }
     }
 
+    /// No threads: every job is refused.
+    pub(crate) fn none() -> Self {
+        Self {
+            jobs: RefCell::new(None),
+            room: Semaphore::new(MAX_JOBS),
+        }
+    }
+
     /// The threads end when they have done what waits.
     pub(crate) fn end(&self) {
         self.jobs.take();

@@ -18,6 +18,7 @@
 //! `durability` → back. No lock is shared between cores on that way; a core's state is cells of its own.
 
 mod admin;
+mod blocklist;
 mod config;
 mod connection;
 mod durability;

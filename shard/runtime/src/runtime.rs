@@ -18,6 +18,7 @@ use ringpost_executor::{Builder, JoinHandle};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
+    blocklist::RESOLVER_THREADS,
     config::{Accounts, ListenerConfig, RuntimeConfig},
     helpers::{self, Helpers, Inbox},
     limits::Limits,
@@ -202,6 +203,10 @@ impl Runtime {
                 tls: tls.configs()?,
                 jobs: Helpers::start("helper", id, config.helpers)?,
                 hashing: Helpers::start("password", id, config.helpers.div_ceil(2))?,
+                resolving: match &config.blocklist_zone {
+                    Some(_) => Some(Helpers::start("resolver", id, RESOLVER_THREADS)?),
+                    None => None,
+                },
                 inbox,
                 limits: Arc::clone(&limits),
             };

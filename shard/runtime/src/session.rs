@@ -32,6 +32,7 @@ type ServeBoxed = Box<dyn FnOnce(ShardConnection, ShardHost) -> LocalFuture + Se
 pub(crate) trait BoxedService: Send + Sync {
     fn name(&self) -> &'static str;
     fn busy(&self) -> &'static [u8];
+    fn denied(&self) -> &'static [u8];
     fn accept(self: Arc<Self>, connection: ShardConnection, host: ShardHost) -> Accepted;
 }
 
@@ -58,6 +59,10 @@ impl<S: Service> BoxedService for Boxed<S> {
 
     fn busy(&self) -> &'static [u8] {
         self.0.busy()
+    }
+
+    fn denied(&self) -> &'static [u8] {
+        self.0.denied()
     }
 
     fn accept(self: Arc<Self>, mut connection: ShardConnection, host: ShardHost) -> Accepted {
@@ -181,6 +186,17 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             return;
         }
     };
+    if shard.is_listed(connection.peer().ip()).await {
+        shard.metrics.refused.increment();
+        if let Some(more) = shard.refusals.say() {
+            let peer = connection.peer();
+            tracing::warn!("{name}: {peer} refused: listed by dnsbl_client (and {more} times unsaid)");
+        }
+        if config.security == Security::Plain {
+            let _ = connection.write(service.denied()).await;
+        }
+        return;
+    }
     let unproven = shard.unproven.enter(name);
     let newcomer = unproven.newcomer();
     let host = ShardHost::unproven(Rc::clone(&shard), Rc::clone(&newcomer));

@@ -17,6 +17,7 @@ use ringpost_mapi::MailboxGuid;
 use ringpost_vfs::coroutine::StackPool;
 
 use crate::{
+    blocklist::Blocklist,
     config::{Accounts, RuntimeConfig},
     events::Events,
     helpers::{Helpers, Inbox, Jobs},
@@ -68,6 +69,7 @@ pub(crate) struct Shard {
     pub(crate) operations: Rc<Semaphore>,
     pub(crate) helpers: Helpers,
     pub(crate) logins: Logins,
+    pub(crate) blocklist: Blocklist,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) sessions: Sessions,
@@ -93,6 +95,8 @@ pub(crate) struct Parts {
     pub(crate) jobs: Jobs,
     /// To the threads that hash passwords.
     pub(crate) hashing: Jobs,
+    /// To the threads that ask DNS, where something is to be asked.
+    pub(crate) resolving: Option<Jobs>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
 }
@@ -116,6 +120,7 @@ impl Shard {
             operations: Semaphore::new(MAX_OPERATIONS),
             helpers: Helpers::new(parts.jobs),
             logins: Logins::new(Helpers::new(parts.hashing)),
+            blocklist: Blocklist::new(parts.resolving),
             inbox: parts.inbox,
             limits: parts.limits,
             sessions: Sessions::default(),
@@ -169,6 +174,7 @@ impl Shard {
         self.ended.set(true);
         self.helpers.end();
         self.logins.hashing.end();
+        self.blocklist.end();
         self.stop_waiters.wake_all();
     }
 

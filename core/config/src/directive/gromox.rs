@@ -51,7 +51,7 @@ directives! {
     /// Whether connections begin with a PROXY header of version 2.
     LDA_SUPPORT_HAPROXY: choice("0", "2") = "0", restart, Effective;
     /// Zone of the DNS block list that clients are looked up in.
-    DNSBL_CLIENT: text = "(unset)", restart, NotYet("block lists");
+    DNSBL_CLIENT: text = "(unset)", restart, Effective;
     /// Least size of a response buffer that is compressed; -1 compresses none.
     EMSMDB_COMPRESS_THRESHOLD: quantity(-1..=MAX) = "-1", restart, NotYet("MAPI/HTTP");
     /// Runs all database transactions as writing ones.
