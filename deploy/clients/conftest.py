@@ -24,7 +24,7 @@ def free_port_base():
     server may linger on a port; what matters is that nobody listens there."""
     for base in range(12000, 60000, 1200):
         try:
-            for port in (24, 99, 110, 143, 993, 995):
+            for port in (24, 99, 110, 143, 465, 587, 993, 995):
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", base + port))

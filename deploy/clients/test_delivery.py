@@ -3,13 +3,12 @@
 import concurrent.futures
 import imaplib
 import json
-import os
 import pathlib
-import pwd
 import sqlite3
 import time
 
 from conftest import LmtpClient, need, plain_message, run
+from postfix import running_postfix
 
 
 def messages(server, user, folder="INBOX"):
@@ -55,41 +54,15 @@ def test_openssl_speaks_starttls(server):
 
 
 def test_postfix_hands_over_by_lmtp(server, tmp_path):
-    """A Postfix of the test's own, as root, from a configuration in the temporary folder."""
-    postfix, postdrop = need("postfix"), pwd.getpwnam("postfix")
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
-    configuration, queue, data = tmp_path / "etc", tmp_path / "queue", tmp_path / "pfdata"
-    for folder in (configuration, queue, data):
-        folder.mkdir()
-    os.chown(data, postdrop.pw_uid, postdrop.pw_gid)
-    (configuration / "main.cf").write_text(
-        f"compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {data}\n"
-        f"mydestination =\nmynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\nmyhostname = mx.example.test\n"
-        f"virtual_mailbox_domains = example.test\n"
-        f"virtual_transport = lmtp:inet:127.0.0.1:{server.ports['lmtp']}\n"
-        f"smtpd_recipient_restrictions = permit_mynetworks,reject\nmaillog_file = {tmp_path}/postfix.log\n"
-        f"maillog_file_prefixes = {tmp_path}\nalias_maps =\nalias_database =\n")
-    port = server.base + 25
-    master = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
-    lines = [f"127.0.0.1:{port} inet n - n - - smtpd" if line.startswith("smtp      inet") else line
-             for line in master.splitlines()]
-    lines = [" ".join([*line.split()[:4], "n", *line.split()[5:]]) if line[:1].isalpha() else line for line in lines]
-    (configuration / "master.cf").write_text("\n".join(lines) + "\npostlog unix-dgram n - n - 1 postlogd\n")
-    run([postfix, "-c", configuration, "start"])
-    try:
+    with running_postfix(tmp_path, server.base + 25, f"lmtp:inet:127.0.0.1:{server.ports['lmtp']}") as postfix:
         before, _ = messages(server, "bob@example.test")
         for number in range(20):
-            run([need("swaks"), "--server", "127.0.0.1", "--port", port, "--from", "sender@example.org",
+            run([need("swaks"), "--server", "127.0.0.1", "--port", postfix.port, "--from", "sender@example.org",
                  "--to", "bob@example.test", "--header", f"Subject: by postfix {number}"])
         deadline = time.monotonic() + 20
         while messages(server, "bob@example.test")[0] < before + 20:
-            assert time.monotonic() < deadline, (tmp_path / "postfix.log").read_text()
+            assert time.monotonic() < deadline, postfix.log.read_text()
             time.sleep(0.2)
-    finally:
-        run([postfix, "-c", configuration, "stop"])
 
 
 def content_of(mailbox, subject):

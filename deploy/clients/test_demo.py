@@ -16,7 +16,8 @@ import pytest
 from conftest import BINARY, ROOT, LmtpClient, Server, free_port_base, need, plain_message, run
 
 START_LIMIT_S = 2
-STANDARD = {"imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "lmtp": 24, "admin": 99}
+STANDARD = {"imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "lmtp": 24, "submission": 587, "submissions": 465,
+            "admin": 99}
 
 
 def started(server):

@@ -44,6 +44,8 @@ impl DirectoryAccounts {
             pop3_tries: number(directive::pop3::POP3_AUTH_TIMES),
             imap_block: configuration.duration(directive::imap::BLOCK_INTERVAL_AUTHS),
             pop3_block: configuration.duration(directive::pop3::BLOCK_INTERVAL_AUTHS),
+            smtp_tries: number(directive::SUBMISSION_AUTH_TIMES),
+            smtp_block: configuration.duration(directive::SUBMISSION_BLOCK_INTERVAL_AUTHS),
             cache_lifetime: CREDENTIAL_CACHE_LIFETIME,
             ..defaults
         };

@@ -35,6 +35,11 @@ pub(crate) fn lmtp(configuration: &Configuration) -> Lmtp {
     Lmtp::new(ringpost_lmtp::Options::of(configuration))
 }
 
+/// Submission (RFC 6409), by the directives of ringpost.cfg.
+pub(crate) fn submission(configuration: &Configuration) -> Lmtp {
+    Lmtp::new(ringpost_lmtp::Options::submission(configuration))
+}
+
 fn number(configuration: &Configuration, key: directive::Quantity) -> u32 {
     u32::try_from(configuration.quantity(key)).unwrap_or(u32::MAX)
 }

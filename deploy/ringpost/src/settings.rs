@@ -54,6 +54,9 @@ pub(crate) fn runtime(configuration: &Configuration) -> Result<RuntimeConfig> {
         max_sessions_per_user: configuration.size(directive::CONNECTIONS_PER_USER),
         handshake_timeout: configuration.duration(directive::IMAP_CONN_TIMEOUT) / HANDSHAKES_A_TIMEOUT,
         stop_grace: configuration.duration(directive::SHUTDOWN_TIME),
+        blocklist_zone: Some(configuration.text(directive::DNSBL_CLIENT))
+            .filter(|zone| !zone.is_empty())
+            .map(str::to_owned),
         stall_warning: configuration.duration(directive::STALL_WARNING),
         open_files: FD_LIMITS
             .iter()
@@ -83,34 +86,41 @@ struct ServiceDirectives {
     listen: directive::Sockets,
     listen_tls: directive::Sockets,
     /// The deprecated ones, which hold where the file says nothing else.
-    listen_addr: directive::Host,
-    listen_port: directive::Quantity,
-    listen_tls_port: directive::Quantity,
+    deprecated: Option<DeprecatedListener>,
     haproxy: directive::Text,
     context_num: directive::Quantity,
     timeout: directive::TimeSpan,
     /// Whether TLS is offered at all where the file names no listener for it.
-    support_tls: directive::Boolean,
+    support_tls: Option<directive::Boolean>,
     chains: directive::Paths,
     keys: directive::Paths,
     password: directive::Text,
     oldest: directive::Text,
 }
 
-const SERVICES: [ServiceDirectives; 3] = {
+/// Listeners as older versions named them.
+struct DeprecatedListener {
+    address: directive::Host,
+    port: directive::Quantity,
+    tls_port: directive::Quantity,
+}
+
+const SERVICES: [ServiceDirectives; 4] = {
     use directive::{imap, pop3, smtp};
     [
         ServiceDirectives {
             name: "imap",
             listen: directive::IMAP_LISTEN,
             listen_tls: directive::IMAP_LISTEN_TLS,
-            listen_addr: imap::IMAP_LISTEN_ADDR,
-            listen_port: imap::IMAP_LISTEN_PORT,
-            listen_tls_port: imap::IMAP_LISTEN_TLS_PORT,
+            deprecated: Some(DeprecatedListener {
+                address: imap::IMAP_LISTEN_ADDR,
+                port: imap::IMAP_LISTEN_PORT,
+                tls_port: imap::IMAP_LISTEN_TLS_PORT,
+            }),
             haproxy: directive::IMAP_ACCEPT_HAPROXY,
             context_num: imap::CONTEXT_NUM,
             timeout: imap::IMAP_CONN_TIMEOUT,
-            support_tls: imap::IMAP_SUPPORT_TLS,
+            support_tls: Some(imap::IMAP_SUPPORT_TLS),
             chains: imap::IMAP_CERTIFICATE_PATH,
             keys: imap::IMAP_PRIVATE_KEY_PATH,
             password: imap::IMAP_CERTIFICATE_PASSWD,
@@ -120,13 +130,15 @@ const SERVICES: [ServiceDirectives; 3] = {
             name: "pop3",
             listen: directive::POP3_LISTEN,
             listen_tls: directive::POP3_LISTEN_TLS,
-            listen_addr: pop3::POP3_LISTEN_ADDR,
-            listen_port: pop3::POP3_LISTEN_PORT,
-            listen_tls_port: pop3::POP3_LISTEN_TLS_PORT,
+            deprecated: Some(DeprecatedListener {
+                address: pop3::POP3_LISTEN_ADDR,
+                port: pop3::POP3_LISTEN_PORT,
+                tls_port: pop3::POP3_LISTEN_TLS_PORT,
+            }),
             haproxy: directive::POP3_ACCEPT_HAPROXY,
             context_num: pop3::CONTEXT_NUM,
             timeout: pop3::POP3_CONN_TIMEOUT,
-            support_tls: pop3::POP3_SUPPORT_TLS,
+            support_tls: Some(pop3::POP3_SUPPORT_TLS),
             chains: pop3::POP3_CERTIFICATE_PATH,
             keys: pop3::POP3_PRIVATE_KEY_PATH,
             password: pop3::POP3_CERTIFICATE_PASSWD,
@@ -136,13 +148,29 @@ const SERVICES: [ServiceDirectives; 3] = {
             name: "lmtp",
             listen: directive::LDA_LISTEN,
             listen_tls: directive::LDA_LISTEN_TLS,
-            listen_addr: smtp::LDA_LISTEN_ADDR,
-            listen_port: smtp::LDA_LISTEN_PORT,
-            listen_tls_port: smtp::LDA_LISTEN_TLS_PORT,
+            deprecated: Some(DeprecatedListener {
+                address: smtp::LDA_LISTEN_ADDR,
+                port: smtp::LDA_LISTEN_PORT,
+                tls_port: smtp::LDA_LISTEN_TLS_PORT,
+            }),
             haproxy: directive::LDA_SUPPORT_HAPROXY,
             context_num: smtp::CONTEXT_NUM,
             timeout: smtp::SMTP_CONN_TIMEOUT,
-            support_tls: smtp::SMTP_SUPPORT_STARTTLS,
+            support_tls: Some(smtp::SMTP_SUPPORT_STARTTLS),
+            chains: smtp::SMTP_CERTIFICATE_PATH,
+            keys: smtp::SMTP_PRIVATE_KEY_PATH,
+            password: smtp::SMTP_CERTIFICATE_PASSWD,
+            oldest: smtp::TLS_MIN_PROTO,
+        },
+        ServiceDirectives {
+            name: "submission",
+            listen: directive::SUBMISSION_LISTEN,
+            listen_tls: directive::SUBMISSION_LISTEN_TLS,
+            deprecated: None,
+            haproxy: directive::SUBMISSION_ACCEPT_HAPROXY,
+            context_num: directive::SUBMISSION_CONTEXT_NUM,
+            timeout: smtp::SMTP_CONN_TIMEOUT,
+            support_tls: None,
             chains: smtp::SMTP_CERTIFICATE_PATH,
             keys: smtp::SMTP_PRIVATE_KEY_PATH,
             password: smtp::SMTP_CERTIFICATE_PASSWD,
@@ -174,24 +202,32 @@ impl ServiceDirectives {
 
     /// Where it listens.
     fn addresses(&self, configuration: &Configuration, security: Security) -> Vec<SocketAddr> {
-        let (listen, port) = match security {
-            Security::Plain => (self.listen, self.listen_port),
-            Security::Tls => (self.listen_tls, self.listen_tls_port),
+        let listen = match security {
+            Security::Plain => self.listen,
+            Security::Tls => self.listen_tls,
         };
         let said = |directive: &'static Directive| configuration.setting(directive).place.is_some();
-        let deprecated = said(port.directive()) || said(self.listen_addr.directive());
         let addresses = configuration.addresses(listen);
+        let Some(deprecated) = &self.deprecated else {
+            return addresses.to_vec();
+        };
+        let port = match security {
+            Security::Plain => deprecated.port,
+            Security::Tls => deprecated.tls_port,
+        };
         let is_default = !said(listen.directive()) && !said(port.directive());
-        if security == Security::Tls && is_default && !configuration.boolean(self.support_tls) {
+        let offers_tls = self.support_tls.is_none_or(|key| configuration.boolean(key));
+        if security == Security::Tls && is_default && !offers_tls {
             // Out of the box there is no certificate either.
             return Vec::new();
         }
-        if said(listen.directive()) || !deprecated {
+        let is_deprecated = said(port.directive()) || said(deprecated.address.directive());
+        if said(listen.directive()) || !is_deprecated {
             return addresses.to_vec();
         }
         let default = addresses.first().map_or(0, SocketAddr::port);
         let ip = configuration
-            .host(self.listen_addr)
+            .host(deprecated.address)
             .unwrap_or(Ipv6Addr::UNSPECIFIED.into());
         let port = if said(port.directive()) {
             u16::try_from(configuration.quantity(port)).unwrap_or(0)
@@ -244,6 +280,7 @@ fn listeners(configuration: &Configuration) -> Vec<ListenerConfig> {
                 let listener = match service.name {
                     "imap" => ListenerConfig::new(address, crate::services::imap(configuration)),
                     "pop3" => ListenerConfig::new(address, crate::services::pop3(configuration)),
+                    "submission" => ListenerConfig::new(address, crate::services::submission(configuration)),
                     _ => ListenerConfig::new(address, crate::services::lmtp(configuration)),
                 };
                 let mut listener = listener.at(address, security);
@@ -251,10 +288,11 @@ fn listeners(configuration: &Configuration) -> Vec<ListenerConfig> {
                 listener.proxy = configuration.text(service.haproxy) == "2";
                 listener.max_connections = configuration.size(service.context_num);
                 listener.write_timeout = Some(timeout);
-                if service.name == "lmtp" {
-                    listener.class = SessionClass::Delivery;
-                } else {
-                    listener.login_timeout = Some(timeout * LOGIN_FACTOR);
+                match service.name {
+                    "lmtp" => listener.class = SessionClass::Delivery,
+                    // All of a session is its first stage; the protocol itself limits what comes before the login.
+                    "submission" => {}
+                    _ => listener.login_timeout = Some(timeout * LOGIN_FACTOR),
                 }
                 listeners.push(listener);
             }
@@ -298,6 +336,16 @@ mod tests {
         assert!(defaults.len() == 3 && defaults.iter().all(|(_, security)| *security == Security::Plain));
         let all = addresses("imap_support_tls=yes\npop3_support_tls=yes\nsmtp_support_starttls=yes\n");
         assert_eq!(all.len(), 6);
+        let submission = addresses(
+            "imap_listen=\npop3_listen=\nlda_listen=\nsubmission_listen=[::1]:587\nsubmission_listen_tls=[::1]:465\n",
+        );
+        assert_eq!(
+            submission,
+            [
+                (socket("[::1]:587"), Security::Plain),
+                (socket("[::1]:465"), Security::Tls)
+            ]
+        );
     }
 
     #[test]
@@ -308,10 +356,14 @@ mod tests {
              smtp.cfg:context_num=7\npop3_conn_timeout=9s\ndaemons_fd_limit=10\nimap_fd_limit=5000\n",
         );
         let settings = runtime(&configuration).unwrap();
-        let [(imap, first), (pop3, second), (lmtp, third)] = settings.service_tls.as_slice() else {
+        let [(imap, first), (pop3, second), (lmtp, third), (submission, _)] = settings.service_tls.as_slice()
+        else {
             panic!("{:?}", settings.service_tls);
         };
-        assert_eq!((*imap, *pop3, *lmtp), ("imap", "pop3", "lmtp"));
+        assert_eq!(
+            (*imap, *pop3, *lmtp, *submission),
+            ("imap", "pop3", "lmtp", "submission")
+        );
         assert_eq!(
             (first.certificates.len(), first.min_version),
             (2, TlsVersion::Tls12)

@@ -1,6 +1,10 @@
-//! Command lines of SMTP and LMTP as typed values (RFC 5321 §4.1, RFC 2033 §4.1).
+//! Command lines of SMTP and LMTP as typed values (RFC 5321 §4.1, RFC 2033 §4.1, RFC 3030, RFC 4954).
 
-use crate::{PATH_MAX, reply::Reply};
+use crate::{
+    parameters::{self, MailParameters, RcptParameters},
+    path::{is_mailbox, path},
+    reply::Reply,
+};
 
 /// A command, its arguments checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -10,9 +14,13 @@ pub enum Command {
     /// MAIL FROM: the reverse-path (empty for `<>`).
     Mail(String, MailParameters),
     /// RCPT TO: the forward-path.
-    Rcpt(String),
+    Rcpt(String, RcptParameters),
     /// DATA
     Data,
+    /// BDAT: so many bytes follow at once (RFC 3030 §2).
+    Bdat(Chunk),
+    /// AUTH: the mechanism in upper case, and the initial response, still in base64 (RFC 4954 §4).
+    Auth(String, Option<String>),
     /// RSET
     Rset,
     /// NOOP
@@ -27,6 +35,15 @@ pub enum Command {
     Quit,
 }
 
+/// What BDAT says of the bytes behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunk {
+    /// How many there are.
+    pub size: u64,
+    /// Whether the message ends with them.
+    pub last: bool,
+}
+
 /// Which word a client greets with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Greeting {
@@ -36,15 +53,6 @@ pub enum Greeting {
     Ehlo,
     /// SMTP without
     Helo,
-}
-
-/// Parameters of MAIL.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct MailParameters {
-    /// SIZE: the message's length as the client estimates it, in bytes.
-    pub size: Option<u64>,
-    /// SMTPUTF8
-    pub utf8: bool,
 }
 
 /// Why a command line is refused.
@@ -68,6 +76,9 @@ pub enum SyntaxError {
     /// A parameter that no offered extension defines.
     #[error("parameter not recognised or not implemented")]
     UnknownParameter,
+    /// BDAT without a length: where the next command begins can't be known, so there is none.
+    #[error("BDAT without the length of its data")]
+    ChunkLength,
 }
 
 impl SyntaxError {
@@ -80,6 +91,7 @@ impl SyntaxError {
             Self::Sender => (501, "5.1.7"),
             Self::Recipient => (501, "5.1.3"),
             Self::UnknownParameter => (555, "5.5.4"),
+            Self::ChunkLength => (421, "4.5.0"),
         };
         Reply::new(code, enhanced, self.to_string())
     }
@@ -90,11 +102,19 @@ impl SyntaxError {
 /// # Errors
 /// [`SyntaxError`] says what is wrong with it.
 pub fn parse(line: &[u8]) -> Result<Command, SyntaxError> {
-    let line = std::str::from_utf8(line).map_err(|_| SyntaxError::Arguments)?;
+    let is_chunk = line
+        .get(..4)
+        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
+    let malformed = if is_chunk {
+        SyntaxError::ChunkLength
+    } else {
+        SyntaxError::Arguments
+    };
+    let line = std::str::from_utf8(line).map_err(|_| malformed)?;
     let (verb, arguments) = line.split_once(' ').unwrap_or((line, ""));
     let arguments = arguments.trim_matches(' ');
     if arguments.contains(|c: char| c.is_ascii_control() && c != '\t') {
-        return Err(SyntaxError::Arguments);
+        return Err(malformed);
     }
     let alone = |command| {
         if arguments.is_empty() {
@@ -110,6 +130,8 @@ pub fn parse(line: &[u8]) -> Result<Command, SyntaxError> {
         "MAIL" => mail(arguments),
         "RCPT" => rcpt(arguments),
         "DATA" => alone(Command::Data),
+        "BDAT" => bdat(arguments),
+        "AUTH" => auth(arguments),
         "RSET" => alone(Command::Rset),
         "QUIT" => alone(Command::Quit),
         "STARTTLS" => alone(Command::StartTls),
@@ -117,9 +139,7 @@ pub fn parse(line: &[u8]) -> Result<Command, SyntaxError> {
         "HELP" => Ok(Command::Help),
         "VRFY" if arguments.is_empty() => Err(SyntaxError::Arguments),
         "VRFY" => Ok(Command::Vrfy),
-        "EXPN" | "BDAT" | "AUTH" | "TURN" | "ETRN" | "SEND" | "SOML" | "SAML" => {
-            Err(SyntaxError::NotImplemented)
-        }
+        "EXPN" | "TURN" | "ETRN" | "SEND" | "SOML" | "SAML" => Err(SyntaxError::NotImplemented),
         _ => Err(SyntaxError::UnknownCommand),
     }
 }
@@ -139,21 +159,11 @@ fn mail(arguments: &str) -> Result<Command, SyntaxError> {
     if !address.is_empty() && !is_mailbox(&address) {
         return Err(SyntaxError::Sender);
     }
-    let mut known = MailParameters::default();
-    for parameter in parameters.split_ascii_whitespace() {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match name.to_ascii_uppercase().as_str() {
-            "SIZE" => known.size = Some(size(value).ok_or(SyntaxError::Arguments)?),
-            "BODY" if value.eq_ignore_ascii_case("7BIT") || value.eq_ignore_ascii_case("8BITMIME") => {}
-            "SMTPUTF8" if value.is_empty() => known.utf8 = true,
-            "BODY" | "SMTPUTF8" => return Err(SyntaxError::Arguments),
-            _ => return Err(SyntaxError::UnknownParameter),
-        }
-    }
-    if !known.utf8 && !address.is_ascii() {
+    let parameters = parameters::of_mail(parameters)?;
+    if !parameters.utf8 && !address.is_ascii() {
         return Err(SyntaxError::Sender);
     }
-    Ok(Command::Mail(address, known))
+    Ok(Command::Mail(address, parameters))
 }
 
 fn rcpt(arguments: &str) -> Result<Command, SyntaxError> {
@@ -162,16 +172,31 @@ fn rcpt(arguments: &str) -> Result<Command, SyntaxError> {
     if !is_mailbox(&address) && !address.eq_ignore_ascii_case("postmaster") {
         return Err(SyntaxError::Recipient);
     }
-    if !parameters.trim().is_empty() {
-        return Err(SyntaxError::UnknownParameter);
-    }
-    Ok(Command::Rcpt(address))
+    Ok(Command::Rcpt(address, parameters::of_rcpt(parameters)?))
 }
 
-/// RFC 1870 §3: up to 20 digits. What is beyond 64 bits is beyond every limit.
-fn size(value: &str) -> Option<u64> {
-    let digits = (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| value.parse().unwrap_or(u64::MAX))
+fn bdat(arguments: &str) -> Result<Command, SyntaxError> {
+    let mut words = arguments.split_ascii_whitespace();
+    let size = words.next().and_then(parameters::size);
+    let last = match (words.next(), words.next()) {
+        (None, _) => Some(false),
+        (Some(word), None) if word.eq_ignore_ascii_case("LAST") => Some(true),
+        _ => None,
+    };
+    let (Some(size), Some(last)) = (size, last) else {
+        return Err(SyntaxError::ChunkLength);
+    };
+    Ok(Command::Bdat(Chunk { size, last }))
+}
+
+fn auth(arguments: &str) -> Result<Command, SyntaxError> {
+    let mut words = arguments.split_ascii_whitespace();
+    let mechanism = words.next().ok_or(SyntaxError::Arguments)?;
+    let initial = words.next().map(str::to_owned);
+    if words.next().is_some() {
+        return Err(SyntaxError::Arguments);
+    }
+    Ok(Command::Auth(mechanism.to_ascii_uppercase(), initial))
 }
 
 fn strip_keyword<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
@@ -181,69 +206,10 @@ fn strip_keyword<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
         .then(|| text[keyword.len()..].trim_start_matches(' '))
 }
 
-/// Reads `<path>`: the address without quotes that it does not need, and what follows. A source route is
-/// dropped (RFC 5321 §4.1.1.3). `None` when it is none or too long.
-fn path(text: &str) -> Option<(String, &str)> {
-    let inside = text.strip_prefix('<')?;
-    let mut route = None;
-    if inside.starts_with('@') {
-        route = Some(inside.find(':')? + 1);
-    }
-    let start = route.unwrap_or(0);
-    let (mut quoted, mut escaped) = (false, false);
-    let end = inside.bytes().enumerate().skip(start).find_map(|(at, byte)| {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'>' if !quoted => return Some(at),
-            _ => {}
-        }
-        None
-    })?;
-    let after = &inside[end + 1..];
-    if end > PATH_MAX || !(after.is_empty() || after.starts_with(' ')) {
-        return None;
-    }
-    Some((unquote(&inside[start..end])?, after))
-}
-
-/// Takes the quotes off a local part (RFC 5321 §4.1.2: `"a b"@c` and `a\ b@c` name the same mailbox).
-fn unquote(address: &str) -> Option<String> {
-    let Some(quoted) = address.strip_prefix('"') else {
-        return Some(address.to_owned());
-    };
-    let mut local = String::with_capacity(address.len());
-    let mut characters = quoted.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '\\' => local.push(characters.next()?.1),
-            '"' => {
-                local.push_str(&quoted[at + 1..]);
-                return quoted[at + 1..].starts_with('@').then_some(local);
-            }
-            _ => local.push(character),
-        }
-    }
-    None
-}
-
-/// Whether there is a local part and a domain, and nothing that an address can't have. The rest is for the
-/// directory to know.
-fn is_mailbox(address: &str) -> bool {
-    address.rsplit_once('@').is_some_and(|(local, domain)| {
-        let domain_character = |c: char| c.is_alphanumeric() || "-._:[]".contains(c);
-        !local.is_empty()
-            && !domain.is_empty()
-            && domain.len() <= 255
-            && domain.chars().all(domain_character)
-            && !local.contains(['<', '>', '\t'])
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PATH_MAX;
 
     fn mail_of(line: &str) -> Result<(String, MailParameters), SyntaxError> {
         parse(line.as_bytes()).map(|command| match command {
@@ -257,6 +223,8 @@ mod tests {
         let utf8 = MailParameters {
             size: Some(5),
             utf8: true,
+            body: ringpost_host::BodyKind::EightBit,
+            ..MailParameters::default()
         };
         assert_eq!(
             mail_of("mail from:<jo\u{e9}@example.org> size=5 BODY=8bitmime SMTPUTF8"),
@@ -279,12 +247,24 @@ mod tests {
         );
         assert_eq!(
             parse(b"RCPT TO:<Postmaster>"),
-            Ok(Command::Rcpt("Postmaster".into()))
+            Ok(Command::Rcpt("Postmaster".into(), RcptParameters::default()))
         );
         assert_eq!(
             parse(b"RCPT TO:<a@[IPv6:::1]>"),
-            Ok(Command::Rcpt("a@[IPv6:::1]".into()))
+            Ok(Command::Rcpt("a@[IPv6:::1]".into(), RcptParameters::default()))
         );
+    }
+
+    #[test]
+    fn chunks_and_logins() {
+        let chunk = |size, last| Ok(Command::Bdat(Chunk { size, last }));
+        assert_eq!(parse(b"BDAT 86"), chunk(86, false));
+        assert_eq!(parse(b"bdat 0 last"), chunk(0, true));
+        assert_eq!(
+            parse(b"AUTH plain AGEAYg=="),
+            Ok(Command::Auth("PLAIN".into(), Some("AGEAYg==".into())))
+        );
+        assert_eq!(parse(b"AUTH LOGIN"), Ok(Command::Auth("LOGIN".into(), None)));
     }
 
     #[test]
@@ -292,8 +272,15 @@ mod tests {
         for (line, error) in [
             ("", SyntaxError::UnknownCommand),
             ("FOO", SyntaxError::UnknownCommand),
-            ("BDAT 5 LAST", SyntaxError::NotImplemented),
-            ("AUTH PLAIN", SyntaxError::NotImplemented),
+            ("BDAT", SyntaxError::ChunkLength),
+            ("BDAT x", SyntaxError::ChunkLength),
+            ("BDAT -1 LAST", SyntaxError::ChunkLength),
+            ("BDAT 5 FIRST", SyntaxError::ChunkLength),
+            ("BDAT 5 LAST x", SyntaxError::ChunkLength),
+            ("bdat 5\0", SyntaxError::ChunkLength),
+            ("EXPN list", SyntaxError::NotImplemented),
+            ("AUTH", SyntaxError::Arguments),
+            ("AUTH PLAIN AA== x", SyntaxError::Arguments),
             ("LHLO", SyntaxError::Arguments),
             ("LHLO a b", SyntaxError::Arguments),
             ("LHLO (evil", SyntaxError::Arguments),
@@ -305,13 +292,13 @@ mod tests {
             ("MAIL FROM:<@route>", SyntaxError::Sender),
             ("MAIL FROM:<a@b> SIZE=", SyntaxError::Arguments),
             ("MAIL FROM:<a@b> SIZE=-1", SyntaxError::Arguments),
-            ("MAIL FROM:<a@b> BODY=BINARYMIME", SyntaxError::Arguments),
-            ("MAIL FROM:<a@b> RET=HDRS", SyntaxError::UnknownParameter),
+            ("MAIL FROM:<a@b> BODY=9BIT", SyntaxError::Arguments),
+            ("MAIL FROM:<a@b> BY=60", SyntaxError::UnknownParameter),
             ("RCPT TO:<>", SyntaxError::Recipient),
             ("RCPT TO:<a>", SyntaxError::Recipient),
             ("RCPT TO:<\"a>", SyntaxError::Recipient),
             ("RCPT TO:<\"a\"b@c>", SyntaxError::Recipient),
-            ("RCPT TO:<a@b> NOTIFY=NEVER", SyntaxError::UnknownParameter),
+            ("RCPT TO:<a@b> SIZE=1", SyntaxError::UnknownParameter),
             ("RCPT TO:<a\0@b>", SyntaxError::Arguments),
             ("DATA now", SyntaxError::Arguments),
             ("VRFY", SyntaxError::Arguments),

@@ -25,6 +25,16 @@ impl Reply {
         self.status.code >= 400
     }
 
+    /// Whether the connection is closed behind it (RFC 5321 §3.8).
+    pub(crate) fn is_last(&self) -> bool {
+        self.status.code == 421
+    }
+
+    /// Whether the client should try again later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.status.is_temporary()
+    }
+
     /// Appends the reply's line.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.status.to_string().as_bytes());
@@ -48,18 +58,37 @@ pub(crate) fn banner(options: &Options, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("220 {} {dialect} ready\r\n", options.host_id).as_bytes());
 }
 
+/// Extensions whose offer depends on the session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offers {
+    pub(crate) starttls: bool,
+    pub(crate) auth: bool,
+}
+
 /// Appends the answer to a greeting, with the extensions offered. HELO, unlike the others, has one line.
-pub(crate) fn hello(options: &Options, greeting: Greeting, starttls: bool, out: &mut Vec<u8>) {
+pub(crate) fn hello(options: &Options, greeting: Greeting, offers: Offers, out: &mut Vec<u8>) {
     let mut lines = vec![options.host_id.clone()];
     if greeting != Greeting::Helo {
-        if options.offer_pipelining {
-            lines.push("PIPELINING".to_owned());
+        let mut offer = |condition: bool, line: &str| {
+            if condition {
+                lines.push(line.to_owned());
+            }
+        };
+        offer(options.offer_pipelining, "PIPELINING");
+        offer(true, &format!("SIZE {}", options.mail_max_length));
+        for line in [
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+            "CHUNKING",
+            "BINARYMIME",
+        ] {
+            offer(true, line);
         }
-        lines.push(format!("SIZE {}", options.mail_max_length));
-        lines.extend(["8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"].map(str::to_owned));
-        if starttls {
-            lines.push("STARTTLS".to_owned());
-        }
+        // Without a queue there is nobody who would report.
+        offer(options.delivery.sends_out, "DSN");
+        offer(offers.auth, "AUTH PLAIN LOGIN");
+        offer(offers.starttls, "STARTTLS");
     }
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {

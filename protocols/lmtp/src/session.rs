@@ -1,21 +1,16 @@
-//! A session: what the client may do next, and what it has said so far.
+//! A session: what the client may do next, and what it has said so far. Mail transactions are in
+//! [`crate::transaction`], logins in [`crate::login`].
 
 use std::{io, time::Instant};
 
-use bytes::Bytes;
-use ringpost_delivery::{Message, Recipient, Undeliverable, deliver, resolve, trace};
-use ringpost_host::{Connection, Host};
+use ringpost_host::{Connection, Host, Login};
 
 use crate::{
-    Command, Decoder, Dialects, FAILURES_MAX, Greeting, Line, MailParameters, Options, Progress,
-    RECIPIENTS_MAX, REPLIES_BUFFERED_MAX, next_line, parse,
+    COMMANDS_BEFORE_LOGIN_MAX, Command, Dialects, FAILURES_MAX, Greeting, Line, Options,
+    REPLIES_BUFFERED_MAX, Role, next_line, parse,
     reply::{self, Reply},
+    transaction::Transaction,
 };
-
-/// Memory that a message's buffer starts with when the client named no size.
-const INITIAL_MESSAGE_CAPACITY: usize = 32 * 1024;
-/// Most memory reserved because a client named a size; more comes as the message does.
-const RESERVED_MAX: u64 = 1 << 20;
 
 /// Serves one client from the banner to the end.
 pub(crate) async fn run<C: Connection, H: Host>(options: &Options, connection: &mut C, host: &H) {
@@ -27,7 +22,10 @@ pub(crate) async fn run<C: Connection, H: Host>(options: &Options, connection: &
         out: Vec::new(),
         greeting: None,
         client_name: String::new(),
-        envelope: None,
+        login: None,
+        failed_logins: 0,
+        commands_before_login: 0,
+        transaction: None,
         failures: 0,
         line_dropped: false,
     };
@@ -37,42 +35,91 @@ pub(crate) async fn run<C: Connection, H: Host>(options: &Options, connection: &
     }
 }
 
-/// MAIL and RCPT so far.
-struct Envelope {
-    sender: String,
-    parameters: MailParameters,
-    recipients: Vec<Recipient>,
-    /// Mailboxes of all recipients together.
-    mailboxes: usize,
-}
-
-struct Session<'a, C, H> {
-    options: &'a Options,
-    connection: &'a mut C,
-    host: &'a H,
-    input: Vec<u8>,
-    out: Vec<u8>,
-    greeting: Option<Greeting>,
-    client_name: String,
-    envelope: Option<Envelope>,
+pub(crate) struct Session<'a, C, H> {
+    pub(crate) options: &'a Options,
+    pub(crate) connection: &'a mut C,
+    pub(crate) host: &'a H,
+    pub(crate) input: Vec<u8>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) greeting: Option<Greeting>,
+    pub(crate) client_name: String,
+    /// Who the client is, once it has logged in.
+    pub(crate) login: Option<Login>,
+    pub(crate) failed_logins: u32,
+    commands_before_login: usize,
+    pub(crate) transaction: Option<Transaction>,
     failures: usize,
     /// The rest of a line that is too long is still to come.
     line_dropped: bool,
 }
 
 /// What to do after a command.
-enum Next {
+pub(crate) enum Next {
     Reply(Reply),
     /// Replies are in `out` already.
     Replied,
     StartTls,
     Data,
+    Bdat(crate::Chunk),
+    Auth(String, Option<String>),
     Quit(Reply),
+}
+
+/// Whether the client is still there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Client {
+    Stays,
+    Gone,
 }
 
 impl<C: Connection, H: Host> Session<'_, C, H> {
     async fn serve(&mut self) -> io::Result<()> {
         reply::banner(self.options, &mut self.out);
+        loop {
+            let Some(command) = self.next_command().await? else {
+                return Ok(());
+            };
+            let started = Instant::now();
+            let next = match command {
+                Ok(command) => self.execute(command),
+                Err(refusal) if refusal.is_last() => Next::Quit(refusal),
+                Err(refusal) => Next::Reply(refusal),
+            };
+            let client = match next {
+                Next::Reply(reply) => {
+                    self.answer(&reply);
+                    Client::Stays
+                }
+                Next::Replied => Client::Stays,
+                Next::StartTls => {
+                    self.start_tls().await?;
+                    Client::Stays
+                }
+                Next::Data => self.data().await?,
+                Next::Bdat(chunk) => self.chunk(chunk).await?,
+                Next::Auth(mechanism, initial) => self.authenticate(&mechanism, initial).await?,
+                Next::Quit(reply) => {
+                    reply.write(&mut self.out);
+                    return self.flush().await;
+                }
+            };
+            if client == Client::Gone {
+                return Ok(());
+            }
+            self.host
+                .command_done(self.options.role.service(), started.elapsed());
+            if let Some(farewell) = self.enough() {
+                farewell.write(&mut self.out);
+                return self.flush().await;
+            }
+            if self.out.len() >= REPLIES_BUFFERED_MAX {
+                self.flush().await?;
+            }
+        }
+    }
+
+    /// The next command, or how a line that is none is refused; `None` at the end.
+    async fn next_command(&mut self) -> io::Result<Option<Result<Command, Reply>>> {
         loop {
             let (used, command) = match next_line(&self.input) {
                 Line::Complete(_, used) | Line::TooLong(used, true) | Line::Malformed(used)
@@ -93,41 +140,32 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     (used, Err(Reply::new(500, "5.5.6", "line too long")))
                 }
                 Line::Incomplete => {
-                    if !self.receive().await? {
-                        return Ok(());
+                    if self.receive().await? == Client::Gone {
+                        return Ok(None);
                     }
                     continue;
                 }
             };
             self.input.drain(..used);
-            let started = Instant::now();
-            let next = match command {
-                Ok(command) => self.execute(command),
-                Err(refusal) => Next::Reply(refusal),
-            };
-            match next {
-                Next::Reply(reply) => self.answer(&reply),
-                Next::Replied => {}
-                Next::StartTls => self.start_tls().await?,
-                Next::Data => {
-                    if !self.data().await? {
-                        return Ok(());
-                    }
-                }
-                Next::Quit(reply) => {
-                    reply.write(&mut self.out);
-                    return self.flush().await;
-                }
+            return Ok(Some(command));
+        }
+    }
+
+    /// The farewell to a client that does nothing of use.
+    fn enough(&mut self) -> Option<Reply> {
+        if self.failures >= FAILURES_MAX {
+            return Some(Reply::new(421, "4.7.0", "too many errors"));
+        }
+        if self.options.role == Role::Submission && self.login.is_none() {
+            self.commands_before_login += 1;
+            if self.failed_logins >= self.options.auth_times {
+                return Some(Reply::new(421, "4.7.0", "too many failed logins"));
             }
-            self.host.command_done("lmtp", started.elapsed());
-            if self.failures >= FAILURES_MAX {
-                Reply::new(421, "4.7.0", "too many errors").write(&mut self.out);
-                return self.flush().await;
-            }
-            if self.out.len() >= REPLIES_BUFFERED_MAX {
-                self.flush().await?;
+            if self.commands_before_login >= COMMANDS_BEFORE_LOGIN_MAX {
+                return Some(Reply::new(421, "4.7.0", "too many commands without a login"));
             }
         }
+        None
     }
 
     fn execute(&mut self, command: Command) -> Next {
@@ -136,24 +174,56 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Command::Quit => Next::Quit(Reply::new(221, "2.0.0", "bye")),
             Command::Noop => Next::Reply(Reply::new(250, "2.0.0", "ok")),
             Command::Rset => {
-                self.envelope = None;
+                self.transaction = None;
                 Next::Reply(Reply::new(250, "2.0.0", "ok"))
             }
-            Command::Help => Next::Reply(Reply::new(214, "2.0.0", "see RFC 2033 and RFC 5321")),
+            Command::Help => Next::Reply(Reply::new(214, "2.0.0", "see RFC 5321, RFC 2033 and RFC 6409")),
             Command::Vrfy => Next::Reply(Reply::new(252, "2.5.2", "send some mail, it will be tried")),
             Command::StartTls => self.allow_start_tls(),
-            Command::Mail(..) | Command::Rcpt(_) | Command::Data if self.greeting.is_none() => {
-                Next::Reply(Reply::new(503, "5.5.1", "say hello first"))
+            Command::Auth(mechanism, initial) => match self.refuse_auth(&mechanism) {
+                Some(refusal) => Next::Reply(refusal),
+                None => Next::Auth(mechanism, initial),
+            },
+            // The bytes behind BDAT come whatever is answered: they are never read as commands.
+            Command::Bdat(chunk) => Next::Bdat(chunk),
+            Command::Mail(..) | Command::Rcpt(..) | Command::Data => {
+                if let Some(refusal) = self.refuse_mail() {
+                    return self.refuse_pipelined(&command, refusal);
+                }
+                match command {
+                    Command::Mail(sender, parameters) => Next::Reply(self.mail(sender, parameters)),
+                    Command::Rcpt(address, parameters) => Next::Reply(self.rcpt(&address, parameters)),
+                    _ => match self.refuse_data() {
+                        Some(refusal) => self.refuse_pipelined(&Command::Data, refusal),
+                        None => Next::Data,
+                    },
+                }
             }
-            Command::Mail(..) | Command::Rcpt(_) | Command::Data
-                if self.options.force_tls && !self.connection.is_tls() =>
-            {
-                Next::Reply(Reply::new(530, "5.7.0", "issue STARTTLS first"))
-            }
-            Command::Mail(sender, parameters) => Next::Reply(self.mail(sender, parameters)),
-            Command::Rcpt(address) => Next::Reply(self.rcpt(&address)),
-            Command::Data => self.allow_data(),
         }
+    }
+
+    /// What a client has to do before it may send mail.
+    pub(crate) fn refuse_mail(&self) -> Option<Reply> {
+        if self.greeting.is_none() {
+            return Some(Reply::new(503, "5.5.1", "say hello first"));
+        }
+        if self.options.force_tls && !self.connection.is_tls() {
+            return Some(Reply::new(530, "5.7.0", "issue STARTTLS first"));
+        }
+        if self.options.role == Role::Submission && self.login.is_none() {
+            return Some(Reply::new(530, "5.7.0", "authentication required"));
+        }
+        None
+    }
+
+    /// Who sends on behind DATA without waiting for 354 takes it for granted that a message follows; read as
+    /// commands, it could say anything.
+    fn refuse_pipelined(&mut self, command: &Command, refusal: Reply) -> Next {
+        if *command != Command::Data || self.input.is_empty() {
+            return Next::Reply(refusal);
+        }
+        refusal.write(&mut self.out);
+        Next::Quit(Reply::new(421, "4.5.0", "data sent without permission"))
     }
 
     fn hello(&mut self, greeting: Greeting, name: String) -> Next {
@@ -172,9 +242,12 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         self.greeting = Some(greeting);
         self.client_name = name;
-        self.envelope = None;
-        let starttls = self.can_start_tls();
-        reply::hello(self.options, greeting, starttls, &mut self.out);
+        self.transaction = None;
+        let offers = reply::Offers {
+            starttls: self.can_start_tls(),
+            auth: self.options.role == Role::Submission && self.login.is_none() && self.passwords_are_safe(),
+        };
+        reply::hello(self.options, greeting, offers, &mut self.out);
         Next::Replied
     }
 
@@ -199,197 +272,20 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         self.input.clear();
         self.connection.start_tls().await?;
         self.greeting = None;
-        self.envelope = None;
+        self.transaction = None;
+        self.login = None;
         self.client_name.clear();
         Ok(())
     }
 
-    fn mail(&mut self, sender: String, parameters: MailParameters) -> Reply {
-        if self.envelope.is_some() {
-            return Reply::new(503, "5.5.1", "a transaction is under way");
-        }
-        if parameters
-            .size
-            .is_some_and(|size| size > self.options.mail_max_length)
-        {
-            return too_long();
-        }
-        self.envelope = Some(Envelope {
-            sender,
-            parameters,
-            recipients: Vec::new(),
-            mailboxes: 0,
-        });
-        Reply::new(250, "2.1.0", "sender ok")
-    }
-
-    fn rcpt(&mut self, address: &str) -> Reply {
-        let Some(envelope) = &mut self.envelope else {
-            return Reply::new(503, "5.5.1", "MAIL comes first");
-        };
-        if !address.is_ascii() && !envelope.parameters.utf8 {
-            return Reply::new(553, "5.6.7", "SMTPUTF8 is required for this address");
-        }
-        if envelope.recipients.len() >= RECIPIENTS_MAX {
-            return Reply::new(452, "4.5.3", "too many recipients");
-        }
-        let directory = self.host.directory();
-        let resolved = resolve(&*directory, &self.options.delivery, &envelope.sender, address);
-        match resolved {
-            Ok(recipient)
-                if envelope.mailboxes + recipient.mailboxes.len() > ringpost_delivery::MAILBOXES_MAX =>
-            {
-                // Fewer recipients in another transaction may fit; alone a recipient always does.
-                Reply::new(452, "4.5.3", "too many mailboxes for one message")
-            }
-            Ok(recipient) => {
-                envelope.mailboxes += recipient.mailboxes.len();
-                envelope.recipients.push(recipient);
-                Reply::new(250, "2.1.5", "recipient ok")
-            }
-            Err(reason) => {
-                tracing::info!(recipient = address, sender = envelope.sender, %reason, "recipient refused");
-                reason.status().into()
-            }
-        }
-    }
-
-    /// RFC 2033 §4.2: DATA without an accepted recipient is refused with 503.
-    fn allow_data(&mut self) -> Next {
-        let refusal = match &self.envelope {
-            None => Reply::new(503, "5.5.1", "MAIL comes first"),
-            Some(envelope) if envelope.recipients.is_empty() => {
-                Reply::new(503, "5.5.1", "no valid recipients")
-            }
-            Some(_) => return Next::Data,
-        };
-        if self.input.is_empty() {
-            return Next::Reply(refusal);
-        }
-        // Who sends on behind DATA without waiting for 354 takes it for granted that a message follows; read
-        // as commands, it could say anything.
-        refusal.write(&mut self.out);
-        Next::Quit(Reply::new(421, "4.5.0", "data sent without permission"))
-    }
-
-    /// Receives and delivers a message; `false` when the client has gone.
-    async fn data(&mut self) -> io::Result<bool> {
-        let Some(envelope) = self.envelope.take() else {
-            return Ok(true);
-        };
-        self.out.extend_from_slice(b"354 end with <CRLF>.<CRLF>\r\n");
-        self.flush().await?;
-        let received = ringpost_mapi::FileTime::now();
-        let header = self.trace_header(&envelope, received);
-        let limit = self.options.mail_max_length;
-        let reserved = envelope
-            .parameters
-            .size
-            .map_or(INITIAL_MESSAGE_CAPACITY, |size| size.min(RESERVED_MAX) as usize);
-        let mut source = Vec::with_capacity(header.len() + reserved);
-        source.extend_from_slice(header.as_bytes());
-        let mut decoder = Decoder::new(limit);
-        loop {
-            if let Progress::End(used) = decoder.push(&self.input, &mut source) {
-                self.input.drain(..used);
-                break;
-            }
-            self.input.clear();
-            if decoder.is_too_long() {
-                source.clear();
-            }
-            if !self.receive().await? {
-                return Ok(false);
-            }
-        }
-        let outcomes = if decoder.is_too_long() {
-            vec![Err(Refused::TooLong); envelope.recipients.len()]
-        } else {
-            let message = Message {
-                source: Bytes::from(source),
-                trace_length: header.len(),
-                received,
-                envelope: ringpost_host::Envelope {
-                    sender: envelope.sender.clone(),
-                    utf8: envelope.parameters.utf8,
-                    ..ringpost_host::Envelope::default()
-                },
-            };
-            let delivered = deliver(self.host, &self.options.delivery, &envelope.recipients, message).await;
-            delivered
-                .into_iter()
-                .map(|outcome| outcome.map_err(Refused::Undeliverable))
-                .collect()
-        };
-        self.report(&envelope, &outcomes);
-        Ok(true)
-    }
-
-    /// The replies after the data: one a recipient in LMTP (RFC 2033 §4.2), one in all in SMTP.
-    fn report(&mut self, envelope: &Envelope, outcomes: &[Result<(), Refused>]) {
-        let sender = &envelope.sender;
-        for (recipient, outcome) in envelope.recipients.iter().zip(outcomes) {
-            match outcome {
-                Ok(()) => tracing::info!(sender, recipient = recipient.address, "delivered"),
-                Err(refused) => {
-                    let reason = refused.reply();
-                    tracing::warn!(sender, recipient = recipient.address, ?reason, "not delivered");
-                }
-            }
-        }
-        let reply_of = |outcome: &Result<(), Refused>| match outcome {
-            Ok(()) => Reply::new(250, "2.1.5", "delivered"),
-            Err(refused) => refused.reply(),
-        };
-        if self.greeting == Some(Greeting::Lhlo) {
-            for outcome in outcomes {
-                self.answer(&reply_of(outcome));
-            }
-            return;
-        }
-        let temporary = outcomes
-            .iter()
-            .find(|o| matches!(o, Err(refused) if refused.is_temporary()));
-        let failed = temporary.or_else(|| outcomes.iter().find(|outcome| outcome.is_err()));
-        self.answer(&failed.map_or_else(|| Reply::new(250, "2.6.0", "delivered"), reply_of));
-    }
-
-    fn trace_header(&self, envelope: &Envelope, time: ringpost_mapi::FileTime) -> String {
-        let tls = self.connection.is_tls();
-        let protocol = match (self.greeting, envelope.parameters.utf8) {
-            (Some(Greeting::Lhlo), true) if tls => "UTF8LMTPS",
-            (Some(Greeting::Lhlo), true) => "UTF8LMTP",
-            (Some(Greeting::Lhlo), false) if tls => "LMTPS",
-            (Some(Greeting::Lhlo), false) => "LMTP",
-            (_, true) if tls => "UTF8SMTPS",
-            (_, true) => "UTF8SMTP",
-            (Some(Greeting::Helo), false) => "SMTP",
-            (_, false) if tls => "ESMTPS",
-            (_, false) => "ESMTP",
-        };
-        trace::header(&trace::Arrival {
-            sender: &envelope.sender,
-            single_recipient: match envelope.recipients.as_slice() {
-                [only] => Some(&only.address),
-                _ => None,
-            },
-            client_name: &self.client_name,
-            client: self.connection.peer().ip(),
-            server_name: &self.options.host_id,
-            protocol,
-            id: &format!("{:x}.{}", time.0, self.connection.peer().port()),
-            time,
-        })
-    }
-
-    fn answer(&mut self, reply: &Reply) {
+    pub(crate) fn answer(&mut self, reply: &Reply) {
         self.failures = if reply.is_failure() { self.failures + 1 } else { 0 };
         reply.write(&mut self.out);
     }
 
-    /// Waits for more input, after sending what is to be sent. `false` at the end of the stream, when the
+    /// Waits for more input, after sending what is to be sent. `Gone` at the end of the stream, when the
     /// client was silent for too long, or the server stops.
-    async fn receive(&mut self) -> io::Result<bool> {
+    pub(crate) async fn receive(&mut self) -> io::Result<Client> {
         self.flush().await?;
         let timeout = self.options.timeout;
         let stop = async {
@@ -398,7 +294,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         };
         let read = async { Some(self.connection.read(&mut self.input, timeout).await) };
         let farewell = match futures_lite::future::or(read, stop).await {
-            Some(Ok(count)) => return Ok(count > 0),
+            Some(Ok(0)) => return Ok(Client::Gone),
+            Some(Ok(_)) => return Ok(Client::Stays),
             Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
                 Reply::new(421, "4.4.2", "you were silent for too long")
             }
@@ -407,10 +304,10 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         };
         farewell.write(&mut self.out);
         self.flush().await?;
-        Ok(false)
+        Ok(Client::Gone)
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
         }
@@ -422,28 +319,4 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         self.out.clear();
         Ok(())
     }
-}
-
-/// Why a message was not delivered to a recipient.
-#[derive(Clone, Debug)]
-enum Refused {
-    TooLong,
-    Undeliverable(Undeliverable),
-}
-
-impl Refused {
-    fn reply(&self) -> Reply {
-        match self {
-            Self::TooLong => too_long(),
-            Self::Undeliverable(reason) => reason.status().into(),
-        }
-    }
-
-    fn is_temporary(&self) -> bool {
-        matches!(self, Self::Undeliverable(reason) if reason.is_temporary())
-    }
-}
-
-fn too_long() -> Reply {
-    Reply::new(552, "5.3.4", "the message is too long")
 }

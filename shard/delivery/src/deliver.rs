@@ -15,7 +15,7 @@ use ringpost_store::{Mailbox, Placement, PreparedMessage, StoreError, Stored, fo
 
 use crate::{
     CONCURRENT_MAILBOXES, DELIVERED_TO_MAX, HELPER_THRESHOLD_BYTES, HOPS_MAX, Options, Recipient,
-    Undeliverable, header,
+    Undeliverable, header, trace,
 };
 
 /// A message as it is to be stored.
@@ -97,9 +97,7 @@ async fn send_on<H: Host>(
     if outgoing.is_empty() {
         return;
     }
-    let content = message
-        .source
-        .slice(return_path_length(&message.source, message.trace_length)..);
+    let content = trace::onward(&message.source, message.trace_length);
     let queued = host.enqueue(Outgoing {
         envelope: message.envelope.clone(),
         recipients: outgoing,
@@ -121,15 +119,6 @@ async fn send_on<H: Host>(
             slot.clone_from(&outcome);
         }
     }
-}
-
-/// Length of the `Return-Path` that the trace fields begin with: only a last server writes one.
-fn return_path_length(source: &[u8], trace_length: usize) -> usize {
-    let trace = source.get(..trace_length).unwrap_or_default();
-    if !trace.starts_with(b"Return-Path:") {
-        return 0;
-    }
-    memchr::memchr(b'\n', trace).map_or(0, |end| end + 1)
 }
 
 /// Decides where in a mailbox a delivered message goes, and puts it there. Rules of the inbox

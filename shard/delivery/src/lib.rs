@@ -30,7 +30,7 @@ pub mod trace;
 
 pub use deliver::{Message, deliver};
 pub use junk::JunkRules;
-pub use resolve::{Recipient, resolve};
+pub use resolve::{Recipient, account_of, resolve};
 pub use status::{Status, Undeliverable};
 
 /// Most mailboxes one message may go to, groups expanded. A larger group is refused.

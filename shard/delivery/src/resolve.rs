@@ -81,6 +81,18 @@ pub fn resolve(
     })
 }
 
+/// The account behind an address of this server: by its primary address, an alias, or with an extension.
+///
+/// # Errors
+/// [`Undeliverable`] says why there is none.
+pub fn account_of(
+    directory: &dyn Directory,
+    options: &Options,
+    address: &str,
+) -> Result<std::sync::Arc<Account>, Undeliverable> {
+    find(directory, options, address)
+}
+
 struct Expansion<'a> {
     directory: &'a dyn Directory,
     sender: &'a str,

@@ -6,6 +6,7 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
+use bytes::Bytes;
 use ringpost_convert::header::format_date;
 use ringpost_mapi::FileTime;
 
@@ -55,6 +56,18 @@ pub fn header(arrival: &Arrival<'_>) -> String {
     header
 }
 
+/// A message without the trace fields that only a last server writes (`Return-Path`, `Delivered-To`): what goes
+/// on to another server, or waits in the queue.
+pub fn onward(source: &Bytes, trace_length: usize) -> Bytes {
+    let mut at = 0;
+    while let Some(line) = source.get(at..trace_length)
+        && (line.starts_with(b"Return-Path:") || line.starts_with(b"Delivered-To:"))
+    {
+        at += memchr::memchr(b'\n', line).map_or(line.len(), |end| end + 1);
+    }
+    source.slice(at..)
+}
+
 /// RFC 5321 §4.1.3. IPv4 addresses that came through an IPv6 socket are written as IPv4.
 fn address_literal(address: IpAddr) -> String {
     match address.to_canonical() {
@@ -85,6 +98,10 @@ mod tests {
              Received: from mx.example.org ([192.0.2.1])\r\n\tby mail.example.test with LMTPS id 1a\r\n\
              \tfor <alice@example.test>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
+        let whole = Bytes::from(header(&arrival) + "Subject: x\r\n\r\n");
+        let onward = onward(&whole, whole.len() - 14);
+        assert!(onward.starts_with(b"Received: from mx.example.org"));
+        assert!(onward.ends_with(b"\r\nSubject: x\r\n\r\n"));
         arrival.single_recipient = None;
         assert!(!header(&arrival).contains("alice"));
     }

@@ -26,4 +26,19 @@ directives! {
     CONNECTIONS_PER_USER: quantity(1..=1_000_000) = "100", hup, Effective;
     /// Most connections that have not logged in yet.
     SESSIONS_WITHOUT_LOGIN: quantity(1..=1_000_000) = "2000", hup, Effective;
+    /// Where users submit mail (RFC 6409), plain or with STARTTLS: [::]:587. None unless it is set.
+    SUBMISSION_LISTEN: sockets = "", restart, Effective;
+    /// Where users submit mail with TLS from the start (RFC 8314); set it to [::]:465, and lda_listen_tls to
+    /// another port. None unless it is set.
+    SUBMISSION_LISTEN_TLS: sockets = "", restart, Effective;
+    /// Whether connections of submission begin with a PROXY header of version 2.
+    SUBMISSION_ACCEPT_HAPROXY: choice("0", "2") = "0", restart, Effective;
+    /// Most connections of submission at a time.
+    SUBMISSION_CONTEXT_NUM: quantity(1..=MAX) = "200", restart, Effective;
+    /// Failed logins of submission after which a user is banned and the connection closed.
+    SUBMISSION_AUTH_TIMES: quantity(1..=MAX) = "10", restart, Effective;
+    /// How long a user is banned after too many failed logins of submission.
+    SUBMISSION_BLOCK_INTERVAL_AUTHS: duration = "1 minute", restart, Effective;
+    /// Clients, by their IP addresses, that may send by LMTP and SMTP to any address elsewhere without a login.
+    RELAY_FROM: hosts = "", hup, Effective;
 }

@@ -28,11 +28,13 @@ const DOMAIN: &str = "example.test";
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 const PASSWORD: &str = "demo";
 /// Ports are the standard ones plus the base.
-const SERVICES: [(&str, &str, u16); 6] = [
+const SERVICES: [(&str, &str, u16); 8] = [
     ("lmtp", "lda_listen", 24),
     ("admin", "admin_listen", 99),
     ("pop3", "pop3_listen", 110),
     ("imap", "imap_listen", 143),
+    ("submissions", "submission_listen_tls", 465),
+    ("submission", "submission_listen", 587),
     ("imaps", "imap_listen_tls", 993),
     ("pop3s", "pop3_listen_tls", 995),
 ];
@@ -95,7 +97,7 @@ fn configuration(options: &Options, data: &Path) -> String {
         "data_path={0}\nshards={1}\nlog_level=3\nlda_recipient_delimiter=+\n\
          imap.cfg:host_id=localhost\npop3.cfg:host_id=localhost\nsmtp.cfg:host_id=localhost\n\
          enable_rfc2971_commands=yes\nimap_support_tls=yes\npop3_support_tls=yes\nsmtp_support_starttls=yes\n\
-         imap.cfg:context_num=20000\npop3.cfg:context_num=20000\nsmtp.cfg:context_num=20000\nlda_listen_tls=\nshutdown_time=5s\n",
+         imap.cfg:context_num=20000\npop3.cfg:context_num=20000\nsmtp.cfg:context_num=20000\nsubmission_context_num=20000\nlda_listen_tls=\nshutdown_time=5s\n",
         data.display(),
         options.shards,
     );
@@ -196,11 +198,14 @@ fn welcome(base: u16, data: &Path) -> String {
          users    alice, bob and carol @{DOMAIN}, password {PASSWORD}\n\
          IMAP     127.0.0.1:{imap}   (TLS: {imaps}; the certificate is self-signed)\n\
          POP3     127.0.0.1:{pop3}   (TLS: {pop3s})\n\
-         LMTP     127.0.0.1:{lmtp}\n\
+         SMTP     127.0.0.1:{lmtp}   (and LMTP)\n\
+         submit   127.0.0.1:{submission}   (TLS: {submissions})\n\
          metrics  http://127.0.0.1:{admin}/metrics\n\n\
          Try:\n  \
          curl -u alice@{DOMAIN}:{PASSWORD} 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=1'\n  \
          swaks --protocol LMTP --server 127.0.0.1 --port {lmtp} --to alice@{DOMAIN}\n  \
+         swaks --server 127.0.0.1 --port {submission} --auth PLAIN --auth-user bob@{DOMAIN} \
+         --auth-password {PASSWORD} --from bob@{DOMAIN} --to alice@{DOMAIN}\n  \
          {program} admin --data {folder} user add dave@{DOMAIN} --password secret\n\n\
          Ctrl-C stops it.\n",
         data = data.display(),
@@ -211,6 +216,8 @@ fn welcome(base: u16, data: &Path) -> String {
         pop3 = port(110),
         pop3s = port(995),
         lmtp = port(24),
+        submission = port(587),
+        submissions = port(465),
         admin = port(99),
     )
 }

@@ -1,0 +1,322 @@
+"""SMTP between servers and submission: swaks, smtplib, curl, Postfix as MX in front, and raw sockets for what no
+honest client does."""
+
+import base64
+import email
+import email.policy
+import imaplib
+import smtplib
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from conftest import need, run, wait_for_log, wait_until
+from postfix import running_postfix
+
+ALICE, BOB = "alice@example.test", "bob@example.test"
+
+
+class Mailbox:
+    """What is in an inbox, as IMAP shows it."""
+
+    def __init__(self, server, user):
+        self.connection = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
+        self.connection.login(user, "demo")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.logout()
+
+    def find(self, subject):
+        """The sources of the messages with this subject."""
+        assert self.connection.select("INBOX")[0] == "OK"
+        numbers = self.connection.search(None, "SUBJECT", f'"{subject}"')[1][0].split()
+        return [self.connection.fetch(number, "(BODY.PEEK[])")[1][0][1] for number in numbers]
+
+    def count(self):
+        return int(self.connection.select("INBOX")[1][0])
+
+
+def found(server, user, subject):
+    with Mailbox(server, user) as mailbox:
+        return mailbox.find(subject)
+
+
+class Raw:
+    """A socket and nothing that helps."""
+
+    def __init__(self, port, greeting="EHLO client.example.org"):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.file = self.socket.makefile("rb")
+        assert self.reply().startswith("220")
+        if greeting:
+            assert self.say(greeting).startswith("250")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def start_tls(self, context):
+        assert self.say("STARTTLS").startswith("220")
+        self.file.close()
+        self.socket = context.wrap_socket(self.socket)
+        self.file = self.socket.makefile("rb")
+        assert self.say("EHLO client.example.org").startswith("250")
+
+    def reply(self):
+        """The last line of a reply; empty at the end."""
+        while True:
+            line = self.file.readline().decode()
+            if line[3:4] != "-":
+                return line.rstrip()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def say(self, line):
+        self.send(line.encode() + b"\r\n")
+        return self.reply()
+
+    def envelope(self, sender, *recipients, parameters=""):
+        assert self.say(f"MAIL FROM:<{sender}>{parameters}").startswith("250")
+        return [self.say(f"RCPT TO:<{recipient}>") for recipient in recipients]
+
+
+def swaks(server, port, *options, expect=0):
+    command = [need("swaks"), "--server", "127.0.0.1", "--port", server.ports[port], "--helo", "client.example.org",
+               *options]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == expect, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_swaks_between_servers(demo, tmp_path):
+    body = tmp_path / "body"
+    body.write_text(".\n..\nA line.\n.hidden\n")
+    ways = [[], ["--tls"], ["--pipeline"], ["--protocol", "SMTP"], ["--tls", "--pipeline", "--attach", f"@{body}"]]
+    for number, options in enumerate(ways):
+        swaks(demo, "lmtp", "--from", "sender@example.org", "--to", f"{ALICE},{BOB}", "--body", f"@{body}",
+              "--header", f"Subject: swaks {number}", *options)
+        for user in (ALICE, BOB):
+            sources = found(demo, user, f"swaks {number}")
+            assert len(sources) == 1 and b"\r\n.\r\n..\r\nA line.\r\n.hidden\r\n" in sources[0]
+    offered = swaks(demo, "lmtp", "--quit-after", "EHLO")
+    for extension in ("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME",
+                      "DSN", "STARTTLS"):
+        assert extension in offered, offered
+    assert "AUTH" not in offered
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("port, tls", [("submission", ["--tls"]), ("submission", []),
+                                       ("submissions", ["--tls-on-connect"])])
+def test_swaks_submits(demo, mechanism, port, tls):
+    subject = f"submitted {mechanism} {port} {len(tls)}"
+    swaks(demo, port, *tls, "--auth", mechanism, "--auth-user", ALICE, "--auth-password", "demo", "--from", ALICE,
+          "--to", BOB, "--header", f"Subject: {subject}")
+    (source,) = found(demo, BOB, subject)
+    assert (b"with ESMTPSA id" if tls else b"with ESMTPA id") in source
+
+
+def test_swaks_is_refused_without_a_right_to_send(demo):
+    common = ["--to", BOB, "--auth-user", ALICE, "--auth", "PLAIN"]
+    # swaks: 28 is no authentication, 23 a refused MAIL, 26 a refused message.
+    swaks(demo, "submission", "--to", BOB, "--from", ALICE, expect=23)
+    swaks(demo, "submission", *common, "--auth-password", "wrong", "--from", ALICE, expect=28)
+    swaks(demo, "submission", *common, "--auth-password", "demo", "--from", BOB, expect=23)
+    swaks(demo, "submission", *common, "--auth-password", "demo", "--from", ALICE, "--header", f"From: {BOB}", expect=26)
+    swaks(demo, "lmtp", "--to", "x@example.net", "--from", ALICE, expect=24)
+
+
+def test_smtplib(demo, client_tls):
+    message = email.message.EmailMessage(policy=email.policy.SMTPUTF8)
+    message["From"], message["To"], message["Subject"] = f"Älice <{ALICE}>", BOB, "smtplib grüßt"
+    message.set_content("Grüße\n")
+    with smtplib.SMTP("127.0.0.1", demo.ports["submission"]) as client:
+        client.starttls(context=client_tls)
+        client.login(ALICE, "demo")
+        refused = client.send_message(message, mail_options=["RET=HDRS", "ENVID=a+2Bb", "SMTPUTF8", "BODY=8BITMIME"],
+                                      rcpt_options=["NOTIFY=FAILURE,DELAY", f"ORCPT=rfc822;{BOB}"])
+        assert refused == {}
+        with pytest.raises(smtplib.SMTPSenderRefused) as spoofed:
+            client.sendmail("carol@example.test", BOB, b"From: carol@example.test\r\n\r\nx")
+        assert spoofed.value.smtp_code == 553
+        with pytest.raises(smtplib.SMTPDataError) as spoofed:
+            client.sendmail(ALICE, BOB, b"From: carol@example.test\r\n\r\nx")
+        assert spoofed.value.smtp_code == 550
+    sources = [email.message_from_bytes(source, policy=email.policy.default) for source in found(demo, BOB, "smtplib")]
+    (stored,) = [source for source in sources if source["Subject"] == "smtplib grüßt"]
+    assert stored["Message-ID"] and stored["Date"] and not stored.defects
+    assert stored.get_content() == "Grüße\n"
+    with smtplib.SMTP_SSL("127.0.0.1", demo.ports["submissions"], context=client_tls) as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(ALICE, "wrong")
+        client.login(ALICE, "demo")
+        assert client.verify(BOB)[0] == 252 and client.expn("list")[0] == 502 and client.help()
+
+
+def test_aliases_and_rights_to_send(server):
+    server.admin("alias", "add", ALICE, "sales@example.test")
+    server.admin("shared", "add", "info@example.test")
+    server.admin("send-as", "add", "info@example.test", ALICE)
+    server.admin("list", "add", "board@example.test", "--send-policy", "specified")
+    server.admin("member", "add", "board@example.test", BOB)
+    server.admin("sender", "add", "board@example.test", "carol@example.test")
+    server.wait_for_account("info@example.test")
+
+    def submit(user, sender, recipient):
+        with smtplib.SMTP("127.0.0.1", server.ports["submission"]) as client:
+            client.login(user, "demo")
+            client.sendmail(sender, recipient, f"From: {sender}\r\nSubject: as {sender}\r\n\r\nx".encode())
+
+    for sender in (ALICE, "sales@example.test", "alice+x@example.test", "info@example.test"):
+        submit(ALICE, sender, BOB)
+        assert len(found(server, BOB, f"as {sender}")) == 1
+    with pytest.raises(smtplib.SMTPSenderRefused):
+        submit("carol@example.test", "info@example.test", BOB)
+    with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+        submit(ALICE, ALICE, "board@example.test")
+    assert refused.value.recipients["board@example.test"][0] == 550
+    submit("carol@example.test", "carol@example.test", "board@example.test")
+    assert len(found(server, BOB, "as carol@example.test")) == 1
+
+
+def test_curl(demo, tmp_path):
+    for number, options in enumerate((
+            [f"smtp://127.0.0.1:{demo.ports['lmtp']}/client.example.org"],
+            [f"smtp://127.0.0.1:{demo.ports['lmtp']}/client.example.org", "--ssl-reqd"],
+            [f"smtp://127.0.0.1:{demo.ports['submission']}/client.example.org", "--ssl-reqd", "-u", f"{ALICE}:demo"],
+            [f"smtps://127.0.0.1:{demo.ports['submissions']}/client.example.org", "-u", f"{ALICE}:demo"])):
+        message = tmp_path / "message"
+        message.write_bytes(f"From: <{ALICE}>\r\nTo: <{BOB}>\r\nSubject: curl {number}\r\n\r\n.dot\r\n".encode())
+        run([need("curl"), "-sS", "-k", *options, "--mail-from", ALICE, "--mail-rcpt", BOB, "-T", message])
+        (source,) = found(demo, BOB, f"curl {number}")
+        assert source.endswith(b"\r\n.dot\r\n")
+
+
+def test_postfix_as_mx_in_front_speaks_smtp(demo, tmp_path):
+    with running_postfix(tmp_path, demo.base + 25, f"smtp:[127.0.0.1]:{demo.ports['lmtp']}") as postfix:
+        for number in range(20):
+            run([need("swaks"), "--server", "127.0.0.1", "--port", postfix.port, "--from", "sender@example.org",
+                 "--to", f"{ALICE},{BOB}", "--header", f"Subject: by smtp {number}"])
+        with Mailbox(demo, ALICE) as mailbox:
+            try:
+                wait_until(lambda: len(mailbox.find("by smtp")) == 20, timeout_s=30)
+            except AssertionError:
+                raise AssertionError(postfix.log.read_text()) from None
+        assert len(found(demo, BOB, "by smtp")) == 20
+
+
+def test_no_open_relay(demo):
+    """The forms that open relays have fallen for."""
+    probes = [("sender@example.org", "victim@example.net"), (ALICE, "victim@example.net"),
+              ("", "victim@example.net"), ("sender@localhost", "victim@example.net"),
+              ("sender@[127.0.0.1]", "victim@example.net"), ("sender@example.org", "victim%example.net@example.test"),
+              ("sender@example.org", '"victim@example.net"@example.test'), ("sender@example.org", '"victim%example.net"'),
+              ("sender@example.org", "@example.test:victim@example.net"), ("sender@example.org", "example.net!victim"),
+              ("sender@example.org", "example.net!victim@example.test"), ("sender@example.org", "victim@[192.0.2.9]"),
+              ("sender@example.org", '"victim@example.net"@[127.0.0.1]'), ("sender@example.org", "victim@example.net@example.test"),
+              ("sender@example.org", "alice@example.test@example.net"), ("sender@example.org", "victim@example.net\0@example.test")]
+    for greeting in ("EHLO example.test", "HELO localhost", "LHLO example.test"):
+        for sender, recipient in probes:
+            with Raw(demo.ports["lmtp"], greeting) as client:
+                (reply,) = client.envelope(sender, recipient)
+                assert reply[0] == "5", (sender, recipient, reply)
+                assert client.say("DATA").startswith("503")
+
+
+SMUGGLED = b"MAIL FROM:<admin@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nevil"
+
+
+@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r\n.\r\r\n",
+                                 b"\n.\r", b"\r\r\n.\n", b"\r\n\0.\r\n", b"\r\n. \r\n", b"\r\n.\0\r\n"])
+@pytest.mark.parametrize("command_end", [b"\r\n", b"\n", b"\r"])
+def test_smuggling(demo, end, command_end):
+    """Whatever another server takes for an end of data: only CRLF . CRLF is one."""
+    subject = f"carrier {end!r} {command_end!r}".replace("\\", "/")
+    with Raw(demo.ports["lmtp"]) as client:
+        assert client.envelope("sender@example.org", ALICE)[0].startswith("250")
+        assert client.say("DATA").startswith("354")
+        client.send(b"Subject: " + subject.encode() + b"\r\n\r\nbody" + end
+                    + SMUGGLED.replace(b"\r\n", command_end) + b"\r\n.\r\n")
+        assert client.reply().startswith("250")
+        assert client.say("NOOP").startswith("250 2.0.0 ok")
+    (source,) = found(demo, ALICE, subject)
+    assert b"evil" in source and b"\n" not in source.replace(b"\r\n", b"") and b"\r" not in source.replace(b"\r\n", b"")
+    assert not found(demo, BOB, "smuggled")
+
+
+def test_commands_with_bare_line_ends_are_not_executed(demo):
+    with Raw(demo.ports["lmtp"]) as client:
+        client.send(b"MAIL FROM:<a@b>\nRCPT TO:<bob@example.test>\nNOOP\r\n")
+        assert [client.reply()[:3] for _ in range(3)] == ["500", "500", "250"]
+        assert client.say("RCPT TO:<bob@example.test>").startswith("503")
+        # What follows a refused DATA at once is no command.
+        client.send(b"DATA\r\n" + SMUGGLED + b"\r\n.\r\n")
+        assert [client.reply()[:3] for _ in range(2)] == ["503", "421"]
+    assert not found(demo, BOB, "smuggled")
+
+
+def test_chunks_and_binary_parts(demo, client_tls):
+    blob = bytes(range(256)) * 40 + b"\r\n.\r\n"
+    message = (b"From: sender@example.org\r\nSubject: in binary\r\nMIME-Version: 1.0\r\n"
+               b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: binary\r\n\r\n--b\r\n"
+               b"Content-Type: text/plain\r\n\r\nText\r\n--b\r\nContent-Type: application/octet-stream\r\n"
+               b"Content-Disposition: attachment; filename=blob\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+               + blob + b"\r\n--b--\r\n")
+    for tls in (False, True):
+        with Raw(demo.ports["lmtp"]) as client:
+            if tls:
+                client.start_tls(client_tls)
+            assert client.envelope("sender@example.org", BOB, parameters=" BODY=BINARYMIME")[0].startswith("250")
+            assert client.say("DATA").startswith("503")
+            for at in range(0, len(message), 1000):
+                chunk = message[at:at + 1000]
+                client.send(f"BDAT {len(chunk)}\r\n".encode() + chunk)
+            client.send(b"BDAT 0 LAST\r\nQUIT\r\n")
+            replies = [client.reply() for _ in range(-(-len(message) // 1000) + 1)]
+            assert all(reply.startswith("250") for reply in replies), replies
+            assert client.reply().startswith("221")
+    sources = found(demo, BOB, "in binary")
+    assert len(sources) == 2
+    for source in sources:
+        parsed = email.message_from_bytes(source, policy=email.policy.default)
+        (attachment,) = parsed.iter_attachments()
+        assert attachment.get_content() == blob
+        assert b"\0" not in source
+
+
+def test_limits(server):
+    with Raw(server.ports["lmtp"]) as client:
+        assert client.say(f"MAIL FROM:<a@b> SIZE={(64 << 20) + 1}").startswith("552 5.3.4")
+        assert client.say("NOOP " + "x" * 5000).startswith("500 5.5.6")
+        assert client.say("MAIL FROM:<" + "x" * 600 + "@b>").startswith("501 5.1.7")
+        client.envelope("a@b")
+        client.send(b"RCPT TO:<bob@example.test>\r\n" * 2001)
+        assert [client.reply()[:3] for _ in range(2001)] == ["250"] * 2000 + ["452"]
+        hops = b"Received: from somewhere\r\n" * 101
+        assert client.say("DATA").startswith("354")
+        client.send(hops + b"Subject: round\r\n\r\nx\r\n.\r\n")
+        assert client.reply().startswith("554 5.4.6")
+
+
+def test_wrong_passwords_ban_the_user(server):
+    """user_filter: after submission_auth_times failures even the right password is refused for a while."""
+    message = base64.b64encode(f"\0{BOB}\0wrong".encode()).decode()
+    with Raw(server.ports["submission"]) as client:
+        for _ in range(10):
+            assert client.say(f"AUTH PLAIN {message}").startswith("535")
+        assert client.reply().startswith("421")
+    with smtplib.SMTP("127.0.0.1", server.ports["submission"]) as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(BOB, "demo")
+        client.login(ALICE, "demo")
+    wait_for_log(server, r"rhost=\[::ffff:127\.0\.0\.1\]:\d+ user=bob@example\.test SMTP auth rejected: denied")
