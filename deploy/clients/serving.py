@@ -15,7 +15,8 @@ class Serve:
     """A running `ringpost serve`. Directives that are not given have their defaults, listeners that are not
     given don't exist."""
 
-    def __init__(self, folder, directives):
+    def __init__(self, folder, directives, wrapper=()):
+        self.wrapper = list(wrapper)
         self.configuration = folder / "ringpost.cfg"
         self.log = folder / "serve.log"
         self.directives = {**CREATED_NOTHING, "log_level": "5", **directives}
@@ -24,7 +25,7 @@ class Serve:
     def __enter__(self):
         self.write()
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([BINARY, "serve", "-c", self.configuration], stdout=log, stderr=log,
+            self.process = subprocess.Popen([*self.wrapper, BINARY, "serve", "-c", self.configuration], stdout=log, stderr=log,
                                             env={**os.environ, "NOTIFY_SOCKET": ""})
         for key, value in self.directives.items():
             if key.endswith(("_listen", "_listen_tls")) and value:

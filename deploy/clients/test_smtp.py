@@ -5,16 +5,19 @@ import base64
 import email
 import email.policy
 import imaplib
+import os
 import smtplib
 import socket
-import ssl
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
 
 from conftest import need, run, wait_for_log, wait_until
 from postfix import running_postfix
+from serving import Serve, make_data
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
 
@@ -320,3 +323,75 @@ def test_wrong_passwords_ban_the_user(server):
             client.login(BOB, "demo")
         client.login(ALICE, "demo")
     wait_for_log(server, r"rhost=\[::ffff:127\.0\.0\.1\]:\d+ user=bob@example\.test SMTP auth rejected: denied")
+
+
+ZONE = "bl.example.net"
+
+
+class Dns(threading.Thread):
+    """A name server that knows one zone: what is listed has 127.0.0.2, all else does not exist."""
+
+    def __init__(self, listed, address=("127.0.0.77", 53)):
+        super().__init__(daemon=True)
+        self.names = {".".join(reversed(ip.split("."))) + "." + ZONE: ip for ip in listed}
+        self.asked = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+
+    def run(self):
+        while True:
+            try:
+                query, client = self.socket.recvfrom(512)
+            except OSError:
+                return
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1:at + 1 + query[at]].decode())
+                at += query[at] + 1
+            name, question = ".".join(labels), query[12:at + 5]
+            kind = struct.unpack(">H", query[at + 1:at + 3])[0]
+            self.asked.append(name)
+            known = name.lower() in self.names
+            answer = b""
+            if known and kind == 1:
+                answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes([127, 0, 0, 2])
+            header = query[:2] + struct.pack(">HHHHH", 0x8180 if known else 0x8183, 1, bool(answer), 0, 0)
+            self.socket.sendto(header + question + answer, client)
+
+
+def proxied(port, client):
+    """Connects as this client, by PROXY v2; the first line, or what there is of it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        addresses = socket.inet_aton(client) + socket.inet_aton("127.0.0.1") + struct.pack(">HH", 4000, port)
+        connection.sendall(b"\r\n\r\n\0\r\nQUIT\n" + b"\x21\x11" + struct.pack(">H", len(addresses)) + addresses)
+        return connection.makefile("rb").readline().decode()
+
+
+def test_clients_on_a_block_list_are_refused(tmp_path):
+    """dnsbl_client, with a resolver configuration that only this server sees."""
+    data, base = make_data(tmp_path)
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.77\noptions timeout:1 attempts:1\n")
+    ports = {"lda": base + 24, "imap": base + 143, "pop3": base + 110}
+    directives = {"data_path": data, "dnsbl_client": ZONE, "lda_support_haproxy": 2, "imap_accept_haproxy": 2,
+                  "pop3_accept_haproxy": 2, **{f"{name}_listen": f"127.0.0.1:{port}" for name, port in ports.items()}}
+    mount = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+             'mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@"', tmp_path / "resolv.conf"]
+    dns = Dns({"192.0.2.66"})
+    dns.start()
+    with Serve(tmp_path, directives, wrapper=mount) as server:
+        for name, refused, welcome in (("lda", "554 5.7.1", "220"), ("imap", "* BYE", "* OK"), ("pop3", "-ERR", "+OK")):
+            assert proxied(ports[name], "192.0.2.66").startswith(refused), name
+            assert proxied(ports[name], "192.0.2.7").startswith(welcome), name
+        asked = len(dns.asked)
+        assert "66.2.0.192." + ZONE in dns.asked
+        # This machine is not asked for, and an answer is good for a while (each core keeps its own).
+        assert proxied(ports["lda"], "127.0.0.1").startswith("220")
+        for _ in range(20):
+            assert proxied(ports["lda"], "192.0.2.66").startswith("554")
+        assert len(dns.asked) <= asked + 4 * (os.cpu_count() or 1)
+        # Without an answer nobody is listed, and nobody waits for long.
+        dns.socket.close()
+        began = time.monotonic()
+        assert proxied(ports["lda"], "192.0.2.99").startswith("220")
+        assert time.monotonic() - began < 10
+        wait_for_log(server, "192.0.2.66.*refused: listed by dnsbl_client")

@@ -352,7 +352,10 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             for (&at, outcome) in now.iter().zip(delivered) {
                 outcomes[at] = Some(outcome.map_err(|reason| reason.status().into()));
             }
-            let failed: Vec<usize> = now.into_iter().filter(|&at| failed(&outcomes[at])).collect();
+            let failed: Vec<usize> = now
+                .into_iter()
+                .filter(|&at| matches!(outcomes[at], Some(Err(_))))
+                .collect();
             let someone_got_it = failed.len() < recipients.len();
             if self.greeting != Some(Greeting::Lhlo) && someone_got_it && !failed.is_empty() {
                 // Refused as a whole, the message would come again to those who have it.
@@ -461,10 +464,6 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let login = if self.login.is_some() { "A" } else { "" };
         format!("{base}{tls}{login}")
     }
-}
-
-fn failed(outcome: &Option<Outcome>) -> bool {
-    matches!(outcome, Some(Err(_)))
 }
 
 fn too_long() -> Reply {
