@@ -14,6 +14,7 @@
 //! - [`imap`]: IMAP's view of the same rows
 //! - [`permission`]: who may do what in a folder
 //! - [`sync`]: what changed since a client's state
+//! - [`quota`]: how full the mailbox is
 //! - [`rule`], [`settings`]: rules; properties, quotas, receive folders, ids for clients
 //! - [`check`]: the integrity walk
 //! - [`table`]: MAPI's tables of messages, folders, recipients and attachments
@@ -32,6 +33,7 @@ mod memo;
 pub mod message;
 mod named;
 pub mod permission;
+pub mod quota;
 mod read_state;
 pub mod rule;
 mod schema;
@@ -44,7 +46,8 @@ pub use error::StoreError;
 pub use event::{Event, EventKind};
 pub use folder::{DeletedFolder, Folder, FolderChange, FolderImport, FolderImported, SpecialUse};
 pub use imap::{
-    Change, Changes, FlagAction, Flags, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow,
+    Annotation, Change, Changes, FlagAction, Flags, MAX_ANNOTATION_NAME_BYTES, MAX_ANNOTATIONS,
+    MAX_ANNOTATIONS_BYTES, MAX_SPECIAL_USES, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow,
     SourceId, Status, UidSet,
 };
 pub use incoming::{Placement, PreparedMessage, Stored};
@@ -52,6 +55,7 @@ pub use lineage::Lineage;
 pub use mailbox::{CreateOptions, Mailbox, MailboxKind, OpenOptions};
 pub use message::{Imported, Message, MessageDraft, MessageImport, Transferred};
 pub use permission::{Member, Permission};
+pub use quota::QuotaUse;
 pub use rule::Rule;
 pub use sync::{ContentChanges, ContentQuery, HierarchyChanges, MessageChange};
 pub use table::Table;

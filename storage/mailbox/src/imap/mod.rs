@@ -1,7 +1,9 @@
 //! IMAP's view of a folder: UIDs, flags, keywords, mod-sequences (RFC 9051 §2.3, RFC 7162).
 
+mod annotations;
 pub(crate) mod keywords;
 mod read;
+mod special_use;
 mod subscriptions;
 mod write;
 
@@ -9,6 +11,8 @@ use std::ops::RangeInclusive;
 
 use ringpost_mapi::{ChangeNumber, FileTime, MessageId, Uid};
 
+pub use annotations::{Annotation, MAX_ANNOTATION_NAME_BYTES, MAX_ANNOTATIONS, MAX_ANNOTATIONS_BYTES};
+pub use special_use::MAX_SPECIAL_USES;
 pub use subscriptions::{MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES};
 pub(crate) use write::take_uid;
 

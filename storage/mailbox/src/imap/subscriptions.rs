@@ -5,7 +5,7 @@
 
 use ringpost_mapi::{PropTag, PropValue};
 
-use crate::{Mailbox, StoreError};
+use crate::{EventKind, Mailbox, StoreError, folder::built_in};
 
 /// The property, of the range that is a store's own and goes to no client (MS-OXPROPS 1.3.3).
 pub(crate) const SUBSCRIBED_NAMES: PropTag = PropTag(0x67fb_101f);
@@ -23,7 +23,7 @@ impl Mailbox {
         })
     }
 
-    /// Adds or removes such a name; whether that changed anything.
+    /// Adds or removes such a name; whether that changed anything. Told as a change of the root.
     pub fn set_subscribed_name(&mut self, name: &str, subscribed: bool) -> Result<bool, StoreError> {
         self.transaction(|store| {
             let mut names = store.subscribed_names()?;
@@ -45,6 +45,8 @@ impl Mailbox {
                 properties.set(SUBSCRIBED_NAMES, PropValue::MultipleString(names));
             }
             store.set_store_properties(&properties)?;
+            let change = store.next_change();
+            store.tell(EventKind::FolderChanged, built_in::ROOT, None, change);
             Ok(true)
         })
     }
