@@ -32,6 +32,8 @@ pub(crate) struct Situation {
     pub(crate) revision2: bool,
     pub(crate) id: bool,
     pub(crate) compressed: bool,
+    /// Bytes that a message may have.
+    pub(crate) append_limit: usize,
 }
 
 const CAPABILITIES: &[(&str, Shown)] = &[
@@ -63,10 +65,21 @@ const CAPABILITIES: &[(&str, Shown)] = &[
     ("THREAD=REFERENCES", Shown::AfterLogin),     // RFC 5256
     ("LIST-EXTENDED", Shown::AfterLogin),         // RFC 5258
     ("LIST-STATUS", Shown::AfterLogin),           // RFC 5819
+    ("LIST-MYRIGHTS", Shown::AfterLogin),         // RFC 8440
     ("SPECIAL-USE", Shown::AfterLogin),           // RFC 6154
+    ("CREATE-SPECIAL-USE", Shown::AfterLogin),    // RFC 6154
     ("STATUS=SIZE", Shown::AfterLogin),           // RFC 8438
+    ("ACL", Shown::AfterLogin),                   // RFC 4314
+    ("RIGHTS=kxte", Shown::AfterLogin),           // RFC 4314
+    ("QUOTA", Shown::AfterLogin),                 // RFC 9208
+    ("QUOTA=RES-STORAGE", Shown::AfterLogin),     // RFC 9208
+    ("QUOTA=RES-MESSAGE", Shown::AfterLogin),     // RFC 9208
     ("BINARY", Shown::AfterLogin),                // RFC 3516
     ("MULTIAPPEND", Shown::AfterLogin),           // RFC 3502
+    ("CATENATE", Shown::AfterLogin),              // RFC 4469
+    ("REPLACE", Shown::AfterLogin),               // RFC 8508
+    ("METADATA", Shown::AfterLogin),              // RFC 5464
+    ("PREVIEW", Shown::AfterLogin),               // RFC 8970
     ("UTF8=ACCEPT", Shown::AfterLogin),           // RFC 6855
     ("OBJECTID", Shown::AfterLogin),              // RFC 8474
     ("COMPRESS=DEFLATE", Shown::Compress),        // RFC 4978
@@ -85,11 +98,16 @@ pub(crate) fn list(situation: Situation) -> String {
         Shown::Id => situation.id,
         Shown::Compress => situation.logged_in && !situation.compressed,
     };
-    let names: Vec<&str> = CAPABILITIES
+    let mut names: Vec<&str> = CAPABILITIES
         .iter()
         .filter(|(_, when)| shown(*when))
         .map(|(name, _)| *name)
         .collect();
+    // RFC 7889
+    let append_limit = format!("APPENDLIMIT={}", situation.append_limit);
+    if situation.logged_in {
+        names.push(&append_limit);
+    }
     names.join(" ")
 }
 
@@ -109,8 +127,10 @@ mod tests {
             logged_in: true,
             password_allowed: true,
             compressed: true,
+            append_limit: 1000,
             ..Situation::default()
         });
+        assert!(after.ends_with(" APPENDLIMIT=1000") && !before.contains("APPENDLIMIT"));
         assert!(!after.contains("AUTH=") && !after.contains("COMPRESS") && !after.contains("rev2"));
         assert!(after.contains(" QRESYNC "));
     }

@@ -65,6 +65,15 @@ pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8], utf8: bool) {
     out.push(b'"');
 }
 
+/// `astring`
+pub(crate) fn astring(out: &mut Vec<u8>, bytes: &[u8], utf8: bool) {
+    if !bytes.is_empty() && bytes.iter().copied().all(is_atom) && !bytes.eq_ignore_ascii_case(b"NIL") {
+        out.extend_from_slice(bytes);
+    } else {
+        string(out, bytes, utf8);
+    }
+}
+
 /// `nstring`
 pub(crate) fn nstring(out: &mut Vec<u8>, bytes: Option<&[u8]>, utf8: bool) {
     match bytes {
@@ -75,12 +84,7 @@ pub(crate) fn nstring(out: &mut Vec<u8>, bytes: Option<&[u8]>, utf8: bool) {
 
 /// `mailbox`
 pub(crate) fn mailbox(out: &mut Vec<u8>, name: &str, utf8: bool) {
-    let name = mailbox_name::encode(name, utf8);
-    if !name.is_empty() && name.bytes().all(is_atom) && !name.eq_ignore_ascii_case("NIL") {
-        out.extend_from_slice(name.as_bytes());
-    } else {
-        string(out, name.as_bytes(), utf8);
-    }
+    astring(out, mailbox_name::encode(name, utf8).as_bytes(), utf8);
 }
 
 /// `flag-list`

@@ -18,10 +18,17 @@
 //! | CAPABILITY NOOP LOGOUT LOGIN AUTHENTICATE (PLAIN, LOGIN) SASL-IR STARTTLS | RFC 9051 §6.1-2, 4616, 4959 | whole | `session`: login, TLS, bad clients, silence |
 //! | SELECT EXAMINE CLOSE UNSELECT CHECK | RFC 9051, 3501 | whole; the `UNSEEN` code, which is optional, where the unseen ones are among the last 256 messages | `session`, `demands` |
 //! | CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE STATUS LSUB | RFC 9051, 3501 | whole; a name is subscribed to while it has a mailbox, and stays so without one | `session`, `rfc_dialogues`, `demands` |
-//! | LIST, LIST-EXTENDED, LIST-STATUS, CHILDREN, SPECIAL-USE | RFC 5258, 5819, 3348, 6154 | whole; no CREATE-SPECIAL-USE | `session`, `demands` |
+//! | LIST, LIST-EXTENDED, LIST-STATUS, LIST-MYRIGHTS, CHILDREN | RFC 5258, 5819, 8440, 3348 | whole | `session`, `demands`, `acl` |
+//! | SPECIAL-USE, CREATE-SPECIAL-USE | RFC 6154 | whole, in one's own mailbox; the uses that built-in folders have stay theirs | `extensions` |
+//! | ACL, RIGHTS=kxte | RFC 4314 | whole, in IMAP's letters for MAPI's rights; `s w`, `i p`, `t e` and `x a` are tied, in a public store `r s`; no negative rights; a new mailbox has the list of the one above | `acl`, `namespaces`, `session::acl` |
+//! | QUOTA=RES-STORAGE, QUOTA=RES-MESSAGE | RFC 9208 | whole, with STATUS DELETED and DELETED-STORAGE; no QUOTASET | `extensions` |
+//! | METADATA | RFC 5464 | whole; the server's shared annotations have no values and can't be set | `extensions` |
 //! | NAMESPACE | RFC 2342 | own, `Other Users/<address>/`, `Public Folders/<domain>/`; `LIST "" *` shows one's own only, `LIST (SUBSCRIBED)` the subscribed ones of all; another session's `\Seen` of the same reader in a public store is seen at the next FETCH | `namespaces` |
-//! | APPEND, MULTIAPPEND, LITERAL+ | RFC 9051, 3502, 7888 | whole; all messages of a command count against the message limit | `session`, `syntax::framing` |
-//! | FETCH, all items | RFC 9051 §6.4.5 | whole | `session`, `rfc_dialogues`, `demands`, `structure` |
+//! | APPEND, MULTIAPPEND, LITERAL+, APPENDLIMIT | RFC 9051, 3502, 7888, 7889 | whole; all messages of a command count against the message limit | `session`, `syntax::framing`, `extensions` |
+//! | CATENATE | RFC 4469, 5092 | whole; URLs of this server without URLAUTH, by path or with the user's name and `host_id` | `catenate` |
+//! | REPLACE | RFC 8508 | whole; where both mailboxes are of one store, in one step | `catenate` |
+//! | PREVIEW | RFC 8970 | whole; LAZY has it at once, too | `extensions`, `session::preview` |
+//! | FETCH, all items | RFC 9051 §6.4.5 | whole; a message number that is not there is BAD | `session`, `rfc_dialogues`, `demands`, `structure` |
 //! | BINARY | RFC 3516 | whole; a message with NULs is refused (UNKNOWN-CTE) | `resync`, `session` |
 //! | STORE EXPUNGE COPY MOVE, UIDPLUS | RFC 9051, 4315, 6851 | whole | `session` |
 //! | SEARCH, ESEARCH, SEARCHRES, WITHIN | RFC 9051, 4731, 5182, 5032 | whole | `search`, `demands` |
@@ -97,11 +104,12 @@ impl Service for ImapService {
     }
 }
 
-/// For fuzzing: cuts arbitrary bytes into commands and reads each.
+/// For fuzzing: cuts arbitrary bytes into commands and reads each, with the URLs in it.
 pub fn read_commands(input: &[u8]) -> usize {
     use syntax::{
         command::Command,
         framing::{Frame, FrameLimits, Framer},
+        url::MessageUrl,
     };
     let limits = FrameLimits {
         command: limits::COMMAND_BYTES,
@@ -113,7 +121,9 @@ pub fn read_commands(input: &[u8]) -> usize {
             Frame::Incomplete => return read,
             Frame::Command(command) => {
                 for utf8 in [false, true] {
-                    read += usize::from(Command::parse(&command, utf8).is_ok());
+                    if let Ok(command) = Command::parse(&command, utf8) {
+                        read += 1 + command.urls().filter_map(MessageUrl::read).count();
+                    }
                 }
             }
             Frame::Continue | Frame::Refused { .. } => {}

@@ -22,6 +22,14 @@ pub(crate) const FETCH_ITEMS: usize = 256;
 pub(crate) const LIST_ELEMENTS: usize = 256;
 /// Most messages in one MULTIAPPEND.
 pub(crate) const APPEND_MESSAGES: usize = 1000;
+/// Most pieces of one message that CATENATE puts together.
+pub(crate) const CATENATED_PIECES: usize = 256;
+/// Longest value of an annotation in bytes.
+pub(crate) const METADATA_BYTES: usize = 64 * 1024;
+/// Bytes of a message's first text that a preview is made from.
+pub(crate) const PREVIEW_BYTES: u64 = 16 * 1024;
+/// Longest identifier of an access control list in bytes: addresses have 320.
+pub(crate) const IDENTIFIER_BYTES: usize = 512;
 /// Longest keyword in bytes.
 pub(crate) const KEYWORD_BYTES: usize = 128;
 /// Bytes of a message header that searches and HEADER.FIELDS look at.

@@ -463,3 +463,38 @@ fn a_message_that_goes_while_its_number_is_in_use() {
         .await;
     });
 }
+
+#[test]
+fn message_numbers_that_do_not_exist_are_bad() {
+    let host = host();
+    host.run(async {
+        let mut client = select(&host).await;
+        // RFC 9051 §9, seq-number: `*` too, where there are no messages.
+        talk(
+            &mut client,
+            "C: a FETCH 1 FLAGS\nS: a BAD …\nC: b FETCH * FLAGS\nS: b BAD …",
+        )
+        .await;
+        append(&mut client, "INBOX", "", "Subject: x\n\n").await;
+        talk(
+            &mut client,
+            r"C: c FETCH 2 FLAGS
+            S: c BAD …
+            C: d STORE 1:2 +FLAGS (\Seen)
+            S: d BAD …
+            C: e COPY 5:* Drafts
+            S: e BAD …
+            C: f MOVE 2 Drafts
+            S: f BAD …
+            C: g UID FETCH 7 FLAGS
+            S: g OK …
+            C: h UID FETCH 5:* FLAGS
+            S: * 1 FETCH …
+            S: h OK …
+            C: i FETCH 1:* FLAGS
+            S: * 1 FETCH …
+            S: i OK …",
+        )
+        .await;
+    });
+}

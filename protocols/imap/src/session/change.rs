@@ -7,7 +7,7 @@ use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
 use ringpost_store::{Change, FlagAction, Flags, Mailbox, StoreError, UidSet};
 
 use super::{
-    Session,
+    Session, arrival,
     place::{NO_PERMISSION, Place},
     reply::{Failure, Reply},
     uid_list::take_first,
@@ -24,6 +24,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let selected = self.selected()?;
         Ok(match set {
             SequenceSet::Saved => selected.list.intersection(&selected.saved),
+            SequenceSet::Ranges(_) if !uid && set.is_beyond(selected.list.count()) => {
+                return Err(Reply::bad("no message has that number").into());
+            }
             SequenceSet::Ranges(_) => selected.list.resolve(set, uid),
         })
     }
@@ -210,10 +213,12 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         while !left.is_empty() {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
-            match self
-                .call(move |mailbox| mailbox.copy_messages(from, &slice, to))
-                .await
-            {
+            let target = place.clone();
+            let copy = self.call(move |mailbox| {
+                let copy = |mailbox: &mut Mailbox| mailbox.copy_messages(from, &slice, to);
+                arrival::transfer(mailbox, &target, to, copy)
+            });
+            match copy.await {
                 Ok(pairs) => copied.add(&pairs),
                 Err(error) => {
                     // All or none (RFC 9051 §6.4.7).
@@ -261,12 +266,14 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         while !left.is_empty() && failure.is_none() {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
+            let target = place.clone();
             let step = self.call(move |mailbox| {
                 let before = mailbox.status(from)?.highest_change;
                 let (pairs, gone) = if across {
                     (Vec::new(), mailbox.expunge(from, &slice, false)?)
                 } else {
-                    (mailbox.move_messages(from, &slice, to)?, UidSet::default())
+                    let work = |mailbox: &mut Mailbox| mailbox.move_messages(from, &slice, to);
+                    (arrival::transfer(mailbox, &target, to, work)?, UidSet::default())
                 };
                 Ok((before, (pairs, gone), mailbox.status(from)?.highest_change))
             });

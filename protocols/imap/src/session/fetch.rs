@@ -16,7 +16,7 @@ use ringpost_mapi::{ChangeNumber, FolderId, rights::Rights};
 use ringpost_store::{FlagAction, Flags, Mailbox, MessageRow, StoreError, UidSet};
 
 use super::{
-    Session, place,
+    Session, place, preview,
     reply::{End, Failure, Reply},
     selected::changed_uids,
     uid_list::{UidList, drop_through},
@@ -504,6 +504,7 @@ impl Current {
             (Item::ModSeq, _) => put!(out, "MODSEQ ({})", row.change),
             (Item::EmailId, _) => put!(out, "EMAILID (M{})", row.email_id),
             (Item::ThreadId, _) => out.extend_from_slice(b"THREADID NIL"),
+            (Item::Preview, Some(structure)) => preview::write(mailbox, row, structure, plan.utf8, out)?,
             (Item::Envelope, Some(structure)) => {
                 out.extend_from_slice(b"ENVELOPE ");
                 structure::envelope(out, &structure.envelope, plan.utf8);

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use ringpost_mapi::FolderId;
+use ringpost_mapi::{FolderId, rights::Rights};
 use ringpost_store::{
-    Folder, Mailbox, MailboxKind, StoreError,
+    Folder, Mailbox, MailboxKind, SpecialUse, StoreError,
     folder::{built_in, built_in_public},
 };
 
@@ -24,6 +24,10 @@ pub(super) struct Listed {
     pub(super) folder: Folder,
     /// Whether a folder below it is shown.
     pub(super) has_children: bool,
+    /// What it is for (RFC 6154).
+    pub(super) uses: Vec<SpecialUse>,
+    /// What may be done in it.
+    pub(super) rights: Rights,
 }
 
 /// MAILBOXID (RFC 8474).
@@ -66,6 +70,7 @@ pub(super) fn all(mailbox: &mut Mailbox) -> Result<Vec<Listed>, StoreError> {
     let mut names: HashMap<FolderId, usize> = HashMap::new();
     let mut listed: Vec<Listed> = Vec::new();
     let top = top(mailbox);
+    let declared = mailbox.special_uses()?;
     for folder in mailbox.folders(top)? {
         let Some(parent) = folder.parent else { continue };
         let above = names.get(&parent).copied();
@@ -78,14 +83,32 @@ pub(super) fn all(mailbox: &mut Mailbox) -> Result<Vec<Listed>, StoreError> {
             name = format!("{}/{name}", listed[above].name);
         }
         names.insert(folder.id, listed.len());
+        let uses = uses_among(&declared, &folder);
         listed.push(Listed {
             name,
             folder,
             has_children: false,
+            uses,
+            rights: Rights::all(),
         });
     }
     listed.sort_by_key(|entry| !(entry.name == "INBOX" || entry.name.starts_with("INBOX/")));
     Ok(listed)
+}
+
+/// What a folder is for.
+pub(super) fn uses(mailbox: &mut Mailbox, folder: FolderId) -> Result<Vec<SpecialUse>, StoreError> {
+    let (declared, folder) = (mailbox.special_uses()?, mailbox.folder(folder)?);
+    Ok(uses_among(&declared, &folder))
+}
+
+fn uses_among(declared: &[(FolderId, Vec<SpecialUse>)], folder: &Folder) -> Vec<SpecialUse> {
+    let declared = declared.iter().find(|(id, _)| *id == folder.id);
+    let mut uses = declared.map_or_else(Vec::new, |(_, uses)| uses.clone());
+    if let Some(special) = folder.special_use.filter(|special| !uses.contains(special)) {
+        uses.push(special);
+    }
+    uses
 }
 
 /// The IMAP name of a folder.

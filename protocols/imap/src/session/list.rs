@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use ringpost_host::{Connection, Host};
-use ringpost_store::{Mailbox, SpecialUse, StoreError};
+use ringpost_mapi::rights::Rights;
+use ringpost_store::{Mailbox, StoreError};
 
 use super::{
-    Session,
+    Session, acl,
     folders::{self, Listed},
     mailboxes::write_status,
     place::{self, Place},
     reply::{Failure, Reply},
+    special_use,
 };
 use crate::{
     encode::{self, put},
@@ -116,7 +118,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 continue;
             }
             let chosen = (!list.subscribed || entry.folder.subscribed)
-                && (!list.special_use || entry.folder.special_use.is_some());
+                && (!list.special_use || !entry.uses.is_empty());
             // RECURSIVEMATCH, and LSUB by itself, tell of mailboxes above a chosen one that the patterns don't reach.
             let mut below = if entry.has_children && (list.recursive_match || lsub) {
                 chosen_below(&listed[index + 1..], entry, list, patterns)
@@ -138,10 +140,13 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             if chosen || above_chosen {
                 self.write_entry(entry, list, lsub, chosen, above_chosen && !lsub);
             }
-            if with_status && chosen {
+            if list.return_my_rights && (chosen || above_chosen) && !entry.rights.is_empty() {
+                let letters = acl::letters(entry.rights, place.is_public());
+                self.write_my_rights(&entry.name, &letters);
+            }
+            if with_status && chosen && entry.rights.contains(Rights::READ_ANY) {
                 let id = entry.folder.id;
-                let unseen = list.return_status.contains(&StatusItem::Unseen);
-                let status = self.status_of(place, id, unseen).await?;
+                let status = self.status_of(place, id, &list.return_status).await?;
                 let utf8 = self.enabled.utf8_names();
                 write_status(&mut self.out, &entry.name, id, &status, &list.return_status, utf8);
             }
@@ -216,15 +221,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             if list.return_subscribed && entry.folder.subscribed {
                 attributes.push("\\Subscribed");
             }
-            if let Some(special) = entry.folder.special_use {
-                attributes.push(match special {
-                    SpecialUse::Archive => "\\Archive",
-                    SpecialUse::Drafts => "\\Drafts",
-                    SpecialUse::Junk => "\\Junk",
-                    SpecialUse::Sent => "\\Sent",
-                    SpecialUse::Trash => "\\Trash",
-                });
-            }
+            attributes.extend(entry.uses.iter().copied().map(special_use::attribute));
         }
         out.extend_from_slice(attributes.join(" ").as_bytes());
         out.extend_from_slice(b") \"/\" ");
@@ -248,10 +245,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 fn visible(mailbox: &mut Mailbox, place: &Place) -> Result<Vec<Listed>, StoreError> {
     let mut shown: Vec<Listed> = Vec::new();
     for mut entry in folders::all(mailbox)? {
-        if place::is_visible(place.rights(mailbox, entry.folder.id)?) {
+        entry.rights = place.rights(mailbox, entry.folder.id)?;
+        if place::is_visible(entry.rights) {
             entry.name = format!("{}{}", place.prefix, entry.name);
             // What is the owner's alone: his subscriptions, what he uses a folder for.
-            (entry.folder.subscribed, entry.folder.special_use) = (false, None);
+            (entry.folder.subscribed, entry.uses) = (false, Vec::new());
             shown.push(entry);
         }
     }
@@ -273,7 +271,7 @@ fn chosen_below(after: &[Listed], entry: &Listed, list: &List, patterns: &[Strin
         .filter(|other| {
             other.name.starts_with(&prefix)
                 && (!list.subscribed || other.folder.subscribed)
-                && (!list.special_use || other.folder.special_use.is_some())
+                && (!list.special_use || !other.uses.is_empty())
         })
         .map(|other| patterns.iter().any(|pattern| matches(pattern, &other.name)))
         .collect()

@@ -126,6 +126,7 @@ impl<C: Connection, H: Host> LoginSession<'_, C, H> {
             revision2: self.settings.rfc9051,
             id: self.settings.rfc2971,
             compressed: false,
+            append_limit: self.settings.message_size_limit,
         }
     }
 

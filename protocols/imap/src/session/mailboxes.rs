@@ -12,6 +12,7 @@ use super::{
     Session, folders,
     place::{self, Place},
     reply::{Failure, Reply},
+    special_use,
     uid_list::take_first,
 };
 use crate::{
@@ -21,8 +22,12 @@ use crate::{
 };
 
 impl<C: Connection, H: Host> Session<'_, C, H> {
-    pub(super) async fn create(&mut self, name: String) -> Result<Reply, Failure> {
+    pub(super) async fn create(&mut self, name: String, uses: Vec<String>) -> Result<Reply, Failure> {
         let place = self.place(&name)?;
+        let uses = special_use::parse(&uses)?;
+        if !uses.is_empty() && place.visitor.is_some() {
+            return Err(Reply::no("USEATTR", "only one's own mailboxes can be given a use").into());
+        }
         let at = place.mailbox.clone();
         let created = self
             .change_at(&at, move |mailbox| {
@@ -33,7 +38,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     if folders::find(mailbox, &place.name)?.is_some() {
                         return Err(StoreError::Exists(name.clone()));
                     }
-                    create_levels(mailbox, &levels, &place).map(Some)
+                    let id = create_levels(mailbox, &levels, &place)?;
+                    if !uses.is_empty() {
+                        mailbox.set_special_uses(id, &uses)?;
+                    }
+                    Ok(Some(id))
                 })
             })
             .await?;
@@ -209,9 +218,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let Some(folder) = found else {
             return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
         };
-        let status = self
-            .status_of(&place, folder.id, items.contains(&StatusItem::Unseen))
-            .await?;
+        let status = self.status_of(&place, folder.id, &items).await?;
         if items.contains(&StatusItem::HighestModSeq) {
             self.use_condstore();
         }
@@ -231,38 +238,61 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         &mut self,
         place: &Place,
         folder: FolderId,
-        unseen: bool,
-    ) -> Result<Status, Failure> {
+        items: &[StatusItem],
+    ) -> Result<FolderStatus, Failure> {
         let asked = place.clone();
-        let (mut status, reader, mut left) = self
+        let unseen = items.contains(&StatusItem::Unseen);
+        let deleted = items.contains(&StatusItem::DeletedStorage);
+        let (mut counters, reader, mut left) = self
             .call_at(&place.mailbox, move |mailbox| {
                 let reader = asked.reader(mailbox).filter(|_| unseen);
-                let uids = match reader {
-                    Some(_) => mailbox.uids(folder)?,
-                    None => UidSet::default(),
+                let counters = mailbox.status(folder)?;
+                let uids = if reader.is_some() || deleted && counters.deleted > 0 {
+                    mailbox.uids(folder)?
+                } else {
+                    UidSet::default()
                 };
-                Ok((mailbox.status(folder)?, reader, uids))
+                Ok((counters, reader, uids))
             })
             .await?;
-        if let Some(reader) = reader {
-            // No counter can know each reader's: they are counted, a slice at a time.
-            status.unseen = 0;
-            while !left.is_empty() {
-                let (slice, reader) = (take_first(&mut left, limits::SLICE_ROWS), reader.clone());
-                status.unseen += self
-                    .call_at(&place.mailbox, move |mailbox| {
-                        let mut count = 0;
-                        place::visit_as(mailbox, folder, &slice, false, Some(&reader), &mut |row| {
-                            count += u32::from(!row.flags.contains(Flags::SEEN));
-                            ControlFlow::Continue(())
-                        })?;
-                        Ok(count)
-                    })
-                    .await?;
-            }
+        // No counter can know what each reader has seen, and none does know how large the deleted ones are: they are
+        // counted, a slice at a time.
+        let (mut unseen, mut deleted_bytes) = (0, 0);
+        while !left.is_empty() {
+            let (slice, reader) = (take_first(&mut left, limits::SLICE_ROWS), reader.clone());
+            let (more, more_bytes) = self
+                .call_at(&place.mailbox, move |mailbox| {
+                    let (mut unseen, mut deleted_bytes) = (0, 0);
+                    place::visit_as(mailbox, folder, &slice, false, reader.as_deref(), &mut |row| {
+                        unseen += u32::from(!row.flags.contains(Flags::SEEN));
+                        if row.flags.contains(Flags::DELETED) {
+                            deleted_bytes += row.size;
+                        }
+                        ControlFlow::Continue(())
+                    })?;
+                    Ok((unseen, deleted_bytes))
+                })
+                .await?;
+            (unseen, deleted_bytes) = (unseen + more, deleted_bytes + more_bytes);
         }
-        Ok(status)
+        if reader.is_some() {
+            counters.unseen = unseen;
+        }
+        Ok(FolderStatus {
+            counters,
+            deleted_bytes,
+            append_limit: self.settings.message_size_limit,
+        })
     }
+}
+
+/// What STATUS can tell of a folder.
+pub(super) struct FolderStatus {
+    counters: Status,
+    /// Bytes of messages marked `\Deleted`, where asked for.
+    deleted_bytes: u64,
+    /// Bytes that a message may have.
+    append_limit: usize,
 }
 
 /// `* STATUS …`
@@ -270,24 +300,31 @@ pub(super) fn write_status(
     out: &mut Vec<u8>,
     name: &str,
     folder: FolderId,
-    status: &Status,
+    status: &FolderStatus,
     items: &[StatusItem],
     utf8: bool,
 ) {
+    let FolderStatus {
+        counters,
+        deleted_bytes,
+        append_limit,
+    } = status;
     out.extend_from_slice(b"* STATUS ");
     encode::mailbox(out, name, utf8);
     for (index, item) in items.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b" (" } else { b" " });
         match item {
-            StatusItem::Messages => put!(out, "MESSAGES {}", status.messages),
-            StatusItem::Recent => put!(out, "RECENT {}", status.recent),
-            StatusItem::UidNext => put!(out, "UIDNEXT {}", status.uid_next),
-            StatusItem::UidValidity => put!(out, "UIDVALIDITY {}", status.uid_validity),
-            StatusItem::Unseen => put!(out, "UNSEEN {}", status.unseen),
-            StatusItem::Deleted => put!(out, "DELETED {}", status.deleted),
-            StatusItem::Size => put!(out, "SIZE {}", status.size),
-            StatusItem::HighestModSeq => put!(out, "HIGHESTMODSEQ {}", status.highest_change.0.max(1)),
+            StatusItem::Messages => put!(out, "MESSAGES {}", counters.messages),
+            StatusItem::Recent => put!(out, "RECENT {}", counters.recent),
+            StatusItem::UidNext => put!(out, "UIDNEXT {}", counters.uid_next),
+            StatusItem::UidValidity => put!(out, "UIDVALIDITY {}", counters.uid_validity),
+            StatusItem::Unseen => put!(out, "UNSEEN {}", counters.unseen),
+            StatusItem::Deleted => put!(out, "DELETED {}", counters.deleted),
+            StatusItem::Size => put!(out, "SIZE {}", counters.size),
+            StatusItem::HighestModSeq => put!(out, "HIGHESTMODSEQ {}", counters.highest_change.0.max(1)),
             StatusItem::MailboxId => put!(out, "MAILBOXID ({})", folders::object_id(folder)),
+            StatusItem::AppendLimit => put!(out, "APPENDLIMIT {append_limit}"),
+            StatusItem::DeletedStorage => put!(out, "DELETED-STORAGE {deleted_bytes}"),
         }
     }
     out.extend_from_slice(b")\r\n");
@@ -304,6 +341,10 @@ fn create_levels(mailbox: &mut Mailbox, levels: &[&str], place: &Place) -> Resul
             let above = parent.unwrap_or(folders::top(mailbox));
             place::require(place.rights(mailbox, above)?, Rights::CREATE_SUBFOLDER)?;
             let id = mailbox.create_folder(above, name, Some("IPF.Note"))?;
+            // Who may use the folder above may use the new one (RFC 4314 §4).
+            for entry in mailbox.permissions(above)? {
+                mailbox.set_permission(id, &entry.member, Some(entry.rights))?;
+            }
             if let Some(visitor) = &place.visitor {
                 let creator = Member::Account(visitor.user.to_string());
                 mailbox.set_permission(id, &creator, Some(Rights::OWNER))?;

@@ -3,7 +3,10 @@
 //! Every command that touches the store is a sequence of bounded steps on the mailbox; between two steps what
 //! they wrote is sent, so a client that reads slowly holds back its own command and nothing else.
 
+mod acl;
 mod append;
+mod arrival;
+mod catenate;
 mod change;
 mod fetch;
 mod folders;
@@ -12,11 +15,15 @@ mod index;
 mod list;
 mod login;
 mod mailboxes;
+mod metadata;
 mod place;
+mod preview;
+mod quota;
 mod reply;
 mod search;
 mod selected;
 mod sort;
+mod special_use;
 mod stream;
 mod thread;
 mod transfer;
@@ -301,7 +308,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             }
             Body::Enable(names) => Ok(self.enable(&names)),
             Body::Select(select) => Box::pin(self.select(select)).await,
-            Body::Create(name) => Box::pin(self.create(name)).await,
+            Body::Create { mailbox, uses } => Box::pin(self.create(mailbox, uses)).await,
             Body::Delete(name) => Box::pin(self.delete(name)).await,
             Body::Rename { from, to } => Box::pin(self.rename(from, to)).await,
             Body::Subscribe(name) => Box::pin(self.subscribe(name, true)).await,
@@ -319,6 +326,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             }
             Body::Status { mailbox, items } => Box::pin(self.status(mailbox, items)).await,
             Body::Append { mailbox, messages } => Box::pin(self.append(mailbox, messages, bytes)).await,
+            Body::Replace {
+                target,
+                mailbox,
+                message,
+            } => Box::pin(self.replace(target, uid, mailbox, message, bytes)).await,
             Body::Idle => self.idle().await,
             Body::Compress => self.compress(command.tag).await,
             Body::Close => Box::pin(self.close(true)).await,
@@ -331,6 +343,20 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Body::Store(store) => Box::pin(self.store(store, uid)).await,
             Body::Copy { set, mailbox } => Box::pin(self.copy(set, uid, mailbox)).await,
             Body::Move { set, mailbox } => Box::pin(self.move_messages(set, uid, mailbox)).await,
+            Body::SetAcl {
+                mailbox,
+                identifier,
+                change,
+            } => Box::pin(self.set_acl(mailbox, identifier, change)).await,
+            Body::DeleteAcl { mailbox, identifier } => Box::pin(self.delete_acl(mailbox, identifier)).await,
+            Body::GetAcl(name) => Box::pin(self.get_acl(name)).await,
+            Body::ListRights { mailbox, identifier } => Box::pin(self.list_rights(mailbox, identifier)).await,
+            Body::MyRights(name) => Box::pin(self.my_rights(name)).await,
+            Body::GetQuota(root) => Box::pin(self.get_quota(root)).await,
+            Body::GetQuotaRoot(name) => Box::pin(self.get_quota_root(name)).await,
+            Body::SetQuota => Err(Reply::no("NOPERM", "quotas are the administrator's").into()),
+            Body::GetMetadata(wanted) => Box::pin(self.get_metadata(wanted)).await,
+            Body::SetMetadata(set) => Box::pin(self.set_metadata(set)).await,
             Body::StartTls | Body::Login { .. } | Body::Authenticate { .. } => {
                 Err(Reply::bad("already authenticated").into())
             }
@@ -343,6 +369,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             revision2: self.settings.rfc9051,
             id: self.settings.rfc2971,
             compressed: self.stream.is_compressed(),
+            append_limit: self.settings.message_size_limit,
             ..Situation::default()
         }
     }

@@ -111,6 +111,16 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         })
     }
 
+    /// The mailbox of a quota root that is not one's own.
+    pub(super) fn place_of_root(&self, root: &str) -> Option<Place> {
+        let space = if root.contains('@') {
+            OTHER_USERS
+        } else {
+            PUBLIC_FOLDERS
+        };
+        self.visited(space, root)
+    }
+
     /// How much a mailbox may hold by the directory, in KiB.
     pub(super) fn quota_kib(&self, place: &Place) -> Option<u64> {
         let directory = self.host.directory();
@@ -186,11 +196,34 @@ impl Place {
             return Ok(None);
         };
         let rights = self.rights(mailbox, folder.id)?;
-        if !is_visible(rights) {
+        // Who may deliver to a folder that he doesn't see gets no other answer than if he saw it (RFC 4314 §4).
+        if !is_visible(rights) && (needed.is_empty() || !rights.contains(needed)) {
             return Ok(None);
         }
         require(rights, needed)?;
         Ok(Some(folder))
+    }
+
+    /// What may be done in the folder of the name, if it is there.
+    pub(super) fn rights_of_name(&self, mailbox: &mut Mailbox) -> Result<Option<Rights>, StoreError> {
+        let folder = folders::find(mailbox, &self.name)?;
+        folder.map(|folder| self.rights(mailbox, folder.id)).transpose()
+    }
+
+    /// The account that has every right in this mailbox; a public store has none.
+    pub(super) fn owner(&self) -> Option<&str> {
+        Some(&*self.owner).filter(|owner| !owner.is_empty())
+    }
+
+    /// Whether it is in a domain's public store.
+    pub(super) fn is_public(&self) -> bool {
+        self.owner.is_empty()
+    }
+
+    /// The name of its quota root.
+    pub(super) fn quota_root(&self) -> &str {
+        let domain = self.prefix.strip_prefix(PUBLIC_FOLDERS).unwrap_or_default();
+        self.owner().unwrap_or(domain.trim_end_matches('/'))
     }
 
     /// What may be done in a folder.
@@ -221,8 +254,9 @@ pub(super) fn is_shared(name: &str) -> bool {
     name.starts_with(OTHER_USERS) || name.starts_with(PUBLIC_FOLDERS)
 }
 
+/// Whether LIST shows the folder.
 pub(super) fn is_visible(rights: Rights) -> bool {
-    rights.intersects(Rights::FOLDER_VISIBLE | Rights::READ_ANY)
+    rights.contains(Rights::FOLDER_VISIBLE)
 }
 
 /// An error unless all of `needed` is allowed.

@@ -114,8 +114,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 };
                 let rights = asked.rights(mailbox, folder.id)?;
                 let reader = asked.reader(mailbox);
-                let read_only =
-                    examine || reader.is_none() && !rights.intersects(Rights::EDIT_ANY | Rights::DELETE_ANY);
+                // RFC 4314 §5.2
+                let changing = Rights::CREATE | Rights::EDIT_ANY | Rights::DELETE_ANY;
+                let read_only = examine || reader.is_none() && !rights.intersects(changing);
                 let status = mailbox.status(folder.id)?;
                 let uids = index::uids(mailbox, folder.id, &status)?;
                 let unseen = if wants_unseen && reader.is_none() && status.unseen > 0 {
@@ -164,7 +165,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             let kept = match (reader.is_some(), rights.contains(Rights::DELETE_ANY)) {
                 (true, true) => "\\Seen \\Deleted",
                 (true, false) => "\\Seen",
-                (false, _) => "\\Deleted",
+                (false, true) => "\\Deleted",
+                (false, false) => "",
             };
             put!(self.out, "* OK [PERMANENTFLAGS ({kept})] flags kept\r\n");
         } else {

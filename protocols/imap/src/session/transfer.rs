@@ -10,7 +10,7 @@ use ringpost_mapi::{FolderId, Uid};
 use ringpost_store::{Mailbox, MessageRow, Placement, PreparedMessage, StoreError, UidSet};
 
 use super::{
-    Session,
+    Session, arrival,
     place::{self, Place},
     reply::Failure,
     uid_list::{drop_through, take_first},
@@ -73,15 +73,17 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             })
             .await?;
         let quota_kib = self.quota_kib(place);
+        let (at, place) = (place.mailbox.clone(), place.clone());
         let stored = self
-            .change_at(&place.mailbox, move |mailbox| {
+            .change_at(&at, move |mailbox| {
                 mailbox.set_account_quota(quota_kib);
                 mailbox.transaction(|mailbox| {
                     prepared
                         .iter()
                         .map(
                             |(old, message, placement): &(Uid, Arc<PreparedMessage>, Placement)| {
-                                Ok((*old, mailbox.store_message(to, message, placement)?.uid))
+                                let stored = arrival::store(mailbox, &place, to, message, placement)?;
+                                Ok((*old, stored.uid))
                             },
                         )
                         .collect::<Result<Vec<_>, StoreError>>()

@@ -5,12 +5,15 @@ use std::borrow::Cow;
 use ringpost_store::FlagAction;
 
 use super::{
-    SyntaxError, date,
+    SyntaxError,
+    acl::{self, RightsChange},
+    append::{self, Append},
     fetch::{self, Fetch},
     list::{self, List, StatusItem},
+    metadata::{self, GetMetadata, SetMetadata},
     reader::Reader,
     search::{self, Algorithm, Search, Sort},
-    sequence::SequenceSet,
+    sequence::{Bound, SequenceSet},
 };
 use crate::limits;
 
@@ -62,7 +65,11 @@ pub(crate) enum Body<'a> {
     },
     Enable(Vec<&'a str>),
     Select(Select),
-    Create(String),
+    Create {
+        mailbox: String,
+        /// CREATE-SPECIAL-USE (RFC 6154 §3), empty without it.
+        uses: Vec<String>,
+    },
     Delete(String),
     Rename {
         from: String,
@@ -101,8 +108,33 @@ pub(crate) enum Body<'a> {
         set: SequenceSet,
         mailbox: String,
     },
+    Replace {
+        target: Bound,
+        mailbox: String,
+        message: Append,
+    },
     Idle,
     Compress,
+    SetAcl {
+        mailbox: String,
+        identifier: String,
+        change: RightsChange,
+    },
+    DeleteAcl {
+        mailbox: String,
+        identifier: String,
+    },
+    GetAcl(String),
+    ListRights {
+        mailbox: String,
+        identifier: String,
+    },
+    MyRights(String),
+    GetQuota(String),
+    GetQuotaRoot(String),
+    SetQuota,
+    GetMetadata(GetMetadata),
+    SetMetadata(SetMetadata),
 }
 
 /// SELECT and EXAMINE.
@@ -121,18 +153,6 @@ pub(crate) struct QuickResync {
     pub(crate) uid_validity: u32,
     pub(crate) mod_seq: u64,
     pub(crate) known: Option<SequenceSet>,
-}
-
-/// One message of APPEND.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Append {
-    pub(crate) flags: Vec<String>,
-    /// Seconds since 1970.
-    pub(crate) date: Option<i64>,
-    /// Where the message is in the command.
-    pub(crate) source: std::ops::Range<usize>,
-    /// It came as literal8 outside `UTF8 (…)` (RFC 3516 §4.4).
-    pub(crate) binary: bool,
 }
 
 /// STORE.
@@ -166,7 +186,7 @@ pub(crate) const COMMANDS: &[Specification] = &[
     row("ENABLE", States::LOGGED_IN, enable),
     row("SELECT", States::LOGGED_IN, |r, _| select(r, false)),
     row("EXAMINE", States::LOGGED_IN, |r, _| select(r, true)),
-    row("CREATE", States::LOGGED_IN, |r, _| mailbox(r).map(Body::Create)),
+    row("CREATE", States::LOGGED_IN, create),
     row("DELETE", States::LOGGED_IN, |r, _| mailbox(r).map(Body::Delete)),
     row("RENAME", States::LOGGED_IN, |r, _| {
         Ok(Body::Rename {
@@ -184,9 +204,42 @@ pub(crate) const COMMANDS: &[Specification] = &[
     row("LSUB", States::LOGGED_IN, |r, _| list::lsub(r).map(Body::Lsub)),
     row("NAMESPACE", States::LOGGED_IN, |_, _| Ok(Body::Namespace)),
     row("STATUS", States::LOGGED_IN, status),
-    row("APPEND", States::LOGGED_IN, append),
+    row("APPEND", States::LOGGED_IN, append::append),
     row("IDLE", States::LOGGED_IN, |_, _| Ok(Body::Idle)),
     row("COMPRESS", States::LOGGED_IN, compress),
+    row("SETACL", States::LOGGED_IN, |r, _| {
+        Ok(Body::SetAcl {
+            mailbox: mailbox(r)?,
+            identifier: acl::identifier(r)?,
+            change: acl::rights_change(r)?,
+        })
+    }),
+    row("DELETEACL", States::LOGGED_IN, |r, _| {
+        Ok(Body::DeleteAcl {
+            mailbox: mailbox(r)?,
+            identifier: acl::identifier(r)?,
+        })
+    }),
+    row("GETACL", States::LOGGED_IN, |r, _| mailbox(r).map(Body::GetAcl)),
+    row("LISTRIGHTS", States::LOGGED_IN, |r, _| {
+        Ok(Body::ListRights {
+            mailbox: mailbox(r)?,
+            identifier: acl::identifier(r)?,
+        })
+    }),
+    row("MYRIGHTS", States::LOGGED_IN, |r, _| {
+        mailbox(r).map(Body::MyRights)
+    }),
+    row("GETQUOTA", States::LOGGED_IN, |r, _| {
+        r.space()?;
+        r.text().map(Body::GetQuota)
+    }),
+    row("GETQUOTAROOT", States::LOGGED_IN, |r, _| {
+        mailbox(r).map(Body::GetQuotaRoot)
+    }),
+    row("SETQUOTA", States::LOGGED_IN, set_quota),
+    row("GETMETADATA", States::LOGGED_IN, metadata::get),
+    row("SETMETADATA", States::LOGGED_IN, metadata::set),
     row("CHECK", States::SELECTED, |_, _| Ok(Body::Check)),
     row("CLOSE", States::SELECTED, |_, _| Ok(Body::Close)),
     row("UNSELECT", States::SELECTED, |_, _| Ok(Body::Unselect)),
@@ -204,6 +257,7 @@ pub(crate) const COMMANDS: &[Specification] = &[
     uid_row("MOVE", |r, _| {
         set_and_mailbox(r).map(|(set, mailbox)| Body::Move { set, mailbox })
     }),
+    uid_row("REPLACE", append::replace),
 ];
 
 const fn row(
@@ -240,6 +294,23 @@ impl<'a> Command<'a> {
         let mut reader = Reader::new(bytes, utf8);
         let tag = reader.tag().map_err(|error| (None, error))?;
         Self::parse_after(tag, &mut reader).map_err(|error| (Some(tag), error))
+    }
+
+    /// The URLs that CATENATE names.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &str> {
+        let messages = match &self.body {
+            Body::Append { messages, .. } => messages.as_slice(),
+            Body::Replace { message, .. } => std::slice::from_ref(message),
+            _ => &[],
+        };
+        let pieces = messages.iter().flat_map(|message| match &message.source {
+            append::Source::Parts(pieces) => pieces.as_slice(),
+            append::Source::Literal(_) => &[],
+        });
+        pieces.filter_map(|piece| match piece {
+            append::Piece::Url(url) => Some(url.as_str()),
+            append::Piece::Text(_) => None,
+        })
     }
 
     fn parse_after(tag: &'a str, reader: &mut Reader<'a>) -> Result<Self> {
@@ -326,6 +397,35 @@ fn enable<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
     }
 }
 
+/// CREATE with its parameters (RFC 4466 §2.2), of which USE is known.
+fn create<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
+    let mailbox = mailbox(reader)?;
+    let mut uses = Vec::new();
+    if reader.eat(b' ') {
+        reader.list(1, |r| {
+            if !r.eat_word("USE") {
+                return Err(SyntaxError::Expected("USE"));
+            }
+            r.space()?;
+            uses = r.list(limits::LIST_ELEMENTS, Reader::flag)?;
+            Ok(())
+        })?;
+    }
+    Ok(Body::Create { mailbox, uses })
+}
+
+fn set_quota<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
+    reader.space()?;
+    reader.text()?;
+    reader.space()?;
+    reader.list(limits::LIST_ELEMENTS, |r| {
+        r.atom()?;
+        r.space()?;
+        r.number64()
+    })?;
+    Ok(Body::SetQuota)
+}
+
 fn select<'a>(reader: &mut Reader<'a>, read_only: bool) -> Result<Body<'a>> {
     let mut select = Select {
         mailbox: mailbox(reader)?,
@@ -378,52 +478,6 @@ fn status<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
         mailbox,
         items: list::status_items(reader)?,
     })
-}
-
-fn append<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
-    let mailbox = mailbox(reader)?;
-    let mut messages = Vec::new();
-    while reader.eat(b' ') {
-        if messages.len() == limits::APPEND_MESSAGES {
-            return Err(SyntaxError::TooMany("messages"));
-        }
-        let flags = match reader.peek() {
-            Some(b'(') => {
-                let flags = reader.list(limits::LIST_ELEMENTS, Reader::flag)?;
-                reader.space()?;
-                flags
-            }
-            _ => Vec::new(),
-        };
-        let date = match reader.peek() {
-            Some(b'"') => {
-                let text = reader.string()?;
-                reader.space()?;
-                Some(date::parse_date_time(&text).ok_or(SyntaxError::Expected("a date and time"))?)
-            }
-            _ => None,
-        };
-        let utf8 = reader.eat_word("UTF8");
-        if utf8 {
-            reader.space()?;
-            reader.expect(b'(', "(")?;
-        }
-        let (bytes, binary) = reader.literal()?;
-        let source = reader.position() - bytes.len()..reader.position();
-        if utf8 {
-            reader.expect(b')', ")")?;
-        }
-        messages.push(Append {
-            flags,
-            date,
-            source,
-            binary: binary && !utf8,
-        });
-    }
-    if messages.is_empty() {
-        return Err(SyntaxError::Expected("a message"));
-    }
-    Ok(Body::Append { mailbox, messages })
 }
 
 fn compress<'a>(reader: &mut Reader<'a>, _: bool) -> Result<Body<'a>> {
@@ -541,7 +595,13 @@ mod tests {
                 to: "b c".into()
             }
         );
-        assert_eq!(body("A CREATE Entw&APw-rfe"), Body::Create("Entwürfe".into()));
+        assert_eq!(
+            body("A CREATE Entw&APw-rfe (USE (\\Sent))"),
+            Body::Create {
+                mailbox: "Entwürfe".into(),
+                uses: vec!["\\Sent".into()]
+            }
+        );
         assert_eq!(body("A COMPRESS DEFLATE"), Body::Compress);
         let command = parse("A UID EXPUNGE 1:3").unwrap();
         assert!(command.uid && command.name == "EXPUNGE" && command.states == States::SELECTED);
@@ -570,24 +630,6 @@ mod tests {
             Body::Select(_)
         ));
         assert!(parse("A SELECT x (QRESYNC (0 2))").is_err());
-    }
-
-    #[test]
-    fn append_forms() {
-        let Body::Append { mailbox, messages } = body(
-            "A APPEND x (\\Seen $k) \" 1-Jan-1970 00:00:00 +0000\" {3}\r\nabc {1+}\r\nd UTF8 (~{1}\r\ne) ~{1}\r\nf",
-        ) else {
-            panic!()
-        };
-        assert_eq!(mailbox, "x");
-        assert_eq!(messages.len(), 4);
-        assert_eq!(messages[0].flags, ["\\Seen", "$k"]);
-        assert_eq!((messages[0].date, messages[1].date), (Some(0), None));
-        assert_eq!(
-            messages.iter().map(|m| m.binary).collect::<Vec<_>>(),
-            [false, false, false, true]
-        );
-        assert_eq!(messages[0].source.len(), 3);
     }
 
     #[test]
@@ -648,6 +690,19 @@ mod tests {
             "A LIST x",
             "A COPY 1",
             "A UID EXPUNGE",
+            "A CREATE x (USE)",
+            "A CREATE x (X (\\Sent))",
+            "A SETACL x y lrQswicda",
+            "A SETACL x y lrqswicda",
+            "A SETACL x \"\" lr",
+            "A SETACL x y",
+            "A DELETEACL x",
+            "A MYRIGHTS",
+            "A REPLACE 1:2 x {0}\r\n",
+            "A REPLACE 1 x",
+            "A REPLACE $ x {0}\r\n",
+            "A REPLACE 0 x {0}\r\n",
+            "A SETQUOTA x (STORAGE)",
         ] {
             let error = parse(bad).unwrap_err();
             assert_eq!(error.0, Some("A"), "{bad}");

@@ -28,6 +28,8 @@ pub(crate) enum Item {
     ModSeq,
     EmailId,
     ThreadId,
+    /// PREVIEW (RFC 8970); with LAZY, too, since making one is cheap.
+    Preview,
     Section(SectionItem),
     /// BINARY[…]
     Binary {
@@ -90,9 +92,12 @@ impl Item {
     /// Whether it needs the message's structure.
     pub(crate) fn needs_structure(&self) -> bool {
         match self {
-            Self::Envelope | Self::Body | Self::BodyStructure | Self::Binary { .. } | Self::BinarySize(_) => {
-                true
-            }
+            Self::Envelope
+            | Self::Body
+            | Self::BodyStructure
+            | Self::Preview
+            | Self::Binary { .. }
+            | Self::BinarySize(_) => true,
             Self::Section(item) => !(item.section.part.is_empty() && item.section.text == SectionText::All),
             _ => false,
         }
@@ -171,6 +176,7 @@ fn item(reader: &mut Reader<'_>) -> Result<Item> {
         ("MODSEQ", false) => Item::ModSeq,
         ("EMAILID", false) => Item::EmailId,
         ("THREADID", false) => Item::ThreadId,
+        ("PREVIEW", false) => preview(reader)?,
         ("RFC822", false) => whole("RFC822", SectionText::All, false),
         ("RFC822.HEADER", false) => whole("RFC822.HEADER", SectionText::Header, true),
         ("RFC822.TEXT", false) => whole("RFC822.TEXT", SectionText::Text, false),
@@ -195,6 +201,16 @@ fn item(reader: &mut Reader<'_>) -> Result<Item> {
         ("BINARY.SIZE", true) => Item::BinarySize(binary_part(reader)?),
         _ => return Err(SyntaxError::Expected("a data item")),
     })
+}
+
+/// PREVIEW's modifiers, of which there is one. What follows in parentheses may be FETCH's own modifiers.
+fn preview(reader: &mut Reader<'_>) -> Result<Item> {
+    let mut ahead = reader.clone();
+    if ahead.eat(b' ') && ahead.eat(b'(') && ahead.eat_word("LAZY") {
+        ahead.expect(b')', ")")?;
+        *reader = ahead;
+    }
+    Ok(Item::Preview)
 }
 
 fn whole(name: &'static str, text: SectionText, peek: bool) -> Item {
@@ -234,7 +250,7 @@ fn binary_part(reader: &mut Reader<'_>) -> Result<Vec<u32>> {
     Ok(part)
 }
 
-fn section(reader: &mut Reader<'_>) -> Result<Section> {
+pub(super) fn section(reader: &mut Reader<'_>) -> Result<Section> {
     reader.expect(b'[', "[")?;
     let part = part_numbers(reader)?;
     let text = if reader.peek() == Some(b']') {
@@ -336,6 +352,15 @@ mod tests {
             }]
         );
         assert_eq!(
+            items(" 1 (PREVIEW (LAZY) UID PREVIEW)").unwrap(),
+            [Item::Preview, Item::Uid, Item::Preview]
+        );
+        assert_eq!(
+            items(" 1 PREVIEW (CHANGEDSINCE 1)").unwrap(),
+            [Item::Preview, Item::ModSeq]
+        );
+        assert_eq!(items(" 1 PREVIEW (LAZY)").unwrap(), [Item::Preview]);
+        assert_eq!(
             items(" 1 FLAGS (CHANGEDSINCE 1)").unwrap(),
             [Item::Flags, Item::ModSeq]
         );
@@ -360,6 +385,7 @@ mod tests {
             " 1 FLAGS (VANISHED)",
             " 1 FLAGS (CHANGEDSINCE x)",
             " 1 (FLAGS",
+            " 1 (PREVIEW (X))",
         ] {
             assert!(items(bad).is_err(), "{bad}");
         }

@@ -198,11 +198,16 @@ fn literal(line: &[u8]) -> Option<Literal> {
     Some(Literal { size, waits })
 }
 
+/// Whether the command brings a message: APPEND or REPLACE.
 fn is_append(command: &[u8]) -> bool {
     let mut words = command[..command.len().min(256)].split(|&b| b == b' ');
-    words
-        .nth(1)
-        .is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
+    let mut name = words.nth(1).unwrap_or_default();
+    if name.eq_ignore_ascii_case(b"UID") {
+        name = words.next().unwrap_or_default();
+    }
+    [&b"APPEND"[..], b"REPLACE"]
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -287,6 +292,14 @@ mod tests {
             Frame::Command(b"b NOOP".to_vec())
         );
         input.extend_from_slice(b"c append x {100001}\r\n");
+        assert_eq!(
+            framer.next(&mut input, LIMITS),
+            Frame::Refused {
+                tag: Some("c".into()),
+                too_big: true
+            }
+        );
+        input.extend_from_slice(b"c UID REPLACE 1 x {100001}\r\n");
         assert_eq!(
             framer.next(&mut input, LIMITS),
             Frame::Refused {

@@ -20,6 +20,8 @@ pub(crate) struct List {
     pub(crate) return_subscribed: bool,
     pub(crate) return_children: bool,
     pub(crate) return_status: Vec<StatusItem>,
+    /// Return option MYRIGHTS (RFC 8440).
+    pub(crate) return_my_rights: bool,
 }
 
 /// What STATUS can tell.
@@ -34,6 +36,10 @@ pub(crate) enum StatusItem {
     Size,
     HighestModSeq,
     MailboxId,
+    /// APPENDLIMIT (RFC 7889)
+    AppendLimit,
+    /// DELETED-STORAGE (RFC 9208 §4.1.4)
+    DeletedStorage,
 }
 
 pub(super) fn list(reader: &mut Reader<'_>) -> Result<List> {
@@ -80,6 +86,7 @@ pub(super) fn list(reader: &mut Reader<'_>) -> Result<List> {
             match r.word()?.to_ascii_uppercase().as_str() {
                 "SUBSCRIBED" => list.return_subscribed = true,
                 "CHILDREN" => list.return_children = true,
+                "MYRIGHTS" => list.return_my_rights = true,
                 // Special uses are told anyway.
                 "SPECIAL-USE" => {}
                 "STATUS" => {
@@ -119,6 +126,8 @@ pub(super) fn status_items(reader: &mut Reader<'_>) -> Result<Vec<StatusItem>> {
             "SIZE" => StatusItem::Size,
             "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
             "MAILBOXID" => StatusItem::MailboxId,
+            "APPENDLIMIT" => StatusItem::AppendLimit,
+            "DELETED-STORAGE" => StatusItem::DeletedStorage,
             _ => return Err(SyntaxError::Expected("a status item")),
         })
     })?;

@@ -3,15 +3,19 @@
 //! [`framing`] cuts the byte stream into commands, literals included; [`command::Command::parse`] makes one typed
 //! value of each. Whatever bytes come, they answer with a value or a [`SyntaxError`].
 
+pub(crate) mod acl;
+pub(crate) mod append;
 pub(crate) mod command;
 pub(crate) mod date;
 pub(crate) mod fetch;
 pub(crate) mod framing;
 pub(crate) mod list;
 pub(crate) mod mailbox_name;
+pub(crate) mod metadata;
 pub(crate) mod reader;
 pub(crate) mod search;
 pub(crate) mod sequence;
+pub(crate) mod url;
 
 /// Why a command can't be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

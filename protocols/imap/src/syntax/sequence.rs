@@ -38,6 +38,13 @@ impl SequenceSet {
         }
     }
 
+    /// Whether it names a message number above `count`, or `*` where there are no messages: a BAD command (RFC 9051 §9,
+    /// `seq-number`).
+    pub(crate) fn is_beyond(&self, count: u32) -> bool {
+        self.resolve(count).any(|range| *range.end() > count)
+            || count == 0 && matches!(self, Self::Ranges(ranges) if !ranges.is_empty())
+    }
+
     /// The ranges as numbers, where `last` is the highest number in use (0 when there are no messages: then
     /// `*` stands for nothing).
     pub(crate) fn resolve(&self, last: u32) -> impl Iterator<Item = std::ops::RangeInclusive<u32>> + '_ {
@@ -57,7 +64,7 @@ impl SequenceSet {
     }
 }
 
-fn bound(reader: &mut Reader<'_>) -> Result<Bound, SyntaxError> {
+pub(super) fn bound(reader: &mut Reader<'_>) -> Result<Bound, SyntaxError> {
     if reader.eat(b'*') {
         Ok(Bound::Last)
     } else {
