@@ -72,8 +72,11 @@ pub(crate) fn end_of_header(source: &[u8], start: usize, delimiter: impl Fn(usiz
             [b'-', b'-', ..] if delimiter(at) => return at,
             [b' ' | b'\t', ..] if at > start => {}
             _ if name_length(&line[..length]).is_some() => {}
-            // An mbox's separator, and what programs make of it.
-            _ if at == start && (line.starts_with(b"From ") || line.starts_with(b">From ")) => {}
+            // An mbox's separator, and what programs make of it; whoever received the message since has written
+            // fields above it.
+            _ if line.starts_with(b"From ") || line.starts_with(b">From ") => {}
+            // A byte order mark, or a name in some charset: no field that anybody reads, but no body either.
+            _ if is_name_beyond_ascii(&line[..length]) => {}
             _ => return at,
         }
         at += length;
@@ -90,6 +93,15 @@ pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(value.len());
     out.extend(value.iter().filter(|&&byte| byte != b'\r' && byte != b'\n'));
     Cow::Owned(out)
+}
+
+/// Whether a colon follows bytes that would be a field's name if some of them weren't beyond ASCII.
+fn is_name_beyond_ascii(line: &[u8]) -> bool {
+    let length = line
+        .iter()
+        .position(|&byte| byte <= b' ' || byte == b':' || byte == 127)
+        .unwrap_or(line.len());
+    line.get(length) == Some(&b':') && !line[..length].is_ascii()
 }
 
 /// The length of a line's field name, without white space before the colon (RFC 5322 4.5 allows some).
@@ -167,6 +179,10 @@ mod tests {
         assert_eq!(end(b"A: 1\n\nx"), 6);
         assert_eq!(end(b"A: 1\nno field\n"), 5);
         assert_eq!(end(b"A: 1\n--b: x\n"), 5);
+        assert_eq!(end(b"Received: 1\nFrom me Thu\nA: 1\n\nx"), 30);
+        assert_eq!(end(b"A: 1\n>From me Thu\nB: 1\n\nx"), 24);
+        assert_eq!(end(b"A: 1\n\xef\xbb\xbfFrom: 1\n\nx"), 17);
+        assert_eq!(end(b"A: 1\n\xef\xbb\xbf no field: 1\n"), 5);
         assert_eq!(end(b"just text"), 0);
         assert_eq!(end(b" A: 1"), 0);
         assert_eq!(end(b"\r\nbody"), 2);
