@@ -34,6 +34,30 @@ def free_port_base():
     raise RuntimeError("no free ports")
 
 
+def free_port():
+    """A port of loopback that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="also the tests marked full: desktop and web programs, "
+                     "which need the packages of .ci/packages-full and requirements-full.txt")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: takes long or needs what .ci/packages-full names; run with --full")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 class Server:
     """A running `ringpost demo`."""
 

@@ -1,40 +1,74 @@
-"""A Postfix of the test's own, as root, from a configuration in the temporary folder."""
+"""A Postfix of a test's own: configuration, queue and log in one folder, everything unprivileged but its master."""
 
 import contextlib
 import os
 import pathlib
 import pwd
-import types
+import re
 
 from conftest import need, run
 
 
-@contextlib.contextmanager
-def running_postfix(folder, port, transport, settings=""):
-    """Takes mail for example.test on `port` and hands it to `transport`, such as `lmtp:inet:127.0.0.1:24`."""
-    postfix, postdrop = need("postfix"), pwd.getpwnam("postfix")
-    folder.chmod(0o755)
-    for parent in folder.parents:
-        if str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
-    configuration, queue, data = folder / "etc", folder / "queue", folder / "pfdata"
-    for made in (configuration, queue, data):
-        made.mkdir()
-    os.chown(data, postdrop.pw_uid, postdrop.pw_gid)
-    log = folder / "postfix.log"
-    (configuration / "main.cf").write_text(
-        f"compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {data}\n"
-        f"mydestination =\nmynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\nmyhostname = mx.example.test\n"
-        f"virtual_mailbox_domains = example.test\nvirtual_transport = {transport}\n"
-        f"smtpd_recipient_restrictions = permit_mynetworks,reject\nmaillog_file = {log}\n"
-        f"maillog_file_prefixes = {folder}\nalias_maps =\nalias_database =\n{settings}")
-    master = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
-    lines = [f"127.0.0.1:{port} inet n - n - - smtpd" if line.startswith("smtp      inet") else line
-             for line in master.splitlines()]
-    lines = [" ".join([*line.split()[:4], "n", *line.split()[5:]]) if line[:1].isalpha() else line for line in lines]
-    (configuration / "master.cf").write_text("\n".join(lines) + "\npostlog unix-dgram n - n - 1 postlogd\n")
-    run([postfix, "-c", configuration, "start"])
-    try:
-        yield types.SimpleNamespace(port=port, log=log)
-    finally:
-        run([postfix, "-c", configuration, "stop"])
+class Postfix:
+    """A running Postfix that listens on a port of loopback. What is not among the settings is as small as it can
+    be: it takes mail from loopback and knows no domain."""
+
+    def __init__(self, folder, port, **settings):
+        self.folder, self.port = folder, port
+        self.configuration, self.log = folder / "etc", folder / "postfix.log"
+        self.program = need("postfix")
+        folder.mkdir()
+        open_to_others(folder)
+        user = pwd.getpwnam("postfix")
+        for part in ("etc", "queue", "data", "mail"):
+            (folder / part).mkdir()
+        for part in ("data", "mail"):
+            os.chown(folder / part, user.pw_uid, user.pw_gid)
+        settings = {
+            "compatibility_level": "3.6", "queue_directory": folder / "queue", "data_directory": folder / "data",
+            "mydestination": "", "mynetworks": "127.0.0.0/8", "inet_interfaces": "127.0.0.1",
+            "inet_protocols": "ipv4", "myhostname": "mx.example.test", "smtpd_recipient_restrictions": "permit_mynetworks,reject",
+            "maillog_file": self.log, "maillog_file_prefixes": folder, "alias_maps": "", "alias_database": "",
+            "smtp_dns_support_level": "disabled", "default_database_type": "texthash",
+            # Mail that it keeps itself.
+            "virtual_mailbox_base": folder / "mail", "virtual_uid_maps": f"static:{user.pw_uid}",
+            "virtual_gid_maps": f"static:{user.pw_gid}", **settings}
+        (self.configuration / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
+        master = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
+        lines = [f"127.0.0.1:{port} inet n - n - - smtpd" if line.startswith("smtp      inet") else line
+                 for line in master.splitlines()]
+        # No chroot: the folders are the test's.
+        lines = [" ".join([*line.split()[:4], "n", *line.split()[5:]]) if line[:1].isalpha() else line for line in lines]
+        (self.configuration / "master.cf").write_text("\n".join(lines) + "\npostlog unix-dgram n - n - 1 postlogd\n")
+
+    def table(self, name, entries):
+        """Writes a lookup table; what a setting calls it."""
+        path = self.configuration / name
+        path.write_text("".join(f"{key} {value}\n" for key, value in entries.items()))
+        return f"texthash:{path}"
+
+    def __enter__(self):
+        run([self.program, "-c", self.configuration, "start"])
+        return self
+
+    def __exit__(self, *_):
+        run([self.program, "-c", self.configuration, "stop"])
+
+    def flush(self):
+        """Tries what waits in its queue now."""
+        run([self.program, "-c", self.configuration, "flush"])
+
+    def logged(self, pattern):
+        with contextlib.suppress(FileNotFoundError):
+            return re.search(pattern, self.log.read_text())
+
+    def kept(self, mailbox):
+        """The messages in one of its own Maildirs, whose name ends in a slash in the table of mailboxes."""
+        return [path.read_bytes() for path in sorted((self.folder / "mail" / mailbox / "new").glob("*"))]
+
+
+def open_to_others(folder):
+    """Servers that give up root must be able to walk to their folder, wherever the tests' folder is."""
+    for part in [folder, *folder.parents]:
+        if str(part) != "/" and part.stat().st_uid in (0, os.getuid()) and not part.stat().st_mode & 0o1:
+            part.chmod(part.stat().st_mode | 0o11)

@@ -8,7 +8,7 @@ import sqlite3
 import time
 
 from conftest import LmtpClient, need, plain_message, run
-from postfix import running_postfix
+from postfix import Postfix
 
 
 def messages(server, user, folder="INBOX"):
@@ -54,7 +54,8 @@ def test_openssl_speaks_starttls(server):
 
 
 def test_postfix_hands_over_by_lmtp(server, tmp_path):
-    with running_postfix(tmp_path, server.base + 25, f"lmtp:inet:127.0.0.1:{server.ports['lmtp']}") as postfix:
+    with Postfix(tmp_path / "postfix", server.base + 25, virtual_mailbox_domains="example.test",
+                 virtual_transport=f"lmtp:inet:127.0.0.1:{server.ports['lmtp']}") as postfix:
         before, _ = messages(server, "bob@example.test")
         for number in range(20):
             run([need("swaks"), "--server", "127.0.0.1", "--port", postfix.port, "--from", "sender@example.org",

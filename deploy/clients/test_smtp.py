@@ -16,7 +16,7 @@ import time
 import pytest
 
 from conftest import need, run, wait_for_log, wait_until
-from postfix import running_postfix
+from postfix import Postfix
 from serving import Serve, make_data
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
@@ -206,7 +206,8 @@ def test_curl(demo, tmp_path):
 
 
 def test_postfix_as_mx_in_front_speaks_smtp(demo, tmp_path):
-    with running_postfix(tmp_path, demo.base + 25, f"smtp:[127.0.0.1]:{demo.ports['lmtp']}") as postfix:
+    with Postfix(tmp_path / "postfix", demo.base + 25, virtual_mailbox_domains="example.test",
+                 virtual_transport=f"smtp:[127.0.0.1]:{demo.ports['lmtp']}") as postfix:
         for number in range(20):
             run([need("swaks"), "--server", "127.0.0.1", "--port", postfix.port, "--from", "sender@example.org",
                  "--to", f"{ALICE},{BOB}", "--header", f"Subject: by smtp {number}"])
