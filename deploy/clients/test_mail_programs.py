@@ -10,8 +10,8 @@ import shutil
 import subprocess
 
 from accounts import connected
-from conftest import LmtpClient, free_port, need, plain_message, run, wait_until, with_crlf
-from postfix import Postfix, open_to_others
+from conftest import LmtpClient, need, plain_message, run, wait_until, with_crlf
+from postfix import open_to_others
 
 MESSAGES = 5000
 
@@ -195,24 +195,22 @@ def test_mutt_reads_files_flags_and_deletes(server, tmp_path):
 
 
 def test_mutt_sends_with_an_attachment(server, tmp_path):
-    """mutt's own SMTP, a file attached, a copy into the folder of sent mail."""
+    """Submission by mutt itself, a file attached, a copy into the folder of sent mail."""
     attachment = tmp_path / "Zahlen f\u00fcr dich.csv"
     attachment.write_text("1,2\n")
-    with Postfix(tmp_path / "postfix", free_port(), virtual_mailbox_domains="example.test",
-                 virtual_transport=f"lmtp:inet:127.0.0.1:{server.ports['lmtp']}") as postfix:
-        command, environment = mutt_at(server.ports["imap"], "carol@example.test", tmp_path / "mutt",
-                                       smtp=f"smtp://127.0.0.1:{postfix.port}")
-        run([*command, "-s", "Gr\u00fc\u00dfe von mutt", "-a", attachment, "--", "bob@example.test"], input="Hallo \u2014 hier.\n",
-            env=environment)
-        for user, folder in (("carol@example.test", "Sent Items"), ("bob@example.test", "INBOX")):
-            client = connected(server.ports["imap"], user)
-            wait_until(lambda: client.select_folder(folder) and client.search(["SUBJECT", "von mutt"]), 30)
-            uid, = client.search(["SUBJECT", "von mutt"])
-            message = email.message_from_bytes(client.fetch([uid], ["BODY[]"])[uid][b"BODY[]"], policy=email.policy.default)
-            assert message["Subject"] == "Gr\u00fc\u00dfe von mutt" and not message.defects
-            assert message.get_body().get_content().split("\r\n") == ["Hallo \u2014 hier.", ""]
-            assert [(part.get_filename(), part.get_content().strip()) for part in message.iter_attachments()] == [(attachment.name, "1,2")]
-            client.logout()
+    command, environment = mutt_at(server.ports["imap"], "carol@example.test", tmp_path / "mutt",
+                                   smtp=f"smtp://carol@example.test@127.0.0.1:{server.ports['submission']}")
+    run([*command, "-s", "Gr\u00fc\u00dfe von mutt", "-a", attachment, "--", "bob@example.test"], input="Hallo \u2014 hier.\n",
+        env=environment)
+    for user, folder in (("carol@example.test", "Sent Items"), ("bob@example.test", "INBOX")):
+        client = connected(server.ports["imap"], user)
+        wait_until(lambda: client.select_folder(folder) and client.search(["SUBJECT", "von mutt"]), 30)
+        uid, = client.search(["SUBJECT", "von mutt"])
+        message = email.message_from_bytes(client.fetch([uid], ["BODY[]"])[uid][b"BODY[]"], policy=email.policy.default)
+        assert message["Subject"] == "Gr\u00fc\u00dfe von mutt" and not message.defects
+        assert message.get_body().get_content().split("\r\n") == ["Hallo \u2014 hier.", ""]
+        assert [(part.get_filename(), part.get_content().strip()) for part in message.iter_attachments()] == [(attachment.name, "1,2")]
+        client.logout()
 
 
 def test_getmail_over_imap_and_pop3(server, tmp_path):

@@ -10,9 +10,8 @@ from email.message import EmailMessage
 import pytest
 
 from accounts import connected
-from conftest import LmtpClient, free_port, wait_until
+from conftest import LmtpClient, wait_until
 from desktop import Screen
-from postfix import Postfix
 from thunderbird import MAIL_SERVICES, Thunderbird
 
 pytestmark = pytest.mark.full
@@ -26,14 +25,6 @@ def screen(tmp_path):
     folder.mkdir()
     with Screen(folder) as screen:
         yield screen
-
-
-@pytest.fixture
-def sending(server, tmp_path):
-    """Who takes Thunderbird's mail: Postfix, which hands it to the server."""
-    with Postfix(tmp_path / "postfix", free_port(), virtual_mailbox_domains="example.test",
-                 virtual_transport=f"lmtp:inet:127.0.0.1:{server.ports['lmtp']}") as postfix:
-        yield postfix
 
 
 def to_be_read():
@@ -62,7 +53,7 @@ def with_id(messages, message_id):
     return [(message, flags) for message, flags in messages if message["Message-ID"] == message_id]
 
 
-def test_read_reply_with_an_attachment_delete(server, screen, sending, tmp_path):
+def test_read_reply_with_an_attachment_delete(server, screen, tmp_path):
     """An account that an administrator has prepared."""
     account = {
         "mail.accountmanager.accounts": "account1,account2", "mail.accountmanager.defaultaccount": "account1",
@@ -76,13 +67,14 @@ def test_read_reply_with_an_attachment_delete(server, screen, sending, tmp_path)
         "mail.server.server2.name": "Local Folders",
         "mail.identity.id1.useremail": ALICE, "mail.identity.id1.fullName": "Alice", "mail.identity.id1.valid": True,
         "mail.identity.id1.smtpServer": "smtp1", "mail.smtpservers": "smtp1", "mail.smtp.defaultserver": "smtp1",
-        "mail.smtpserver.smtp1.hostname": "127.0.0.1", "mail.smtpserver.smtp1.port": sending.port,
-        "mail.smtpserver.smtp1.authMethod": 1, "mail.smtpserver.smtp1.try_ssl": 0,
+        "mail.smtpserver.smtp1.hostname": "127.0.0.1", "mail.smtpserver.smtp1.port": server.ports["submission"],
+        "mail.smtpserver.smtp1.username": ALICE, "mail.smtpserver.smtp1.authMethod": 3, "mail.smtpserver.smtp1.try_ssl": 0,
     }
     attachment = tmp_path / "Antwort \u2013 report.txt"
     attachment.write_text("what was asked for\n")
     with Thunderbird(screen, account) as thunderbird:
         thunderbird.remember_password("imap", ALICE, "demo")
+        thunderbird.remember_password("smtp", ALICE, "demo")
         thunderbird.open_inbox()
         assert {"INBOX", "Drafts", "Sent Items", "Deleted Items", "Junk E-mail"} <= set(thunderbird.folders())
         # The folder is open: Thunderbird waits in IDLE and is told.
@@ -133,15 +125,15 @@ class Settings(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def settings(server, sending):
+def settings(server):
     """A running web server with the settings; its address."""
     Settings.answer = f"""<?xml version="1.0"?>
 <clientConfig version="1.1"><emailProvider id="example.test">
 <domain>example.test</domain><displayName>Example</displayName><displayShortName>Example</displayShortName>
 <incomingServer type="imap"><hostname>127.0.0.1</hostname><port>{server.ports['imaps']}</port><socketType>SSL</socketType>
 <username>%EMAILADDRESS%</username><authentication>password-cleartext</authentication></incomingServer>
-<outgoingServer type="smtp"><hostname>127.0.0.1</hostname><port>{sending.port}</port><socketType>plain</socketType>
-<username>%EMAILADDRESS%</username><authentication>none</authentication></outgoingServer>
+<outgoingServer type="smtp"><hostname>127.0.0.1</hostname><port>{server.ports['submission']}</port><socketType>plain</socketType>
+<username>%EMAILADDRESS%</username><authentication>password-cleartext</authentication></outgoingServer>
 </emailProvider></clientConfig>""".encode()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Settings) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
@@ -149,7 +141,7 @@ def settings(server, sending):
         web.shutdown()
 
 
-def test_the_account_dialog(server, screen, settings):
+def test_the_account_dialog(server, screen, settings, tmp_path):
     """As a new user: name and address, settings found, password; the demo's own certificate is accepted."""
     with Thunderbird(screen, {"mailnews.auto_config_url": settings}) as thunderbird:
         remote = thunderbird.remote
@@ -179,3 +171,9 @@ def test_the_account_dialog(server, screen, settings):
         shown = thunderbird.read("alice.0.0@example.test")
         assert shown["subject"]
         screen.picture("inbox")
+        # The password that was given once is good for sending, too.
+        attachment = tmp_path / "note.txt"
+        attachment.write_text("a note\n")
+        before = len(sources(server, ALICE, "Sent Items"))
+        thunderbird.reply("From the new account.", attachment, "first")
+        wait_until(lambda: len(sources(server, ALICE, "Sent Items")) == before + 1, 60)
