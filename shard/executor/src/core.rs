@@ -14,7 +14,7 @@ use std::{
 use slab::Slab;
 
 use crate::{
-    queue::{Queues, TaskQueue},
+    queue::{Account, Queues, Ready, TaskQueue},
     remote::Remote,
     ring::{Request, Ring},
     timer::Timers,
@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) receivers: RefCell<Slab<Waker>>,
     ring: RefCell<Option<Ring>>,
     running: Cell<TaskQueue>,
+    /// Whom the running task works for, and since when.
+    served: RefCell<Option<(Account, Instant)>>,
 }
 
 impl Core {
@@ -54,6 +56,7 @@ impl Core {
             receivers: RefCell::default(),
             ring: RefCell::new(Some(ring)),
             running: Cell::new(TaskQueue::DEFAULT),
+            served: RefCell::new(None),
         });
         CURRENT.with(|current| {
             current
@@ -80,12 +83,13 @@ impl Core {
         &self,
         future: impl Future<Output = T> + 'static,
         queue: TaskQueue,
-    ) -> async_task::Task<T> {
+        account: Account,
+    ) -> async_task::Task<T, Account> {
         let remote = Arc::clone(&self.remote);
-        let schedule = move |task| {
+        let schedule = move |task: Ready| {
             let task = CURRENT.try_with(|current| match current.get() {
                 Some(core) if Arc::ptr_eq(&core.remote, &remote) => {
-                    core.queues.borrow_mut().push(queue, task);
+                    core.push(queue, task);
                     None
                 }
                 _ => Some(task),
@@ -95,9 +99,18 @@ impl Core {
                 remote.wake(queue, task);
             }
         };
-        let (task, handle) = async_task::spawn_local(future, schedule);
+        let builder = async_task::Builder::new().metadata(account);
+        let (task, handle) = builder.spawn_local(|_| future, schedule);
         task.schedule();
         handle
+    }
+
+    fn push(&self, queue: TaskQueue, task: Ready) {
+        let running = match &*self.served.borrow() {
+            Some((account, since)) if account.is(task.metadata()) => since.elapsed(),
+            _ => Duration::ZERO,
+        };
+        self.queues.borrow_mut().push(queue, task, running);
     }
 
     /// Runs until `main` is done.
@@ -110,6 +123,7 @@ impl Core {
                 done.set(true);
             },
             TaskQueue::DEFAULT,
+            Account::default(),
         )
         .detach();
         let mut to_wake = Vec::new();
@@ -127,9 +141,12 @@ impl Core {
             let next = self.queues.borrow_mut().pop();
             let Some((queue, task)) = next else { return };
             self.running.set(queue);
+            let account = task.metadata().clone();
+            self.served.replace(Some((account.clone(), before)));
             task.run();
+            self.served.take();
             let now = Instant::now();
-            self.queues.borrow_mut().charge(queue, now - before);
+            self.queues.borrow_mut().charge(queue, &account, now - before);
             before = now;
             if now - begun > TURN {
                 return;
@@ -167,7 +184,7 @@ impl Core {
             waker.wake();
         }
         for (queue, task) in self.remote.take_woken() {
-            self.queues.borrow_mut().push(queue, task);
+            self.push(queue, task);
         }
     }
 
@@ -181,7 +198,7 @@ impl Core {
     /// executor keeps. A task whose waker is elsewhere stays, as does what it holds.
     fn end(&self) {
         for (queue, task) in self.remote.end() {
-            self.queues.borrow_mut().push(queue, task);
+            self.push(queue, task);
         }
         loop {
             while let Some((_, task)) = { self.queues.borrow_mut().pop() } {

@@ -27,7 +27,7 @@ pub mod timer;
 
 use std::{future::Future, io, pin::Pin, task::Poll, thread};
 
-pub use queue::TaskQueue;
+pub use queue::{Account, TaskQueue};
 
 use crate::core::Core;
 
@@ -109,7 +109,7 @@ impl JoinHandle {
 
 /// A task that somebody may wait for. Dropped, the task is cancelled; see [`Self::detach`].
 #[derive(Debug)]
-pub struct Task<T>(async_task::Task<T>);
+pub struct Task<T>(async_task::Task<T, Account>);
 
 impl<T> Task<T> {
     /// Lets the task go on by itself.
@@ -133,7 +133,7 @@ impl<T> Future for Task<T> {
 pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     let core = Core::current();
     let queue = core.running_queue();
-    Task(core.spawn(future, queue))
+    Task(core.spawn(future, queue, Account::default()))
 }
 
 /// Starts a task in a queue.
@@ -141,10 +141,23 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Tas
 /// # Panics
 /// Outside of an executor.
 pub fn spawn_local_into<T: 'static>(future: impl Future<Output = T> + 'static, queue: TaskQueue) -> Task<T> {
-    Task(Core::current().spawn(future, queue))
+    spawn_local_for(future, queue, Account::default())
 }
 
-/// Lets every other task that is ready have its turn first, and the ring be looked at when it is due.
+/// Starts a task in a queue; its time is charged to `account`.
+///
+/// # Panics
+/// Outside of an executor.
+pub fn spawn_local_for<T: 'static>(
+    future: impl Future<Output = T> + 'static,
+    queue: TaskQueue,
+    account: Account,
+) -> Task<T> {
+    Task(Core::current().spawn(future, queue, account))
+}
+
+/// Lets other tasks that are ready have their turn, those first that had less time; and the ring be looked at when it
+/// is due.
 pub async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|context| {

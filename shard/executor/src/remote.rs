@@ -9,9 +9,10 @@ use std::{
     },
 };
 
-use async_task::Runnable;
-
-use crate::{queue::TaskQueue, sys};
+use crate::{
+    queue::{Ready, TaskQueue},
+    sys,
+};
 
 /// The way to an executor from other threads.
 ///
@@ -31,7 +32,7 @@ pub(crate) struct Remote {
 
 #[derive(Default)]
 struct Woken {
-    tasks: Vec<(TaskQueue, Runnable)>,
+    tasks: Vec<(TaskQueue, Ready)>,
     ended: bool,
 }
 
@@ -52,7 +53,7 @@ impl Remote {
     }
 
     /// Another thread woke a task.
-    pub(crate) fn wake(&self, queue: TaskQueue, task: Runnable) {
+    pub(crate) fn wake(&self, queue: TaskQueue, task: Ready) {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         if woken.ended {
             // A task must not be taken apart on another thread; its executor has ended, so nobody will.
@@ -98,7 +99,7 @@ impl Remote {
         self.channels.load(SeqCst) && self.channels.swap(false, SeqCst)
     }
 
-    pub(crate) fn take_woken(&self) -> Vec<(TaskQueue, Runnable)> {
+    pub(crate) fn take_woken(&self) -> Vec<(TaskQueue, Ready)> {
         if !self.has_woken.load(SeqCst) || !self.has_woken.swap(false, SeqCst) {
             return Vec::new();
         }
@@ -106,7 +107,7 @@ impl Remote {
     }
 
     /// No task is taken any more; those that came are returned.
-    pub(crate) fn end(&self) -> Vec<(TaskQueue, Runnable)> {
+    pub(crate) fn end(&self) -> Vec<(TaskQueue, Ready)> {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         woken.ended = true;
         std::mem::take(&mut woken.tasks)

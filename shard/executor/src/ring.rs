@@ -97,9 +97,12 @@ impl Ring {
             Request::SyncAll { fd } => opcode::Fsync::new(types::Fd(fd)).build(),
             Request::Read { fd, offset, length } => {
                 let memory = self.slots[key].memory.as_mut_ptr();
+                // At once by a worker: the kernel would first try without waiting, which it can't, and hold the
+                // core while it prepares the reading ahead of up to megabytes.
                 opcode::Read::new(types::Fd(fd), memory, length as u32)
                     .offset(offset)
                     .build()
+                    .flags(squeue::Flags::ASYNC)
             }
             Request::Ready { fd, events } => opcode::PollAdd::new(types::Fd(fd), events as u32).build(),
         };
