@@ -28,7 +28,7 @@ use std::{
         unix::fs::{FileExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use coroutine::Wait;
@@ -38,6 +38,21 @@ const INSTRUCTIONS_BETWEEN_BREATHS: i32 = 1000;
 
 /// Set once, before anything is read: [`block_on_cold_reads`].
 static BLOCKING: AtomicBool = AtomicBool::new(false);
+
+/// Files that could not be opened for want of descriptors: SQLite does not tell why.
+static DESCRIPTOR_FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// How often a file could not be opened because there are too many open files.
+pub fn descriptor_failures() -> u64 {
+    DESCRIPTOR_FAILURES.load(Relaxed)
+}
+
+/// Counts an error of opening a file, if it is one for want of descriptors.
+pub fn count_descriptor_failure(error: &io::Error) {
+    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+        DESCRIPTOR_FAILURES.fetch_add(1, Relaxed);
+    }
+}
 
 /// Lets cold reads hold their core, as they would without coroutines. For diagnosis only: to see beside each
 /// other what others wait with and without them (`perf/cold_reads.py`).
@@ -83,6 +98,16 @@ pub fn wal_bytes(connection: &rusqlite::Connection) -> u64 {
 /// Bytes of memory that the connection's page cache takes.
 pub fn page_cache_bytes(connection: &rusqlite::Connection) -> u64 {
     sqlite::page_cache_bytes(connection)
+}
+
+/// Bytes of memory that the schema takes, as the connection has parsed it. SQLite walks all of it: ask once.
+pub fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
+    sqlite::schema_bytes(connection)
+}
+
+/// Bytes of memory that the connection's prepared statements take. SQLite walks all of them: ask now and then.
+pub fn statement_bytes(connection: &rusqlite::Connection) -> u64 {
+    sqlite::statement_bytes(connection)
 }
 
 /// Makes the empty WAL of a database that is made at `database`, durable but for its name. A database opened

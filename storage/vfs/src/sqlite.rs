@@ -39,6 +39,11 @@ pub(crate) fn register() -> rusqlite::Result<&'static CStr> {
         // SAFETY: configuration takes an int here. It is refused, and nothing is harmed, when SQLite is
         // in use already. The counters it turns off are behind one mutex for the whole process.
         unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0 as c_int) };
+        // Nor does each page cache get 20 pages (87 KiB) at once, most of which a small mailbox never needs, and
+        // which are not given back when it is asked for memory.
+        let (none, size, count): (*mut c_void, c_int, c_int) = (ptr::null_mut(), 0, 0);
+        // SAFETY: takes a pointer (null: from the heap) and two ints; refused like the above.
+        unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_PAGECACHE, none, size, count) };
         // SAFETY: a null name asks for the default VFS; the result lives as long as the process.
         let default = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
         if default.is_null() {
@@ -97,6 +102,9 @@ struct OpenFile {
     wal: Option<WalWriter>,
     /// For a database: whether its WAL stays when it is closed.
     keeps_wal: Cell<bool>,
+    /// For a database: its length, once known. SQLite asks at each read transaction, and nobody else writes the
+    /// file.
+    length: Cell<Option<u64>>,
 }
 
 impl OpenFile {
@@ -161,8 +169,12 @@ unsafe extern "C" fn open(
         let wal = is_wal.then(|| WalWriter::of(&file)).transpose()?;
         Ok((file, flags, wal))
     });
-    let Ok((opened, flags, wal)) = opened else {
-        return ffi::SQLITE_CANTOPEN;
+    let (opened, flags, wal) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            crate::count_descriptor_failure(&error);
+            return ffi::SQLITE_CANTOPEN;
+        }
     };
     if opened
         .metadata()
@@ -177,6 +189,7 @@ unsafe extern "C" fn open(
         unsynced_folder: RefCell::new(unsynced_folder),
         wal,
         keeps_wal: Cell::new(false),
+        length: Cell::new(None),
     };
     // SAFETY: as above; `out_flags` may be null.
     unsafe {
@@ -299,6 +312,7 @@ unsafe extern "C" fn write(
     };
     // A checkpoint is a long row of reads and writes in which SQLite asks nobody whether to go on.
     crate::breathe();
+    state.length.set(None);
     let written = match &state.wal {
         Some(wal) => wal.write(&state.file, data, offset as u64),
         None => state.file.write_all_at(data, offset as u64),
@@ -319,6 +333,7 @@ fn write_error(error: &io::Error) -> c_int {
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
+    state.length.set(None);
     let truncated = match &state.wal {
         Some(wal) if size == 0 => wal.empty(&state.file),
         // After a restart of the log, to what is in use: the rest counts for nothing, and its blocks are kept.
@@ -351,11 +366,18 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
-    let Ok(metadata) = state.flush().and_then(|()| state.file.metadata()) else {
-        return ffi::SQLITE_IOERR_FSTAT;
+    let length = match (&state.wal, state.length.get()) {
+        (None, Some(length)) => length,
+        _ => {
+            let Ok(metadata) = state.flush().and_then(|()| state.file.metadata()) else {
+                return ffi::SQLITE_IOERR_FSTAT;
+            };
+            metadata.size()
+        }
     };
+    state.length.set(Some(length));
     // SAFETY: SQLite passes a place for the answer.
-    unsafe { *size = metadata.size() as ffi::sqlite3_int64 };
+    unsafe { *size = length as ffi::sqlite3_int64 };
     ffi::SQLITE_OK
 }
 
@@ -427,20 +449,28 @@ pub(crate) fn set_nothing_aside(connection: &rusqlite::Connection) -> rusqlite::
     }
 }
 
-/// Bytes of the connection's page cache.
-pub(crate) fn page_cache_bytes(connection: &rusqlite::Connection) -> u64 {
+/// One of the connection's counters of memory.
+fn status_bytes(connection: &rusqlite::Connection, counter: c_int) -> u64 {
     let (mut used, mut highest): (c_int, c_int) = (0, 0);
     // SAFETY: the connection is open, and the counters are ours.
-    let code = unsafe {
-        ffi::sqlite3_db_status(
-            connection.handle(),
-            ffi::SQLITE_DBSTATUS_CACHE_USED,
-            &raw mut used,
-            &raw mut highest,
-            0,
-        )
-    };
+    let code =
+        unsafe { ffi::sqlite3_db_status(connection.handle(), counter, &raw mut used, &raw mut highest, 0) };
     if code == ffi::SQLITE_OK { used as u64 } else { 0 }
+}
+
+/// Bytes of the connection's page cache.
+pub(crate) fn page_cache_bytes(connection: &rusqlite::Connection) -> u64 {
+    status_bytes(connection, ffi::SQLITE_DBSTATUS_CACHE_USED)
+}
+
+/// Bytes of the schema that the connection has parsed.
+pub(crate) fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
+    status_bytes(connection, ffi::SQLITE_DBSTATUS_SCHEMA_USED)
+}
+
+/// Bytes of the connection's prepared statements.
+pub(crate) fn statement_bytes(connection: &rusqlite::Connection) -> u64 {
+    status_bytes(connection, ffi::SQLITE_DBSTATUS_STMT_USED)
 }
 
 /// Bytes in use in the connection's WAL; 0 where there is none.
