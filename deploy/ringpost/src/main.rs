@@ -57,6 +57,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    ringpost_shard::use_small_pages();
     let called = std::env::args_os().next().unwrap_or_default();
     if let Some(tool) = ringpost_tools::by_name(&called) {
         return tool(std::env::args_os().collect());

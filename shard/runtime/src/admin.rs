@@ -135,7 +135,8 @@ pub(crate) struct Snapshot {
 
 impl Shard {
     fn snapshot(&self) -> Snapshot {
-        let (mailboxes, jobs) = self.mailbox_counts();
+        let (_, jobs) = self.mailbox_counts();
+        let (taken, allowed, mailboxes) = self.mailboxes.room.state();
         let (queued, longest) = self.router.depth();
         let metrics = &self.metrics;
         Snapshot {
@@ -147,7 +148,17 @@ impl Shard {
                     "Connections that are open.",
                     self.sessions.count() as f64,
                 ),
-                ("open_mailboxes", "Mailboxes in the table.", mailboxes as f64),
+                ("open_mailboxes", "Mailboxes that are open.", mailboxes as f64),
+                (
+                    "mailbox_memory_bytes",
+                    "Memory that open mailboxes take.",
+                    taken as f64,
+                ),
+                (
+                    "mailbox_memory_allowed_bytes",
+                    "Memory that they may take now.",
+                    allowed as f64,
+                ),
                 (
                     "mailbox_jobs_waiting",
                     "Operations that wait for their mailbox.",

@@ -26,9 +26,10 @@ pub struct RuntimeConfig {
     pub tls: Option<TlsSettings>,
     /// Those of services, by name, that have certificates or versions of their own.
     pub service_tls: Vec<(&'static str, TlsSettings)>,
-    /// Open mailboxes, in all (`table_size`).
+    /// Open mailboxes, in all (`table_size`); fewer where the process may have few open files.
     pub table_size: usize,
-    /// Memory for open mailboxes, in all: beyond it, those are closed that nobody used for a second.
+    /// Memory for open mailboxes, in all: beyond it, the longest unused are closed. Where the same mailboxes are
+    /// needed again and again, up to six times as much.
     pub mailbox_memory: u64,
     /// After this time without use a mailbox is closed (`cache_interval`).
     pub cache_interval: Duration,
@@ -72,7 +73,7 @@ impl Default for RuntimeConfig {
             tls: None,
             service_tls: Vec::new(),
             table_size: 5000,
-            mailbox_memory: 48 * 1024 * 1024,
+            mailbox_memory: 32 * 1024 * 1024,
             cache_interval: Duration::from_mins(1),
             open: OpenOptions {
                 compression_level: Some(6),

@@ -52,4 +52,5 @@ pub use events::ShardSubscription;
 pub use host::ShardHost;
 pub use runtime::{Runtime, StartError};
 pub use shard::shard_of;
+pub use sys::use_small_pages;
 pub use tls::{CertificateFiles, TlsError, TlsMaterial, TlsSettings, TlsVersion};

@@ -2,8 +2,10 @@
 //!
 //! Each mailbox has a queue of jobs, first come first served, and at most one job of it runs: on a coroutine,
 //! in the task queue of its priority. A mailbox is opened by the first job that needs it, and closed when
-//! nobody used it for the cache interval, when the table is full and it is the longest unused, after a panic
-//! in a job, or after a sync that failed.
+//! nobody used it for the cache interval, when others need its [`room`] and it is the longest unused, after a
+//! panic in a job, or after a sync that failed.
+
+pub(crate) mod room;
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,31 +19,30 @@ use std::{
 };
 
 use ahash::AHashMap;
+use ringpost_executor::{Account, sync::Semaphore};
 use ringpost_host::{CallError, MailboxRef, Priority};
 use ringpost_mapi::MailboxGuid;
 use ringpost_store::{Event, Mailbox, StoreError};
+use ringpost_vfs::coroutine::SLICE;
 
+use self::room::Room;
 use crate::{
+    config::RuntimeConfig,
     durability::{Waiter, WalSync},
     operation,
     shard::Shard,
     waiters::Waiters,
-    watch::{panic_text, spawn_into},
+    watch::{panic_text, spawn_for},
 };
 
 /// Jobs that may wait for one mailbox; more are refused.
 const MAX_WAITING: usize = 4096;
-/// Used more recently than this, a mailbox is not closed to save memory: opening it again costs more.
-const IN_USE: Duration = Duration::from_secs(1);
-/// The same for one that was closed so and came back within [`REMEMBERED`]: many mailboxes that take turns are
-/// not to be opened again and again.
-const IN_STEADY_USE: Duration = Duration::from_secs(30);
-/// How long it is known which mailboxes were closed to save memory.
-const REMEMBERED: Duration = Duration::from_mins(1);
-/// And of how many.
-const MAX_REMEMBERED: usize = 8192;
-/// Of a full table, one in so many is closed at once, so that not every open searches the table.
-const EVICT_SHARE: usize = 16;
+/// Mailboxes that are being opened at once, a core.
+const MAX_OPENING: usize = 64;
+/// How often an opening is tried that failed for want of descriptors.
+const DESCRIPTOR_TRIES: u32 = 4;
+/// The pause before it is tried again.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(20);
 
 /// An operation; what it returns, it leaves with its caller.
 pub(crate) type Work = Box<dyn FnOnce(&mut Mailbox)>;
@@ -49,35 +50,24 @@ pub(crate) type Work = Box<dyn FnOnce(&mut Mailbox)>;
 pub(crate) type Done = Box<dyn FnOnce(&Rc<Shard>, Result<(), CallError>, &Wal)>;
 
 /// The table.
-#[derive(Default)]
 pub(crate) struct Mailboxes {
     slots: RefCell<AHashMap<MailboxGuid, Rc<Slot>>>,
-    /// Memory of the open mailboxes.
-    memory: Cell<u64>,
-    /// When mailboxes were closed to save memory.
-    closed_early: RefCell<AHashMap<MailboxGuid, Instant>>,
+    pub(crate) room: Room,
+    openings: Rc<Semaphore>,
     /// Slots with work; the stop waits for them.
     busy: Cell<usize>,
     idle: Waiters,
 }
 
 impl Mailboxes {
-    /// A mailbox is closed to save memory.
-    fn remember(&self, guid: MailboxGuid) {
-        let mut closed = self.closed_early.borrow_mut();
-        if closed.len() >= MAX_REMEMBERED {
-            closed.retain(|_, when| when.elapsed() < REMEMBERED);
+    pub(crate) fn new(config: &RuntimeConfig, shards: usize) -> Self {
+        Self {
+            slots: RefCell::default(),
+            room: Room::new(config, shards),
+            openings: Semaphore::new(MAX_OPENING),
+            busy: Cell::new(0),
+            idle: Waiters::default(),
         }
-        if closed.len() >= MAX_REMEMBERED {
-            closed.clear();
-        }
-        closed.insert(guid, Instant::now());
-    }
-
-    /// Whether the mailbox was closed so not long ago.
-    fn came_back(&self, guid: MailboxGuid) -> bool {
-        let closed = self.closed_early.borrow_mut().remove(&guid);
-        closed.is_some_and(|when| when.elapsed() < REMEMBERED)
     }
 }
 
@@ -91,11 +81,19 @@ struct Slot {
     wal_name_is_durable: Cell<bool>,
     jobs: RefCell<VecDeque<Job>>,
     running: Cell<bool>,
+    /// What the time of its jobs is charged to: who asks much of one mailbox waits for those who ask little.
+    account: Account,
     last_used: Cell<Instant>,
     wal_bytes: Cell<u64>,
+    /// What it takes while it is open; also while it is being opened or closed.
     memory: Cell<u64>,
-    /// It was closed to save memory, and soon needed again.
-    came_back: bool,
+    /// It counts as open.
+    is_open: Cell<bool>,
+    /// Its place among the unused mailboxes; 0: it is used, or not open.
+    unused_since: Cell<u64>,
+    /// It is being closed to make room, and how much.
+    leaving: Cell<bool>,
+    leaving_bytes: Cell<u64>,
     checkpoint_queued: Cell<bool>,
     /// A sync failed: what the page cache has of the WAL can't be trusted to be on disk. Nothing of it goes
     /// into the database; the mailbox is closed at once and opened by [`Mailbox::open_distrusted`].
@@ -163,7 +161,6 @@ impl Shard {
         if let Some(slot) = self.mailboxes.slots.borrow().get(&mailbox.guid) {
             return Rc::clone(slot);
         }
-        self.evict();
         let slot = Rc::new(Slot {
             guid: mailbox.guid,
             path: Arc::clone(&mailbox.path),
@@ -173,10 +170,14 @@ impl Shard {
             wal_name_is_durable: Cell::new(false),
             jobs: RefCell::default(),
             running: Cell::new(false),
+            account: Account::default(),
             last_used: Cell::new(Instant::now()),
             wal_bytes: Cell::new(0),
             memory: Cell::new(0),
-            came_back: self.mailboxes.came_back(mailbox.guid),
+            is_open: Cell::new(false),
+            unused_since: Cell::new(0),
+            leaving: Cell::new(false),
+            leaving_bytes: Cell::new(0),
             checkpoint_queued: Cell::new(false),
             suspect: Cell::new(false),
         });
@@ -191,6 +192,7 @@ impl Shard {
         let priority = job.priority;
         slot.jobs.borrow_mut().push_back(job);
         if !slot.running.replace(true) {
+            self.mailboxes.room.is_used(slot);
             self.mailboxes.busy.set(self.mailboxes.busy.get() + 1);
             self.start(slot, priority);
         }
@@ -198,40 +200,8 @@ impl Shard {
 
     fn start(self: &Rc<Self>, slot: &Rc<Slot>, priority: Priority) {
         let task = run_jobs(Rc::clone(self), Rc::clone(slot), priority);
-        spawn_into(self, self.queues.of(priority), "mailbox", task);
-    }
-
-    /// Closes the longest unused mailboxes when the table is full, or takes too much memory.
-    fn evict(self: &Rc<Self>) {
-        let limit = (self.config.table_size / self.count).max(1);
-        let memory_limit = self.config.mailbox_memory / self.count as u64;
-        let is_full = self.mailboxes.slots.borrow().len() >= limit;
-        let mut surplus = self.mailboxes.memory.get().saturating_sub(memory_limit);
-        if !is_full && surplus == 0 {
-            return;
-        }
-        let mut idle: Vec<Rc<Slot>> = {
-            let slots = self.mailboxes.slots.borrow();
-            let may_go = |slot: &&Rc<Slot>| {
-                let in_use = if slot.came_back { IN_STEADY_USE } else { IN_USE };
-                !slot.running.get() && (is_full || slot.last_used.get().elapsed() >= in_use)
-            };
-            slots.values().filter(may_go).cloned().collect()
-        };
-        idle.sort_by_key(|slot| slot.last_used.get());
-        let mut from_table = if is_full { (limit / EVICT_SHARE).max(1) } else { 0 };
-        for slot in &idle {
-            if from_table == 0 && surplus == 0 {
-                return;
-            }
-            if from_table == 0 {
-                self.mailboxes.remember(slot.guid);
-            }
-            from_table = from_table.saturating_sub(1);
-            surplus = surplus.saturating_sub(slot.memory.get());
-            self.metrics.evictions.increment();
-            self.close(slot);
-        }
+        let queue = self.queues.of(priority);
+        spawn_for(self, queue, slot.account.clone(), "mailbox", task);
     }
 
     fn close(self: &Rc<Self>, slot: &Rc<Slot>) {
@@ -251,7 +221,8 @@ impl Shard {
                 self.close(&slot);
             }
         }
-        self.evict();
+        self.shrink_allowance();
+        self.close_surplus(0);
     }
 
     /// Closes all mailboxes; resolves when that is done. No work is taken from now on.
@@ -275,7 +246,13 @@ impl Shard {
 
 /// Runs a mailbox's jobs until none is left, or the next belongs to another task queue.
 async fn run_jobs(shard: Rc<Shard>, slot: Rc<Slot>, priority: Priority) {
+    let mut since = Instant::now();
     loop {
+        // Many short jobs hold the core as long as one long job would.
+        if since.elapsed() > SLICE {
+            ringpost_executor::yield_now().await;
+            since = Instant::now();
+        }
         let next = slot.jobs.borrow().front().map(|job| job.priority);
         match next {
             None => break,
@@ -291,6 +268,10 @@ async fn run_jobs(shard: Rc<Shard>, slot: Rc<Slot>, priority: Priority) {
         match job.kind {
             JobKind::Work { work, done } => slot.work(&shard, work, done).await,
             JobKind::Checkpoint => slot.checkpoint(&shard).await,
+            // Somebody wants it again before it was closed.
+            JobKind::Close if slot.leaving.get() && slot.has_work() && !slot.suspect.get() => {
+                shard.mailboxes.room.stays(&slot);
+            }
             JobKind::Close => {
                 slot.close(&shard).await;
                 if slot.jobs.borrow().is_empty() && !slot.suspect.get() {
@@ -300,6 +281,10 @@ async fn run_jobs(shard: Rc<Shard>, slot: Rc<Slot>, priority: Priority) {
         }
     }
     slot.running.set(false);
+    if slot.is_open.get() {
+        shard.mailboxes.room.is_unused(&slot);
+        shard.close_surplus(0);
+    }
     let busy = &shard.mailboxes.busy;
     busy.set(busy.get() - 1);
     if busy.get() == 0 {
@@ -390,6 +375,38 @@ impl Slot {
         if let Some(mailbox) = self.mailbox.take() {
             return Ok(mailbox);
         }
+        let _opening = shard.mailboxes.openings.acquire().await;
+        let mut tries = 0;
+        loop {
+            shard.make_room(self.guid).await;
+            self.is_open.set(true);
+            self.set_memory(shard, room::OPENING_BYTES);
+            let failures = ringpost_vfs::descriptor_failures();
+            let opened = self.try_to_open(shard).await;
+            if opened.is_err() {
+                self.is_closed(shard);
+            }
+            tries += 1;
+            let want_descriptors = ringpost_vfs::descriptor_failures() != failures;
+            match opened {
+                Err(CallError::Store(_)) if want_descriptors && tries < DESCRIPTOR_TRIES => {
+                    shard.spare_descriptors();
+                    ringpost_executor::timer::sleep(DESCRIPTOR_PAUSE).await;
+                }
+                Err(CallError::Store(error)) => {
+                    tracing::error!(
+                        "mailbox {} ({}) can't be opened: {error}",
+                        self.guid,
+                        self.path.display()
+                    );
+                    return Err(CallError::Store(error));
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn try_to_open(self: &Rc<Self>, shard: &Rc<Shard>) -> Result<Box<Mailbox>, CallError> {
         let path = Arc::clone(&self.path);
         let options = shard.config.open.clone();
         let suspect = self.suspect.get();
@@ -410,14 +427,7 @@ impl Slot {
                 shard.metrics.opens.increment();
                 Ok(mailbox)
             }
-            Ok(Ok(Err(error))) => {
-                tracing::error!(
-                    "mailbox {} ({}) can't be opened: {error}",
-                    self.guid,
-                    self.path.display()
-                );
-                Err(CallError::Store(error))
-            }
+            Ok(Ok(Err(error))) => Err(CallError::Store(error)),
             Ok(Err(panic)) => {
                 tracing::error!("opening mailbox {} panicked: {}", self.guid, panic_text(&*panic));
                 Err(CallError::Panicked)
@@ -483,9 +493,10 @@ impl Slot {
 
     async fn close(self: &Rc<Self>, shard: &Rc<Shard>) {
         self.syncs_end(shard).await;
-        self.forget_open(shard);
+        self.wal.take();
+        self.wal_bytes.set(0);
         let Some(mailbox) = self.mailbox.take() else {
-            return;
+            return self.is_closed(shard);
         };
         shard.metrics.closes.increment();
         let suspect = self.suspect.get();
@@ -510,17 +521,25 @@ impl Slot {
             }
             _ => tracing::error!("mailbox {} could not be closed in order", self.guid),
         }
+        self.is_closed(shard);
     }
 
     fn forget_open(&self, shard: &Shard) {
         self.wal.take();
         self.wal_bytes.set(0);
+        self.is_closed(shard);
+    }
+
+    /// It takes no room any more.
+    fn is_closed(&self, shard: &Shard) {
         self.set_memory(shard, 0);
+        if self.is_open.take() {
+            shard.mailboxes.room.closed(self);
+        }
     }
 
     fn set_memory(&self, shard: &Shard, bytes: u64) {
-        let total = &shard.mailboxes.memory;
-        total.set(total.get() - self.memory.replace(bytes) + bytes);
+        shard.mailboxes.room.change(self.memory.replace(bytes), bytes);
     }
 
     fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
@@ -529,6 +548,12 @@ impl Slot {
             *wal = WalSync::open(&self.wal_path.borrow(), self.wal_name_is_durable.get())?;
         }
         Ok(wal.clone())
+    }
+
+    /// Whether work waits.
+    fn has_work(&self) -> bool {
+        let jobs = self.jobs.borrow();
+        jobs.iter().any(|job| matches!(job.kind, JobKind::Work { .. }))
     }
 
     fn sync_failed(self: &Rc<Self>, shard: &Rc<Shard>) {

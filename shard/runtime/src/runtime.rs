@@ -22,6 +22,7 @@ use crate::{
     config::{Accounts, ListenerConfig, RuntimeConfig},
     helpers::{self, Helpers, Inbox},
     limits::Limits,
+    mailboxes::room::DESCRIPTORS,
     router::{self, Message, Wires},
     session,
     shard::{Parts, Shard},
@@ -152,6 +153,7 @@ impl Runtime {
         sys::probe_io_uring().map_err(StartError::NoIoUring)?;
         let allowed = open_files(config.open_files)?;
         config.max_connections = config.max_connections.min(for_connections(allowed));
+        config.table_size = config.table_size.min(for_mailboxes(allowed));
         let cpus = sys::allowed_cpus()?;
         let count = if config.shards == 0 {
             cpus.len().max(1)
@@ -476,6 +478,11 @@ fn open_files(wanted: u64) -> io::Result<u64> {
 /// How many of these open files connections may take: the others are for mailboxes, their content, logs.
 fn for_connections(open_files: u64) -> usize {
     usize::try_from(open_files / 4 * 3).unwrap_or(usize::MAX)
+}
+
+/// How many mailboxes may be open with so many open files: a fifth is for them.
+fn for_mailboxes(open_files: u64) -> usize {
+    usize::try_from(open_files / 5 / DESCRIPTORS).unwrap_or(usize::MAX)
 }
 
 /// Looks for changed accounts now and then, on a thread of its own, and tells all cores.

@@ -104,6 +104,9 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
                 if let Some(more) = shard.refusals.say() {
                     tracing::error!("accept on {}: {error} (and {more} times unsaid)", config.address);
                 }
+                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+                    shard.spare_descriptors();
+                }
                 let made_room = shard.displace(None);
                 timer::sleep(if made_room { DISPLACED_PAUSE } else { ACCEPT_PAUSE }).await;
             }

@@ -104,6 +104,7 @@ pub(crate) struct Parts {
 impl Shard {
     /// The shard of this thread, inside its executor.
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
+        let mailboxes = Mailboxes::new(&parts.config, parts.count);
         let shard = Rc::new(Self {
             id: parts.id,
             count: parts.count,
@@ -114,7 +115,7 @@ impl Shard {
             services: RefCell::default(),
             queues: Queues::create(),
             router: Router::new(parts.count),
-            mailboxes: Mailboxes::default(),
+            mailboxes,
             events: Events::default(),
             stacks: StackPool::default(),
             operations: Semaphore::new(MAX_OPERATIONS),

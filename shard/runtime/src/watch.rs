@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use ringpost_executor::TaskQueue;
+use ringpost_executor::{Account, TaskQueue};
 
 use crate::shard::Shard;
 
@@ -21,8 +21,19 @@ pub(crate) fn spawn_into(
     name: &'static str,
     future: impl Future<Output = ()> + 'static,
 ) {
+    spawn_for(shard, queue, Account::default(), name, future);
+}
+
+/// The same; the task's time is charged to `account`.
+pub(crate) fn spawn_for(
+    shard: &Rc<Shard>,
+    queue: TaskQueue,
+    account: Account,
+    name: &'static str,
+    future: impl Future<Output = ()> + 'static,
+) {
     let task = watched(Rc::clone(shard), name, future);
-    ringpost_executor::spawn_local_into(task, queue).detach();
+    ringpost_executor::spawn_local_for(task, queue, account).detach();
 }
 
 async fn watched(shard: Rc<Shard>, name: &'static str, future: impl Future<Output = ()>) {

@@ -59,7 +59,7 @@ fn a_proxy_header_tells_who_the_client_is() {
 #[test]
 fn the_admin_listener_tells_what_happened() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 8);
+    create_mailboxes(folder.path(), 8_u16);
     let with_admin = RuntimeConfig {
         admin: Some(any_port()),
         ..config(2)

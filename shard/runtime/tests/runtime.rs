@@ -30,7 +30,7 @@ fn echo_works_on_any_number_of_cores() {
 #[test]
 fn a_session_moves_to_its_mailboxs_core_with_what_was_pipelined() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 4);
+    create_mailboxes(folder.path(), 4_u16);
     for shards in [1, 2, 4] {
         let runtime = start(config(shards), folder.path());
         let address = runtime.addresses()[0];
@@ -66,7 +66,7 @@ fn a_wrong_password_does_not_log_in() {
 #[test]
 fn a_panic_ends_one_session_or_one_operation_only() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 2);
+    create_mailboxes(folder.path(), 2_u16);
     let runtime = start(config(1), folder.path());
     let address = runtime.addresses()[0];
     let mut bystander = connect(address);
@@ -87,7 +87,7 @@ fn a_panic_ends_one_session_or_one_operation_only() {
 #[test]
 fn the_stop_tells_sessions_and_waits_for_them() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 4);
+    create_mailboxes(folder.path(), 4_u16);
     let runtime = start(config(2), folder.path());
     let address = runtime.addresses()[0];
     let mut clients: Vec<_> = (0..8).map(|_| connect(address)).collect();
@@ -114,7 +114,7 @@ fn the_stop_tells_sessions_and_waits_for_them() {
 #[test]
 fn connections_over_the_limits_are_refused_and_others_served() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 2);
+    create_mailboxes(folder.path(), 2_u16);
     let limited = RuntimeConfig {
         max_connections: 3,
         max_sessions_per_user: 1,
@@ -192,7 +192,7 @@ fn a_client_that_does_not_log_in_is_cut() {
 #[test]
 fn connections_that_do_not_log_in_are_limited() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 1);
+    create_mailboxes(folder.path(), 1_u16);
     let mut limited = RuntimeConfig {
         max_without_login: 2,
         ..config(1)
@@ -296,7 +296,7 @@ fn a_storm_of_wrong_passwords_delays_nobody_for_long() {
 #[test]
 fn many_clients_at_once_are_all_answered() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 8);
+    create_mailboxes(folder.path(), 8_u16);
     let runtime = start(config(2), folder.path());
     let address = runtime.addresses()[0];
     let root = Arc::new(folder.path().to_owned());
@@ -361,7 +361,7 @@ fn no_core_sleeps_on_its_work() {
 #[ignore = "a measurement, to be run alone"]
 fn round_trips() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 4);
+    create_mailboxes(folder.path(), 4_u16);
     for (shards, clients) in [(1, 1), (2, 1), (2, 8)] {
         let runtime = start(config(shards), folder.path());
         let address = runtime.addresses()[0];

@@ -84,7 +84,7 @@ fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>, name: &'static s
 #[test]
 fn a_session_moves_between_cores_with_its_encryption() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 8);
+    create_mailboxes(folder.path(), 8_u16);
     let (files, der) = certificate(folder.path(), "mail.test");
     let client_config = trust(&[&der]);
     for shards in [1, 2, 4] {
@@ -118,7 +118,7 @@ fn a_session_moves_between_cores_with_its_encryption() {
 #[test]
 fn a_read_that_is_left_leaves_the_encryption_alone() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 2);
+    create_mailboxes(folder.path(), 2_u16);
     let (files, der) = certificate(folder.path(), "mail.test");
     let runtime = start(tls_config(2, settings(vec![files])), folder.path());
     let client_config = trust(&[&der]);
@@ -145,7 +145,7 @@ fn a_read_that_is_left_leaves_the_encryption_alone() {
 #[test]
 fn a_plain_connection_becomes_encrypted() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 2);
+    create_mailboxes(folder.path(), 2_u16);
     let (files, der) = certificate(folder.path(), "mail.test");
     let runtime = start(tls_config(2, settings(vec![files])), folder.path());
     let mut plain = connect(runtime.addresses()[0]);
@@ -366,7 +366,7 @@ fn measure_memory(logged_in: bool) {
     }
     const COUNT: usize = 2000;
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 8);
+    create_mailboxes(folder.path(), 8_u16);
     let (files, der) = certificate(folder.path(), "mail.test");
     let runtime = start(tls_config(2, settings(vec![files])), folder.path());
     let client_config = trust(&[&der]);

@@ -32,8 +32,10 @@ const LOCK: &str = "exmdb/exchange.lock";
 const FOLDERS: [&str; 4] = ["exmdb", "cid", "config", "tmp"];
 /// A distrusted WAL is copied in pieces of this size.
 const COPIED_BYTES: usize = 256 * 1024;
-/// Memory of an open mailbox beside its page cache: the parsed schema, prepared statements, the WAL's index.
-const OPEN_BYTES: u64 = 160 * 1024;
+/// Memory of an open mailbox that nobody counts: the WAL's index (32 KiB), the connection and its pager.
+const OPEN_BYTES: u64 = 56 * 1024;
+/// SQLite walks all statements to tell what they take: it is asked after the first calls, and then so seldom.
+const MEASURED_EVERY: u32 = 256;
 /// A mailbox is its owner's and the group's.
 const FOLDER_MODE: u32 = 0o770;
 
@@ -100,6 +102,8 @@ pub struct Mailbox {
     pub(crate) unreferenced: Vec<PathBuf>,
     /// A sync failed: see [`Mailbox::distrust`].
     distrusted: bool,
+    /// How often [`Self::memory_bytes`] was asked, and what schema and statements took when SQLite was.
+    measured: (u32, u64),
 }
 
 /// The hot part of the `store` row. Memory has it as of the running transaction.
@@ -235,6 +239,7 @@ impl Mailbox {
             pruned: 0,
             unreferenced: Vec::new(),
             distrusted: false,
+            measured: (0, 0),
         })
     }
 
@@ -422,9 +427,18 @@ impl Mailbox {
         ringpost_vfs::wal_bytes(&self.connection)
     }
 
-    /// Bytes of memory that the open mailbox takes: its page cache, and an estimate for all else.
-    pub fn memory_bytes(&self) -> u64 {
-        OPEN_BYTES + ringpost_vfs::page_cache_bytes(&self.connection)
+    /// Bytes of memory that the open mailbox takes: pages, schema and statements as SQLite counts them, what is
+    /// kept for protocols and readers, and [`OPEN_BYTES`] for the rest.
+    pub fn memory_bytes(&mut self) -> u64 {
+        self.measured.0 = self.measured.0.wrapping_add(1);
+        if self.measured.0.is_power_of_two() || self.measured.0.is_multiple_of(MEASURED_EVERY) {
+            self.measured.1 = ringpost_vfs::schema_bytes(&self.connection)
+                + ringpost_vfs::statement_bytes(&self.connection);
+        }
+        let pages = ringpost_vfs::page_cache_bytes(&self.connection);
+        // The allocator rounds a page and its header up.
+        let pages = pages + pages / 5;
+        OPEN_BYTES + self.measured.1 + pages + self.memos.bytes() + self.content_cache.bytes()
     }
 
     /// Whether the WAL's name was durable for sure when the mailbox was opened. Otherwise its folder must be
@@ -507,6 +521,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
         .truncate(false)
         .write(true)
         .open(&path)
+        .inspect_err(ringpost_vfs::count_descriptor_failure)
         .map_err(|e| StoreError::file(&path, e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

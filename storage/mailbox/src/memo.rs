@@ -7,11 +7,21 @@ use crate::Mailbox;
 
 /// One value of each type.
 #[derive(Default)]
-pub(crate) struct Memos(Vec<Box<dyn Any + Send>>);
+pub(crate) struct Memos(Vec<Memo>);
+
+struct Memo {
+    value: Box<dyn Any + Send>,
+    bytes: u64,
+}
 
 impl Memos {
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Memory of all of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.iter().map(|memo| memo.bytes).sum()
     }
 }
 
@@ -24,16 +34,16 @@ impl Mailbox {
         let memos = &mut self.memos.0;
         memos
             .iter()
-            .position(|memo| memo.is::<T>())
-            .and_then(|at| memos.swap_remove(at).downcast().ok())
+            .position(|memo| memo.value.is::<T>())
+            .and_then(|at| memos.swap_remove(at).value.downcast().ok())
             .unwrap_or_default()
     }
 
-    /// Keeps a value until it is taken.
-    pub fn keep_memo<T: Any + Send>(&mut self, memo: Box<T>) {
+    /// Keeps a value, which takes so much memory, until it is taken.
+    pub fn keep_memo<T: Any + Send>(&mut self, value: Box<T>, bytes: u64) {
         let memos = &mut self.memos.0;
-        memos.retain(|known| !known.is::<T>());
-        memos.push(memo);
+        memos.retain(|known| !known.value.is::<T>());
+        memos.push(Memo { value, bytes });
     }
 
     /// Lets others run if this step has held the core for its slice: for long loops between two reads.

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use common::*;
-use ringpost_store::{CreateOptions, Flags, Mailbox, MailboxKind, OpenOptions, PreparedMessage, folder::built_in};
+use ringpost_store::{
+    CreateOptions, Flags, Mailbox, MailboxKind, OpenOptions, PreparedMessage, folder::built_in,
+};
 
 const MAILBOXES: usize = 300;
 
@@ -26,7 +28,10 @@ fn what_an_open_mailbox_takes() {
     for (n, path) in paths.iter().enumerate() {
         let options = CreateOptions {
             kind: MailboxKind::Private,
-            guid: format!("00000000-0000-0000-0000-{n:012x}").parse().map(ringpost_mapi::MailboxGuid).unwrap(),
+            guid: format!("00000000-0000-0000-0000-{n:012x}")
+                .parse()
+                .map(ringpost_mapi::MailboxGuid)
+                .unwrap(),
             locale: "en".to_owned(),
         };
         Mailbox::create(path, &options).unwrap();
@@ -49,7 +54,9 @@ fn what_an_open_mailbox_takes() {
         let grown = (resident_kib() as i64 - before as i64) as f64 / MAILBOXES as f64;
         println!("{what}: {took:?} each, {grown:.1} KiB resident each");
     };
-    report("open", &mut || open.extend(paths.iter().map(|path| Mailbox::open(path, &options).unwrap())));
+    report("open", &mut || {
+        open.extend(paths.iter().map(|path| Mailbox::open(path, &options).unwrap()))
+    });
     println!("accounted {} KiB", open[0].memory_bytes() >> 10);
     report("deliver", &mut || {
         for mailbox in &mut open {
@@ -63,7 +70,9 @@ fn what_an_open_mailbox_takes() {
         }
     });
     println!("accounted {} KiB", open[0].memory_bytes() >> 10);
-    report("trim", &mut || open.iter_mut().for_each(|mailbox| mailbox.trim().unwrap()));
+    report("trim", &mut || {
+        open.iter_mut().for_each(|mailbox| mailbox.trim().unwrap())
+    });
     println!("accounted {} KiB", open[0].memory_bytes() >> 10);
     let mut open = std::mem::take(&mut open);
     let started = Instant::now();

@@ -58,7 +58,7 @@ pub(super) fn with<R>(
             Err(error)
         }
     };
-    mailbox.keep_memo(indexes);
+    indexes.keep(mailbox);
     result
 }
 
@@ -71,7 +71,7 @@ pub(super) fn uids(mailbox: &mut Mailbox, folder: FolderId, status: &Status) -> 
         .find(|index| index.folder == folder && index.complete && index.as_of == status.highest_change);
     let mut uids = UidSet::default();
     let found = known.map(|index| index.uids.iter().for_each(|&uid| uids.insert(Uid(uid))));
-    mailbox.keep_memo(indexes);
+    indexes.keep(mailbox);
     match found {
         Some(()) => Ok(uids),
         None => mailbox.uids(folder),
@@ -92,6 +92,12 @@ enum Advance {
 }
 
 impl Indexes {
+    /// Gives them back to the mailbox.
+    fn keep(self: Box<Self>, mailbox: &mut Mailbox) {
+        let bytes = self.folders.iter().map(FolderIndex::bytes).sum();
+        mailbox.keep_memo(self, bytes);
+    }
+
     /// Moves the folder's index to the end, and makes or updates it as far as a slice of time allows.
     fn advance(
         &mut self,
@@ -174,6 +180,13 @@ impl FolderIndex {
             keyword_numbers: HashMap::new(),
             texts: Texts::default(),
         }
+    }
+
+    /// Memory that it takes, about.
+    fn bytes(&self) -> u64 {
+        let lines = self.uids.capacity() * size_of::<u32>() + self.lines.capacity() * size_of::<Line>();
+        let keywords: usize = self.keyword_sets.iter().map(|set| 64 + 64 * set.len()).sum();
+        (lines + keywords + self.texts.memory_bytes()) as u64
     }
 
     pub(super) fn keywords(&self, line: &Line) -> &[String] {

@@ -260,8 +260,7 @@ impl Shard {
     pub(super) fn shrink_allowance(&self) {
         let room = &self.mailboxes.room;
         let wanted = room.taken.get() + room.base / 4;
-        room.allowed
-            .set(room.allowed.get().min(wanted).max(room.base));
+        room.allowed.set(room.allowed.get().min(wanted).max(room.base));
         let more = room.most_open.get() + room.table / 64 + 1;
         room.most_open.set(more.min(room.table));
     }

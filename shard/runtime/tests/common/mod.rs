@@ -43,7 +43,7 @@ impl Accounts for TestAccounts {
         LoginStep::Done(Ok(Login {
             username: credentials.login.clone(),
             effective: credentials.login.clone(),
-            mailbox: mailbox(&self.root, credentials.login.parse().unwrap_or(0)),
+            mailbox: mailbox(&self.root, credentials.login.parse::<u16>().unwrap_or(0)),
             locale: "en".to_owned(),
         }))
     }
@@ -70,8 +70,9 @@ impl Directory for Nobody {
 }
 
 /// Number `n` below `root`.
-pub fn mailbox(root: &Path, n: u8) -> MailboxRef {
-    let guid: ringpost_mapi::Guid = format!("00000000-0000-0000-0000-0000000000{n:02x}")
+pub fn mailbox(root: &Path, n: impl Into<u16>) -> MailboxRef {
+    let n = n.into();
+    let guid: ringpost_mapi::Guid = format!("00000000-0000-0000-0000-00000000{n:04x}")
         .parse()
         .unwrap();
     MailboxRef {
@@ -81,8 +82,8 @@ pub fn mailbox(root: &Path, n: u8) -> MailboxRef {
 }
 
 /// Makes mailboxes `0..count` below `root`.
-pub fn create_mailboxes(root: &Path, count: u8) {
-    for n in 0..count {
+pub fn create_mailboxes(root: &Path, count: impl Into<u16>) {
+    for n in 0..count.into() {
         let mailbox = mailbox(root, n);
         let options = CreateOptions {
             kind: MailboxKind::Private,
@@ -230,7 +231,7 @@ async fn create_folder<H: Host>(host: &H, login: &Login, words: Vec<String>) -> 
 }
 
 /// Mailbox `n` in the same place.
-fn sibling(login: &Login, n: u8) -> MailboxRef {
+fn sibling(login: &Login, n: u16) -> MailboxRef {
     mailbox(login.mailbox.path.parent().unwrap(), n)
 }
 

@@ -86,6 +86,17 @@ impl ContentCache {
     pub(crate) fn clear(&mut self) {
         self.open = None;
     }
+
+    /// Memory that it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| {
+            let stored = match &open.stored {
+                Stored::Inline(data) => data.capacity(),
+                Stored::File(..) => 0,
+            };
+            (stored + open.value.capacity() + open.frames.capacity() * size_of::<Range<u64>>()) as u64
+        })
+    }
 }
 
 /// The key that the index of hashes has.

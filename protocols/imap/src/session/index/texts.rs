@@ -60,6 +60,14 @@ impl Texts {
         texts + self.references.len() * size_of::<u64>() > limits::INDEXED_BYTES
     }
 
+    /// Memory that they take, about.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let texts = self.subjects.bytes + self.senders.bytes + self.bases.bytes;
+        // The columns' elements, all of them as long.
+        let row = 3 * size_of::<u64>() + 4 * size_of::<u32>() + size_of::<bool>();
+        texts + self.sent.capacity() * row + self.references.capacity() * size_of::<u64>()
+    }
+
     /// A message's references, the oldest first.
     pub(in crate::session) fn references(&self, at: usize) -> &[u64] {
         let start = at.checked_sub(1).map_or(0, |before| self.reference_ends[before]);
