@@ -26,7 +26,7 @@ pub struct RuntimeConfig {
     pub tls: Option<TlsSettings>,
     /// Those of services, by name, that have certificates or versions of their own.
     pub service_tls: Vec<(&'static str, TlsSettings)>,
-    /// Open mailboxes, in all (`table_size`); fewer where the process may have few open files.
+    /// Open mailboxes, in all (`table_size`); fewer where a fifth of the open files that the process may have is not enough for them.
     pub table_size: usize,
     /// Memory for open mailboxes, in all: beyond it, the longest unused are closed. Where the same mailboxes are
     /// needed again and again, up to six times as much.

@@ -220,7 +220,7 @@ const PATIENCE: Duration = Duration::from_millis(1100);
 #[test]
 fn who_says_nothing_gives_way_to_newcomers() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 1);
+    create_mailboxes(folder.path(), 1_u16);
     for service in [false, true] {
         let mut limited = config(1);
         if service {
