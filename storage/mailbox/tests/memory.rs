@@ -21,6 +21,29 @@ fn resident_kib() -> u64 {
 }
 
 #[test]
+fn what_grows_is_accounted_for() {
+    let (_folder, mut mailbox) = mailbox();
+    let empty = mailbox.memory_bytes();
+    for n in 0..50 {
+        let message = message(&n.to_string(), 20_000);
+        mailbox
+            .store_message(built_in::INBOX, &message, &placement(Flags::empty(), &[]))
+            .unwrap();
+        mailbox.memory_bytes();
+    }
+    let grown = mailbox.memory_bytes();
+    // Pages and statements; the page cache ends at 1 MiB.
+    assert!(
+        grown > empty + 50 * 1024 && grown < empty + 2048 * 1024,
+        "{empty} to {grown}"
+    );
+    mailbox.keep_memo(Box::new([0_u8; 5000]), 5000);
+    assert_eq!(mailbox.memory_bytes(), grown + 5000);
+    mailbox.trim().unwrap();
+    assert!(mailbox.memory_bytes() < grown);
+}
+
+#[test]
 #[ignore = "a measurement"]
 fn what_an_open_mailbox_takes() {
     let root = tempfile::tempdir_in("../../target").unwrap();
@@ -55,7 +78,7 @@ fn what_an_open_mailbox_takes() {
         println!("{what}: {took:?} each, {grown:.1} KiB resident each");
     };
     report("open", &mut || {
-        open.extend(paths.iter().map(|path| Mailbox::open(path, &options).unwrap()))
+        open.extend(paths.iter().map(|path| Mailbox::open(path, &options).unwrap()));
     });
     println!("accounted {} KiB", open[0].memory_bytes() >> 10);
     report("deliver", &mut || {
@@ -71,11 +94,15 @@ fn what_an_open_mailbox_takes() {
     });
     println!("accounted {} KiB", open[0].memory_bytes() >> 10);
     report("trim", &mut || {
-        open.iter_mut().for_each(|mailbox| mailbox.trim().unwrap())
+        for mailbox in &mut open {
+            mailbox.trim().unwrap();
+        }
     });
     println!("accounted {} KiB", open[0].memory_bytes() >> 10);
     let mut open = std::mem::take(&mut open);
     let started = Instant::now();
-    open.drain(..).for_each(|mailbox| mailbox.close().unwrap());
+    for mailbox in open.drain(..) {
+        mailbox.close().unwrap();
+    }
     println!("close: {:?} each", started.elapsed() / MAILBOXES as u32);
 }

@@ -366,14 +366,13 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
-    let length = match (&state.wal, state.length.get()) {
-        (None, Some(length)) => length,
-        _ => {
-            let Ok(metadata) = state.flush().and_then(|()| state.file.metadata()) else {
-                return ffi::SQLITE_IOERR_FSTAT;
-            };
-            metadata.size()
-        }
+    let known = state.length.get().filter(|_| state.wal.is_none());
+    let asked = known.map_or_else(
+        || Ok(state.flush().and_then(|()| state.file.metadata())?.size()),
+        Ok,
+    );
+    let Ok::<u64, io::Error>(length) = asked else {
+        return ffi::SQLITE_IOERR_FSTAT;
     };
     state.length.set(Some(length));
     // SAFETY: SQLite passes a place for the answer.
