@@ -196,6 +196,7 @@ impl Mailbox {
                 ])?;
             let delta = Delta::of_message(State::Normal as i64, placement.flags, size as i64);
             store.count(folder, delta, Some(uid_next), change)?;
+            store.page_tail(folder, uids.paged, uid_next)?;
             store.tell(EventKind::MessageCreated, folder, Some(id), change);
             Ok(Stored {
                 message: id,

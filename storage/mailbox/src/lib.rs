@@ -11,6 +11,7 @@
 //! - [`incoming`]: a message parsed and compressed once, stored in any number of mailboxes
 //! - [`message`]: messages as MAPI objects: opening, saving, copying, moving, what clients made offline
 //! - `lineage`: change keys and predecessors
+//! - `flag_pages`: flags, keywords and change numbers of many messages together
 //! - [`imap`]: IMAP's view of the same rows
 //! - [`permission`]: who may do what in a folder
 //! - [`sync`]: what changed since a client's state
@@ -24,6 +25,7 @@ pub mod check;
 mod content;
 mod error;
 mod event;
+mod flag_pages;
 pub mod folder;
 pub mod imap;
 pub mod incoming;

@@ -17,7 +17,12 @@ use ringpost_mapi::{
 };
 use rusqlite::{OptionalExtension, params};
 
-use crate::{Mailbox, StoreError, folder::not_found as no_folder, message::not_found as no_message};
+use crate::{
+    Mailbox, StoreError,
+    flag_pages::{JOIN, VERSION},
+    folder::not_found as no_folder,
+    message::not_found as no_message,
+};
 
 /// The change key and the predecessors of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,16 +78,21 @@ impl Mailbox {
     pub fn message_lineage(&mut self, id: MessageId) -> Result<Lineage, StoreError> {
         let store = self.guid().0;
         self.connection
-            .prepare_cached(
-                "SELECT m.version, d.lineage FROM messages m JOIN message_data d ON d.message = m.id WHERE m.id = ?1",
-            )?
+            .prepare_cached(&format!(
+                "SELECT {VERSION}, d.lineage FROM messages m JOIN message_data d ON d.message = m.id {JOIN}
+                 WHERE m.id = ?1"
+            ))?
             .query_row([id.to_disk()], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
             })
             .optional()?
             .ok_or_else(|| no_message(id))
             .and_then(|(version, column)| {
-                Ok(Lineage::of(store, ChangeNumber(version as u64), column.as_deref())?)
+                Ok(Lineage::of(
+                    store,
+                    ChangeNumber(version as u64),
+                    column.as_deref(),
+                )?)
             })
     }
 

@@ -476,6 +476,16 @@ impl Mailbox {
         &self.events
     }
 
+    /// [`Self::tell`] of one of many messages of a folder; whoever tells them touches its stamp once.
+    pub(crate) fn tell_message(&mut self, kind: EventKind, folder: FolderId, message: i64, change: u64) {
+        self.events.push(Event {
+            folder,
+            message: Some(MessageId::from_disk(message)),
+            kind,
+            change: ChangeNumber(change),
+        });
+    }
+
     pub(crate) fn tell(
         &mut self,
         kind: EventKind,

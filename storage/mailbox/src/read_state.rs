@@ -4,7 +4,10 @@ use ringpost_mapi::{FolderId, MessageId, idset::GlobSet, idset::IdSet};
 use rusqlite::{OptionalExtension, params};
 
 use crate::{
-    EventKind, FlagAction, Flags, Mailbox, MailboxKind, StoreError, UidSet, folder::Kind, sync::known_up_to,
+    EventKind, FlagAction, Flags, Mailbox, MailboxKind, StoreError, UidSet,
+    flag_pages::{FLAGS, JOIN, VERSION},
+    folder::Kind,
+    sync::known_up_to,
 };
 
 impl Mailbox {
@@ -76,13 +79,18 @@ impl Mailbox {
     pub fn read_versions(&mut self, folder: FolderId, user: &str) -> Result<GlobSet, StoreError> {
         self.uid_state(folder, Kind::Generic)?;
         let sql = if self.kind() == MailboxKind::Private {
-            "SELECT version FROM messages WHERE folder = ?1 AND state = 0 AND flags & 1 AND ?2 = ?2"
+            format!(
+                "SELECT {VERSION} FROM messages m {JOIN}
+                 WHERE m.folder = ?1 AND m.state = 0 AND {FLAGS} & 1 AND ?2 = ?2"
+            )
         } else {
-            "SELECT m.version FROM messages m JOIN read_states r ON r.message = m.id
-             JOIN principals p ON p.id = r.principal
-             WHERE m.folder = ?1 AND m.state = 0 AND r.read = 1 AND p.name = ?2"
+            format!(
+                "SELECT {VERSION} FROM messages m JOIN read_states r ON r.message = m.id
+                 JOIN principals u ON u.id = r.principal {JOIN}
+                 WHERE m.folder = ?1 AND m.state = 0 AND r.read = 1 AND u.name = ?2"
+            )
         };
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![folder.to_disk(), user.to_lowercase()], |row| {
             row.get::<_, i64>(0)
         })?;
@@ -107,9 +115,9 @@ impl Mailbox {
             store.uid_state(folder, Kind::Generic)?;
             let (mut read, mut unread) = (Vec::new(), Vec::new());
             {
-                let mut statement = store
-                    .connection
-                    .prepare_cached("SELECT id, version FROM messages WHERE folder = ?1 AND state = 0")?;
+                let mut statement = store.connection.prepare_cached(&format!(
+                    "SELECT m.id, {VERSION} FROM messages m {JOIN} WHERE m.folder = ?1 AND m.state = 0"
+                ))?;
                 let mut rows = statement.query([folder.to_disk()])?;
                 while let Some(row) = rows.next()? {
                     let (id, version) = (MessageId::from_disk(row.get(0)?), row.get::<_, i64>(1)?);

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::StoreError;
+use crate::{StoreError, flag_pages};
 
 /// The version this program writes (`PRAGMA user_version`).
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// `PRAGMA application_id`: tells file(1) and the tools whose database it is ("ring").
 const APPLICATION_ID: i32 = 0x7269_6e67;
@@ -21,11 +21,40 @@ const PAGE_CACHE_KIB: i64 = 1024;
 const STATEMENT_CACHE: usize = 96;
 
 /// What is run to bring a database from the version of its index to the next one.
-const UPGRADES: &[&str] = &[
+const UPGRADES: &[Upgrade] = &[
     // 2: what a message shares with its copies; from where on a folder's removals are known.
-    "ALTER TABLE messages ADD COLUMN identity INTEGER;
-     ALTER TABLE folders ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;",
+    Upgrade {
+        sql: "ALTER TABLE messages ADD COLUMN identity INTEGER;
+              ALTER TABLE folders ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;",
+        then: None,
+    },
+    // 3: flags, keywords and change numbers in pages.
+    Upgrade {
+        sql: "ALTER TABLE folders ADD COLUMN paged INTEGER NOT NULL DEFAULT 1;
+              CREATE TABLE flag_pages (
+                  folder INTEGER NOT NULL,
+                  page INTEGER NOT NULL,
+                  highest INTEGER NOT NULL,
+                  entries BLOB NOT NULL,
+                  PRIMARY KEY (folder, page)
+              ) WITHOUT ROWID;
+              CREATE INDEX flag_pages_by_change ON flag_pages (folder, highest);
+              DROP INDEX messages_by_change;
+              CREATE INDEX messages_hidden_by_change ON messages (folder, change) WHERE state <> 0;
+              DROP INDEX search_links_by_message;",
+        then: Some(flag_pages::page_all),
+    },
 ];
+
+/// What is done in code.
+type Step = fn(&Connection) -> Result<(), StoreError>;
+
+/// A step from one version to the next.
+struct Upgrade {
+    sql: &'static str,
+    /// What SQL can't do.
+    then: Option<Step>,
+}
 
 /// Settings that every connection needs.
 pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {
@@ -37,6 +66,7 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     crate::table::register_functions(connection)?;
+    flag_pages::register_functions(connection)?;
     Ok(())
 }
 
@@ -74,7 +104,10 @@ pub(crate) fn check(connection: &mut Connection, path: &Path, upgrade: bool) -> 
     }
     let transaction = connection.transaction()?;
     for step in &UPGRADES[found as usize - 1..] {
-        transaction.execute_batch(step)?;
+        transaction.execute_batch(step.sql)?;
+        if let Some(then) = step.then {
+            then(&transaction)?;
+        }
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;

@@ -34,7 +34,8 @@ CREATE TABLE folders (
     subscribed INTEGER NOT NULL,
     name TEXT NOT NULL,
     class TEXT NOT NULL,
-    pruned INTEGER NOT NULL DEFAULT 0
+    pruned INTEGER NOT NULL DEFAULT 0,
+    paged INTEGER NOT NULL DEFAULT 1
 );
 CREATE UNIQUE INDEX folders_by_name ON folders (parent, name_key) WHERE state = 0;
 CREATE TABLE folder_data (
@@ -65,9 +66,17 @@ CREATE TABLE messages (
     identity INTEGER
 );
 CREATE UNIQUE INDEX messages_by_uid ON messages (folder, uid) WHERE state = 0;
-CREATE INDEX messages_by_change ON messages (folder, change);
 CREATE INDEX messages_by_received ON messages (folder, received) WHERE state = 0;
 CREATE INDEX messages_hidden ON messages (folder, state) WHERE state <> 0;
+CREATE INDEX messages_hidden_by_change ON messages (folder, change) WHERE state <> 0;
+CREATE TABLE flag_pages (
+    folder INTEGER NOT NULL,
+    page INTEGER NOT NULL,
+    highest INTEGER NOT NULL,
+    entries BLOB NOT NULL,
+    PRIMARY KEY (folder, page)
+) WITHOUT ROWID;
+CREATE INDEX flag_pages_by_change ON flag_pages (folder, highest);
 CREATE TABLE message_data (
     message INTEGER PRIMARY KEY,
     structure BLOB,
@@ -152,4 +161,3 @@ CREATE TABLE search_links (
     unread INTEGER NOT NULL,
     PRIMARY KEY (folder, message)
 ) WITHOUT ROWID;
-CREATE INDEX search_links_by_message ON search_links (message);

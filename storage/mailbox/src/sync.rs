@@ -87,6 +87,7 @@ struct Row {
     uid: u32,
     state: i64,
     flags: Flags,
+    change: u64,
     version: u64,
     read_change: u64,
     received: FileTime,
@@ -162,23 +163,51 @@ impl Mailbox {
     }
 
     fn rows_changed_after(&self, folder: FolderId, floor: u64) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        {
+            let mut rest = self
+                .connection
+                .prepare_cached("SELECT received, size FROM messages WHERE id = ?1")?;
+            self.visit_changed_states(folder, floor, &mut |state, _| {
+                let (received, size) = rest.query_row([state.id], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+                })?;
+                rows.push(Row {
+                    id: MessageId::from_disk(state.id),
+                    uid: state.uid,
+                    state: 0,
+                    flags: state.bits.imap(),
+                    change: state.change,
+                    version: state.version,
+                    read_change: state.read_change,
+                    received: FileTime(received as u64),
+                    size: size as u64,
+                });
+                Ok(())
+            })?;
+        }
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, uid, state, flags, version, read_change, received, size FROM messages INDEXED BY messages_by_change
-             WHERE folder = ?1 AND change > ?2 ORDER BY change",
+            "SELECT id, uid, state, flags, change, version, read_change, received, size
+             FROM messages INDEXED BY messages_hidden_by_change WHERE folder = ?1 AND change > ?2 AND state <> 0",
         )?;
-        let rows = statement.query_map(params![folder.to_disk(), floor as i64], |row| {
+        let hidden = statement.query_map(params![folder.to_disk(), floor as i64], |row| {
             Ok(Row {
                 id: MessageId::from_disk(row.get(0)?),
                 uid: row.get(1)?,
                 state: row.get(2)?,
                 flags: MessageBits::from_bits_retain(row.get(3)?).imap(),
-                version: row.get::<_, i64>(4)? as u64,
-                read_change: row.get::<_, Option<i64>>(5)?.unwrap_or(0) as u64,
-                received: FileTime(row.get::<_, i64>(6)? as u64),
-                size: row.get::<_, i64>(7)? as u64,
+                change: row.get::<_, i64>(4)? as u64,
+                version: row.get::<_, i64>(5)? as u64,
+                read_change: row.get::<_, Option<i64>>(6)?.unwrap_or(0) as u64,
+                received: FileTime(row.get::<_, i64>(7)? as u64),
+                size: row.get::<_, i64>(8)? as u64,
             })
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        for row in hidden {
+            rows.push(row?);
+        }
+        rows.sort_unstable_by_key(|row| row.change);
+        Ok(rows)
     }
 
     fn matches(&mut self, id: MessageId, restriction: &Restriction) -> Result<bool, StoreError> {

@@ -10,7 +10,7 @@ use ringpost_mapi::{
     rights::Rights,
 };
 use ringpost_store::{
-    Flags, Lineage, Mailbox, Member, MessageDraft, MessageImport, Report, Rule, folder::built_in,
+    FlagAction, Flags, Lineage, Mailbox, Member, MessageDraft, MessageImport, Report, Rule, folder::built_in,
     table::SearchCriteria,
 };
 
@@ -25,6 +25,17 @@ fn filled() -> (tempfile::TempDir, Mailbox) {
     }
     mailbox
         .copy_messages(built_in::INBOX, &set(&[(1, 2)]), built_in::JUNK)
+        .unwrap();
+    // These come into a flag page, the inbox's stay in their rows.
+    mailbox
+        .change_flags(
+            built_in::JUNK,
+            &set(&[(1, 1)]),
+            FlagAction::Add,
+            Flags::SEEN,
+            &[],
+            None,
+        )
         .unwrap();
     mailbox.expunge(built_in::INBOX, &set(&[(4, 4)]), false).unwrap();
     let draft = MessageDraft {
@@ -203,6 +214,35 @@ fn every_broken_invariant_is_found() {
             true,
         ),
         ("I7", "UPDATE folders SET content_change = 0 WHERE id = 13", true),
+        ("I8", "UPDATE flag_pages SET entries = x'ff'", true),
+        (
+            "I8",
+            "UPDATE flag_pages SET entries = substr(entries, 1, length(entries) - 1) || x'09'",
+            true,
+        ),
+        ("I12", "UPDATE flag_pages SET folder = 4711", true),
+        ("I13", "DELETE FROM flag_pages", true),
+        ("I13", "UPDATE flag_pages SET highest = highest - 1", true),
+        ("I13", "UPDATE flag_pages SET page = 5", true),
+        ("I13", "UPDATE folders SET paged = 1", true),
+        (
+            "I13",
+            "UPDATE folders SET paged = uid_next + 1 WHERE id = 13",
+            true,
+        ),
+        ("I13", "UPDATE folders SET paged = 2 WHERE id = 13", true),
+        (
+            "I13",
+            "UPDATE messages SET id = id + 1000000 WHERE id IN (SELECT max(id) FROM messages WHERE state = 0
+                 AND folder IN (SELECT folder FROM flag_pages))",
+            true,
+        ),
+        (
+            "I13",
+            "UPDATE messages SET change = (SELECT max(change) FROM messages WHERE folder = 13)
+                 WHERE folder = 13 AND uid = 1",
+            true,
+        ),
         // What has no source can't be made again.
         ("I8", "UPDATE message_data SET properties = x'ff'", false),
         (
@@ -364,7 +404,7 @@ fn damaged_pages_are_found() {
     // An index that lacks an entry.
     let root: i64 = connection
         .query_row(
-            "SELECT rootpage FROM sqlite_schema WHERE name = 'messages_by_change'",
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'messages_by_received'",
             [],
             |row| row.get(0),
         )

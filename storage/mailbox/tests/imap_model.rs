@@ -223,7 +223,7 @@ impl World {
                 }
             }
             assert_eq!(
-                (change.flags, change.keywords.into_iter().collect()),
+                (change.flags, change.keywords.iter().cloned().collect()),
                 (message.flags, message.keywords.clone())
             );
         }

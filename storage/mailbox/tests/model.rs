@@ -503,7 +503,7 @@ impl Run {
                 assert!(change.change > snapshot.highest);
                 snapshot.known.insert(
                     change.uid.0,
-                    (change.flags, change.keywords.into_iter().collect()),
+                    (change.flags, change.keywords.iter().cloned().collect()),
                 );
             }
             assert_eq!(snapshot.known, now);

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use common::*;
 use ringpost_convert::message::AttachmentData;
 use ringpost_mapi::{
-    FolderId, Guid, MessageId, PropTag, PropValue, Uid, named::PropertyName, rights::Rights, tags,
+    ChangeNumber, FolderId, Guid, MessageId, PropTag, PropValue, Uid, named::PropertyName, rights::Rights,
+    tags,
 };
 use ringpost_store::{
-    Flags, Lineage, Mailbox, Member, MessageDraft, MessageImport, OpenOptions, StoreError, Table,
+    FlagAction, Flags, Lineage, Mailbox, Member, MessageDraft, MessageImport, OpenOptions, StoreError, Table,
     folder::{built_in, built_in_public},
     table::ContentsKind,
 };
@@ -20,16 +21,16 @@ use ringpost_store::{
 const LARGE: &str = "38e3a5a00ce12e7b8ee70d30d97239685bc1c03cf78ebeb9962bd7a7b6cdf908.zst";
 
 /// A copy of an old mailbox.
-fn old(kind: &str) -> tempfile::TempDir {
+fn old(schema: u32, kind: &str) -> tempfile::TempDir {
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let folder = tempfile::tempdir().unwrap();
     for name in ["exmdb", "cid", "config", "tmp"] {
         std::fs::create_dir(folder.path().join(name)).unwrap();
     }
-    let packed = std::fs::read(data.join(format!("schema-1-{kind}.sqlite3.zst"))).unwrap();
+    let packed = std::fs::read(data.join(format!("schema-{schema}-{kind}.sqlite3.zst"))).unwrap();
     let database = zstd::decode_all(&packed[..]).unwrap();
     std::fs::write(folder.path().join("exmdb/exchange.sqlite3"), database).unwrap();
-    if kind == "private" {
+    if schema == 1 && kind == "private" {
         std::fs::copy(data.join(LARGE), folder.path().join("cid").join(LARGE)).unwrap();
     }
     folder
@@ -49,7 +50,7 @@ fn text(value: &str) -> Option<PropValue> {
 
 #[test]
 fn a_private_mailbox_of_schema_1_is_whole() {
-    let folder = old("private");
+    let folder = old(1, "private");
     let mut mailbox = upgraded(folder.path());
     // Mail: two of the first four are in the inbox, beside the large one.
     let inbox = rows(&mut mailbox, built_in::INBOX);
@@ -150,7 +151,7 @@ fn a_private_mailbox_of_schema_1_is_whole() {
 
 #[test]
 fn a_public_mailbox_of_schema_1_is_whole() {
-    let folder = old("public");
+    let folder = old(1, "public");
     let mut mailbox = upgraded(folder.path());
     let board = mailbox
         .subfolder(built_in_public::IPM_SUBTREE, "board")
@@ -165,4 +166,94 @@ fn a_public_mailbox_of_schema_1_is_whole() {
         .collect();
     assert_eq!(read, [true, true, false]);
     assert_eq!(mailbox.unread_by(board, "ann@example.test").unwrap(), 1);
+}
+
+/// Flags, keywords and change numbers came into pages: all are as the rows had them.
+#[test]
+fn a_mailbox_of_schema_2_keeps_flags_and_changes() {
+    /// UID, flags, keywords, change, version.
+    type Row = (u32, Flags, Vec<String>, ChangeNumber, ChangeNumber);
+    let folder = old(2, "private");
+    let before: Vec<(FolderId, Vec<Row>)> = {
+        let path = folder.path().join("exmdb/exchange.sqlite3");
+        let database = rusqlite::Connection::open(path).unwrap();
+        let names: Vec<String> = database
+            .prepare("SELECT name FROM keywords ORDER BY id")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let mut statement = database
+            .prepare("SELECT uid, flags & 255, keywords, change, version FROM messages WHERE folder = ?1 AND state = 0 ORDER BY uid")
+            .unwrap();
+        let mut rows_of = |folder: FolderId| -> Vec<Row> {
+            let rows = statement.query_map([folder.to_disk()], |row| {
+                let keywords: Option<Vec<u8>> = row.get(2)?;
+                let keywords = keywords.unwrap_or_default();
+                Ok((
+                    row.get(0)?,
+                    Flags::from_bits_truncate(row.get(1)?),
+                    keywords
+                        .iter()
+                        .map(|&id| names[usize::from(id)].clone())
+                        .collect(),
+                    ChangeNumber(row.get::<_, i64>(3)? as u64),
+                    ChangeNumber(row.get::<_, i64>(4)? as u64),
+                ))
+            });
+            rows.unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        [
+            built_in::INBOX,
+            built_in::JUNK,
+            built_in::SENT_ITEMS,
+            built_in::DRAFTS,
+        ]
+        .map(|folder| (folder, rows_of(folder)))
+        .into()
+    };
+    assert!(before[0].1.len() > 500 && before.iter().all(|(_, rows)| !rows.is_empty()));
+    let mut mailbox = upgraded(folder.path());
+    for (folder, old) in &before {
+        let now = rows(&mut mailbox, *folder);
+        assert_eq!(now.len(), old.len());
+        for (row, (uid, flags, keywords, change, version)) in now.iter().zip(old) {
+            assert_eq!((row.uid, row.flags), (Uid(*uid), *flags));
+            assert_eq!((&row.keywords, row.change), (keywords, *change));
+            assert_eq!(mailbox.message(row.message).unwrap().version, *version);
+        }
+        // What changed since the middle is what had later change numbers.
+        let since = now[now.len() / 2].change;
+        let later: Vec<u32> = now
+            .iter()
+            .filter(|row| row.change > since)
+            .map(|row| row.uid.0)
+            .collect();
+        let changed = mailbox.changes_since(*folder, since).unwrap().changed;
+        assert_eq!(
+            changed.iter().map(|change| change.uid.0).collect::<Vec<_>>(),
+            later
+        );
+    }
+    let mut hidden = Table::contents(built_in::INBOX, ContentsKind::SoftDeleted);
+    assert_eq!(hidden.row_count(&mut mailbox).unwrap(), 8);
+    // And it goes on from there.
+    let (changed, _) = mailbox
+        .change_flags(
+            built_in::INBOX,
+            &all(),
+            FlagAction::Replace,
+            Flags::ANSWERED,
+            &[],
+            None,
+        )
+        .unwrap();
+    assert_eq!(changed.len(), before[0].1.len());
+    assert!(
+        rows(&mut mailbox, built_in::INBOX)
+            .iter()
+            .all(|row| row.flags == Flags::ANSWERED)
+    );
+    assert_eq!(mailbox.check(false).unwrap().problems, []);
 }

@@ -4,7 +4,11 @@ use ringpost_mapi::GLOBAL_COUNTER_MAX;
 use rusqlite::params;
 
 use super::{Report, Rule, rule};
-use crate::{Mailbox, StoreError, folder::name_key};
+use crate::{
+    Mailbox, StoreError,
+    flag_pages::{FLAGS, JOIN},
+    folder::name_key,
+};
 
 /// Folders that can't be reached from the root, or all when there is none.
 const UNREACHABLE: &str = "WITH RECURSIVE reached(id) AS (
@@ -38,16 +42,20 @@ const TREE: &[Rule] = &[
 ];
 
 /// A folder's counters as they must be.
-const COUNTED: &str = "SELECT f.id AS id,
-        coalesce(sum(m.state = 0), 0) AS messages,
-        coalesce(sum(m.state = 0 AND m.flags & 1 = 0), 0) AS unread,
-        coalesce(sum(m.state = 0 AND m.flags & 8 <> 0), 0) AS deleted,
-        coalesce(sum(m.state = 1), 0) AS associated,
-        coalesce(sum(iif(m.state = 0, m.size, 0)), 0) AS size,
-        coalesce(sum(iif(m.state = 1, m.size, 0)), 0) AS associated_size,
-        coalesce(sum(m.state >= 2), 0) AS soft_messages,
-        coalesce(sum(iif(m.state >= 2, m.size, 0)), 0) AS soft_size
-    FROM folders f LEFT JOIN messages m ON m.folder = f.id GROUP BY f.id";
+fn counted() -> String {
+    format!(
+        "SELECT f.id AS id,
+            coalesce(sum(m.state = 0), 0) AS messages,
+            coalesce(sum(m.state = 0 AND {FLAGS} & 1 = 0), 0) AS unread,
+            coalesce(sum(m.state = 0 AND {FLAGS} & 8 <> 0), 0) AS deleted,
+            coalesce(sum(m.state = 1), 0) AS associated,
+            coalesce(sum(iif(m.state = 0, m.size, 0)), 0) AS size,
+            coalesce(sum(iif(m.state = 1, m.size, 0)), 0) AS associated_size,
+            coalesce(sum(m.state >= 2), 0) AS soft_messages,
+            coalesce(sum(iif(m.state >= 2, m.size, 0)), 0) AS soft_size
+        FROM folders f LEFT JOIN messages m ON m.folder = f.id {JOIN} GROUP BY f.id"
+    )
+}
 
 /// A search folder's counters follow from its links.
 const SEARCHES: Rule = rule(
@@ -139,8 +147,9 @@ impl Mailbox {
     pub(super) fn check_counters(&mut self, report: &mut Report, repair: bool) -> Result<(), StoreError> {
         const COLUMNS: &str =
             "messages, unread, deleted, associated, size, associated_size, soft_messages, soft_size";
+        let counted = counted();
         let wrong = format!(
-            "SELECT f.id, f.name FROM folders f JOIN ({COUNTED}) c ON c.id = f.id WHERE f.search = 0 AND
+            "SELECT f.id, f.name FROM folders f JOIN ({counted}) c ON c.id = f.id WHERE f.search = 0 AND
              (f.messages, f.unread, f.deleted, f.associated, f.size, f.associated_size, f.soft_messages, f.soft_size)
              <> (c.messages, c.unread, c.deleted, c.associated, c.size, c.associated_size, c.soft_messages, c.soft_size)"
         );
@@ -148,7 +157,7 @@ impl Mailbox {
             report.add("I4", format!("counters of folder {id} ({name})"), repair);
             if repair {
                 self.connection.execute(
-                    &format!("UPDATE folders SET ({COLUMNS}) = (SELECT {COLUMNS} FROM ({COUNTED}) c WHERE c.id = ?1) WHERE id = ?1"),
+                    &format!("UPDATE folders SET ({COLUMNS}) = (SELECT {COLUMNS} FROM ({counted}) c WHERE c.id = ?1) WHERE id = ?1"),
                     [id],
                 )?;
             }
@@ -182,7 +191,7 @@ impl Mailbox {
             GLOBAL_COUNTER_MAX as i64,
         )?;
         let change = highest(
-            "SELECT max(change) FROM (SELECT max(change) AS change FROM messages
+            "SELECT max(change) FROM (SELECT max(change) AS change FROM messages UNION ALL SELECT max(highest) FROM flag_pages
                  UNION ALL SELECT max(change) FROM folders UNION ALL SELECT max(content_change) FROM folders
                  UNION ALL SELECT max(change) FROM removed UNION ALL SELECT max(change) FROM read_states) WHERE ?1 = 0",
             0,

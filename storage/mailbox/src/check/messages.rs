@@ -47,14 +47,18 @@ const RULES: &[Rule] = &[
         "UPDATE messages SET change = max(version, coalesce(read_change, 0), change)
          WHERE version > change OR read_change > change",
     ),
-    rule(
-        "I7",
-        "SELECT 'content_change of folder ' || f.id FROM folders f
-         WHERE content_change < (SELECT max(change) FROM messages m WHERE m.folder = f.id)",
-        "UPDATE folders SET content_change = (SELECT max(change) FROM messages m WHERE m.folder = folders.id)
-         WHERE content_change < (SELECT max(change) FROM messages m WHERE m.folder = folders.id)",
-    ),
 ];
+
+/// Once the pages are sound.
+const CONTENT_CHANGE: Rule = rule(
+    "I7",
+    "SELECT 'content_change of folder ' || f.id FROM folders f
+     WHERE content_change < (SELECT max(change) FROM messages m WHERE m.folder = f.id)
+        OR content_change < (SELECT max(highest) FROM flag_pages p WHERE p.folder = f.id)",
+    "UPDATE folders SET content_change = max(content_change,
+         coalesce((SELECT max(change) FROM messages m WHERE m.folder = folders.id), 0),
+         coalesce((SELECT max(highest) FROM flag_pages p WHERE p.folder = folders.id), 0))",
+);
 
 impl Mailbox {
     pub(super) fn check_messages(&mut self, report: &mut Report, repair: bool) -> Result<(), StoreError> {
@@ -62,6 +66,8 @@ impl Mailbox {
         for rule in RULES {
             self.apply(rule, report, repair)?;
         }
+        self.check_pages(report, repair)?;
+        self.apply(&CONTENT_CHANGE, report, repair)?;
         self.check_values(report, repair)
     }
 

@@ -3,6 +3,7 @@
 mod content;
 mod folders;
 mod messages;
+mod pages;
 mod values;
 
 use std::fmt;
@@ -132,6 +133,12 @@ const DANGLING: &[Rule] = &[
         "SELECT 'removal from folder ' || folder FROM removed
          WHERE folder <> 0 AND folder NOT IN (SELECT id FROM folders)",
         "DELETE FROM removed WHERE folder <> 0 AND folder NOT IN (SELECT id FROM folders)",
+    ),
+    rule(
+        "I12",
+        "SELECT 'flag page ' || page || ' of folder ' || folder FROM flag_pages
+         WHERE folder NOT IN (SELECT id FROM folders WHERE search = 0)",
+        "DELETE FROM flag_pages WHERE folder NOT IN (SELECT id FROM folders WHERE search = 0)",
     ),
     rule(
         "I12",

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use ringpost_convert::structure::Structure;
 use ringpost_mapi::{
-    ChangeNumber,
+    ChangeNumber, FolderId,
     codec::{decode_bag, decode_bags},
 };
 use rusqlite::params;
@@ -12,6 +12,7 @@ use rusqlite::params;
 use super::Report;
 use crate::{
     Mailbox, StoreError,
+    flag_pages::{JOIN, KEYWORDS, Pages, VERSION},
     imap::keywords,
     incoming::Row,
     lineage::Lineage,
@@ -58,11 +59,11 @@ impl Mailbox {
         let mut found = Vec::new();
         let mut apart = Vec::new();
         {
-            let mut statement = self.connection.prepare(
-                "SELECT m.id, m.keywords, d.structure, d.properties, d.recipients, d.attachments, d.lineage, m.version,
+            let mut statement = self.connection.prepare(&format!(
+                "SELECT m.id, {KEYWORDS}, d.structure, d.properties, d.recipients, d.attachments, d.lineage, {VERSION},
                      m.source, d.large_properties IS NOT NULL OR d.large_attachments IS NOT NULL
-                 FROM messages m JOIN message_data d ON d.message = m.id",
-            )?;
+                 FROM messages m JOIN message_data d ON d.message = m.id {JOIN}"
+            ))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let id: i64 = row.get(0)?;
@@ -138,17 +139,26 @@ impl Mailbox {
 
     /// Keeps those of a message's keywords that are known.
     fn repair_keywords(&mut self, id: i64) -> Result<(), StoreError> {
-        let kept: Option<Vec<u8>> =
-            self.connection
-                .query_row("SELECT keywords FROM messages WHERE id = ?1", [id], |row| {
-                    row.get(0)
-                })?;
+        let (folder, uid, kept): (i64, u32, Option<Vec<u8>>) = self.connection.query_row(
+            &format!("SELECT m.folder, m.uid, {KEYWORDS} FROM messages m {JOIN} WHERE m.id = ?1"),
+            [id],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
         let known = self.keyword_table()?.len() as u32;
         let mut ids = keywords::decode(kept.as_deref()).unwrap_or_default();
         ids.retain(|id| *id < known);
+        let kept = keywords::encode(&ids);
+        let mut pages = Pages::default();
+        pages.set_keywords(
+            &self.connection,
+            FolderId::from_disk(folder),
+            uid,
+            kept.as_deref().unwrap_or_default(),
+        )?;
+        pages.finish(&self.connection)?;
         self.connection.execute(
             "UPDATE messages SET keywords = ?2 WHERE id = ?1",
-            params![id, keywords::encode(&ids)],
+            params![id, kept],
         )?;
         Ok(())
     }

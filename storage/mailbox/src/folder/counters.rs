@@ -39,6 +39,8 @@ pub(crate) struct Delta {
 pub(crate) struct UidState {
     pub(crate) uid_next: u32,
     pub(crate) uid_validity: u32,
+    /// Normal messages below it have their state in flag pages, the others in their rows.
+    pub(crate) paged: u32,
 }
 
 impl Mailbox {
@@ -46,11 +48,14 @@ impl Mailbox {
     pub(crate) fn uid_state(&self, folder: FolderId, kind: Kind) -> Result<UidState, StoreError> {
         let (state, search) = self
             .connection
-            .prepare_cached("SELECT uid_next, uid_validity, search FROM folders WHERE id = ?1 AND state = 0")?
+            .prepare_cached(
+                "SELECT uid_next, uid_validity, search, paged FROM folders WHERE id = ?1 AND state = 0",
+            )?
             .query_row([folder.to_disk()], |row| {
                 let state = UidState {
                     uid_next: row.get(0)?,
                     uid_validity: row.get(1)?,
+                    paged: row.get(3)?,
                 };
                 Ok((state, row.get::<_, bool>(2)?))
             })

@@ -12,7 +12,7 @@ use ringpost_mapi::{ChangeNumber, FolderId};
 pub use deleted::DeletedFolder;
 pub use import::{FolderImport, FolderImported};
 
-pub(crate) use counters::{Delta, Kind, State};
+pub(crate) use counters::{Delta, Kind, State, UidState};
 pub(crate) use names::create_built_in;
 pub(crate) use tree::{name_key, not_found};
 

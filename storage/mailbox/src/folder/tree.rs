@@ -267,6 +267,7 @@ impl Mailbox {
             "DELETE FROM rules WHERE folder = ?1",
             "DELETE FROM receive_folders WHERE folder = ?1",
             "DELETE FROM search_links WHERE folder = ?1",
+            "DELETE FROM flag_pages WHERE folder = ?1",
             // Nobody can ask any more what left a folder that is gone.
             "DELETE FROM removed WHERE folder = ?1",
         ] {

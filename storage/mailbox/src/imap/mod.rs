@@ -7,7 +7,7 @@ mod special_use;
 mod subscriptions;
 mod write;
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use ringpost_mapi::{ChangeNumber, FileTime, MessageId, Uid};
 
@@ -176,7 +176,7 @@ pub struct Change {
     /// Flags now
     pub flags: Flags,
     /// Keywords now
-    pub keywords: Vec<String>,
+    pub keywords: Arc<[String]>,
     /// MODSEQ now
     pub change: ChangeNumber,
 }

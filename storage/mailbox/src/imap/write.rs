@@ -1,6 +1,8 @@
 //! Changing a folder as IMAP does.
 
-use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
+use std::{ops::Range, sync::Arc};
+
+use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Uid};
 use rusqlite::params;
 
 use super::{
@@ -9,38 +11,19 @@ use super::{
 };
 use crate::{
     EventKind, Mailbox, StoreError,
-    folder::{Delta, Kind, State},
+    flag_pages::{Page, Pages},
+    folder::{Delta, Kind, State, UidState},
     message::{columns::MessageBits, removal::Removal, transfer::TransferRow},
 };
 
-/// Most messages that one statement changes: about a millisecond.
-const MAX_RUN: usize = 512;
-
-/// What becomes of the keywords' column.
-#[derive(PartialEq, Eq)]
-enum KeywordsChange {
-    Kept,
-    Set(Option<Vec<u8>>),
-}
-
-/// New flags of a message.
-struct Update {
-    uid: Uid,
-    id: i64,
-    bits: MessageBits,
-    new: Flags,
-    /// What becomes of the column.
-    keywords: KeywordsChange,
-    change: ChangeNumber,
-}
+/// Answers that room is made for at once.
+const MAX_RESERVED: usize = 1 << 16;
 
 /// What these operations need of a message's row.
 struct Row {
     uid: Uid,
     id: i64,
     bits: MessageBits,
-    keywords: Option<Vec<u8>>,
-    change: u64,
     size: i64,
     source: Option<i64>,
 }
@@ -52,17 +35,107 @@ impl Row {
             folder,
             uid: self.uid.0,
             state: State::Normal as i64,
-            flags: self.bits.imap(),
+            bits: self.bits,
             size: self.size,
             source: self.source,
         }
     }
 }
 
+/// A change of flags that is under way.
+struct FlagWork {
+    folder: FolderId,
+    action: FlagAction,
+    flags: Flags,
+    /// Keywords by number.
+    asked: Vec<u32>,
+    unchanged_since: Option<ChangeNumber>,
+    now: i64,
+    done: Vec<Change>,
+    refused: UidSet,
+    delta: Delta,
+    changed: bool,
+}
+
+impl FlagWork {
+    /// Changes some of a page's messages; whether any.
+    ///
+    /// A message whose read state alone changed keeps its version (MS-OXCFXICS 3.2.5.6: read states are
+    /// synchronised apart from content).
+    fn change_page(
+        &mut self,
+        store: &mut Mailbox,
+        page: &mut Page,
+        places: Range<usize>,
+    ) -> Result<bool, StoreError> {
+        // What each set of keywords becomes, with its names: a page has few.
+        let mut becomes: Vec<Option<(u32, Arc<[String]>)>> = Vec::new();
+        let mut any = false;
+        for at in places {
+            let state = page.states[at];
+            if self.unchanged_since.is_some_and(|since| state.change > since.0) {
+                self.refused.insert(Uid(state.uid));
+                continue;
+            }
+            let number = state.keywords as usize;
+            if becomes.len() <= number {
+                becomes.resize(number + 1, None);
+            }
+            let (set, names) = if let Some(known) = &becomes[number] {
+                known
+            } else {
+                let old = decode(page.sets.get(number).map(Vec::as_slice))?;
+                let column = encode(&change_ids(&old, &self.asked, self.action)).unwrap_or_default();
+                let names = store.keyword_table()?.names_of(Some(&column))?;
+                becomes[number].insert((page.set(&column), names.into()))
+            };
+            let old = state.bits.imap();
+            let new = match self.action {
+                FlagAction::Replace => self.flags,
+                FlagAction::Add => old | self.flags,
+                FlagAction::Remove => old - self.flags,
+            };
+            let mut change = state.change;
+            if new != old || *set != state.keywords {
+                change = store.next_change().0;
+                any = true;
+                self.delta.unread += unread(new) - unread(old);
+                self.delta.deleted += deleted(new) - deleted(old);
+                store.tell_message(EventKind::MessageChanged, self.folder, state.id, change);
+                let differing = old ^ new;
+                let state = &mut page.states[at];
+                if differing != Flags::SEEN || *set != state.keywords {
+                    state.version = change;
+                    state.modified = self.now;
+                }
+                if differing.contains(Flags::SEEN) {
+                    state.read_change = change;
+                }
+                state.bits = state.bits.with_imap(new);
+                state.keywords = *set;
+                state.change = change;
+            }
+            self.done.push(Change {
+                uid: Uid(state.uid),
+                flags: new,
+                keywords: Arc::clone(names),
+                change: ChangeNumber(change),
+            });
+        }
+        if any {
+            store.stamps.touch(self.folder);
+            self.changed = true;
+        }
+        Ok(any)
+    }
+}
+
 impl Mailbox {
     /// Changes flags and keywords of the messages of `uids` that exist. Messages changed after
-    /// `unchanged_since` are left alone and returned second (RFC 7162 §3.1.3). Rows that already are as
+    /// `unchanged_since` are left alone and returned second (RFC 7162 §3.1.3). Messages that already are as
     /// asked get no new change number but are returned first all the same.
+    ///
+    /// Costs a page of flags for each 256 UIDs; the messages' rows are not looked at.
     pub fn change_flags(
         &mut self,
         folder: FolderId,
@@ -75,149 +148,30 @@ impl Mailbox {
         self.transaction(|store| {
             store.uid_state(folder, Kind::Generic)?;
             let asked = store.keyword_ids(keywords, action != FlagAction::Remove)?;
-            let mut done = Vec::new();
-            let mut updates = Vec::new();
-            let mut refused = UidSet::default();
-            let mut delta = Delta::default();
-            for row in store.rows(folder, uids)? {
-                if unchanged_since.is_some_and(|since| row.change > since.0) {
-                    refused.insert(row.uid);
-                    continue;
-                }
-                let old = row.bits.imap();
-                let old_ids = decode(row.keywords.as_deref())?;
-                let new = match action {
-                    FlagAction::Replace => flags,
-                    FlagAction::Add => old | flags,
-                    FlagAction::Remove => old - flags,
-                };
-                let ids = change_ids(&old_ids, &asked, action);
-                let mut number = ChangeNumber(row.change);
-                let column = encode(&ids);
-                let names = store.keyword_table()?.names_of(column.as_deref())?;
-                if new != old || ids != old_ids {
-                    number = store.next_change();
-                    delta.unread += unread(new) - unread(old);
-                    delta.deleted += deleted(new) - deleted(old);
-                    let id = MessageId::from_disk(row.id);
-                    store.tell(EventKind::MessageChanged, folder, Some(id), number);
-                    updates.push(Update {
-                        new,
-                        keywords: if ids == old_ids {
-                            KeywordsChange::Kept
-                        } else {
-                            KeywordsChange::Set(column)
-                        },
-                        change: number,
-                        uid: row.uid,
-                        id: row.id,
-                        bits: row.bits,
-                    });
-                }
-                done.push(Change {
-                    uid: row.uid,
-                    flags: new,
-                    keywords: names,
-                    change: number,
-                });
+            if let Some(last) = uids.ranges().last() {
+                store.page_through(folder, *last.end())?;
             }
-            let mut left = &updates[..];
-            while !left.is_empty() {
-                left = store.write_flags(folder, action, flags, left)?;
-                ringpost_vfs::breathe();
+            let mut work = FlagWork {
+                folder,
+                action,
+                flags,
+                asked,
+                unchanged_since,
+                now: FileTime::now().0 as i64,
+                done: Vec::with_capacity(uids.len().min(MAX_RESERVED)),
+                refused: UidSet::default(),
+                delta: Delta::default(),
+                changed: false,
+            };
+            store.edit_pages(folder, uids.ranges(), &mut |store, page, places| {
+                work.change_page(store, page, places)
+            })?;
+            if work.changed {
+                let latest = ChangeNumber(store.counters.last_change);
+                store.count(folder, work.delta, None, latest)?;
             }
-            if let Some(update) = updates.last() {
-                store.count(folder, delta, None, update.change)?;
-            }
-            Ok((done, refused))
+            Ok((work.done, work.refused))
         })
-    }
-
-    /// Writes the first updates; those that are left. Messages whose UIDs follow one another, as do their new
-    /// change numbers, take one statement: that is half the work.
-    ///
-    /// A message whose read state alone changed keeps its version (MS-OXCFXICS 3.2.5.6: read states are
-    /// synchronised apart from content).
-    fn write_flags<'a>(
-        &mut self,
-        folder: FolderId,
-        action: FlagAction,
-        flags: Flags,
-        updates: &'a [Update],
-    ) -> Result<&'a [Update], StoreError> {
-        let Some(first) = updates.first() else {
-            return Ok(updates);
-        };
-        let follows = |pair: &&[Update]| {
-            pair[1].uid.0 == pair[0].uid.0 + 1
-                && pair[1].change.0 == pair[0].change.0 + 1
-                && pair[0].keywords == KeywordsChange::Kept
-                && pair[1].keywords == KeywordsChange::Kept
-        };
-        let length = 1 + updates.windows(2).take(MAX_RUN).take_while(follows).count();
-        let (run, rest) = updates.split_at(length);
-        let now = FileTime::now().0 as i64;
-        if let [single] = run {
-            let differing = single.bits.imap() ^ single.new;
-            let read = differing.contains(Flags::SEEN).then_some(single.change.0 as i64);
-            let only_read = differing == Flags::SEEN && single.keywords == KeywordsChange::Kept;
-            self.connection
-                .prepare_cached(
-                    "UPDATE messages SET flags = ?2, keywords = CASE WHEN ?8 THEN ?3 ELSE keywords END, change = ?4,
-                         version = coalesce(?5, version), read_change = coalesce(?6, read_change),
-                         modified = coalesce(?7, modified) WHERE id = ?1",
-                )?
-                .execute(params![
-                    single.id,
-                    single.bits.with_imap(single.new).bits(),
-                    match &single.keywords {
-                        KeywordsChange::Kept => None,
-                        KeywordsChange::Set(column) => column.as_deref(),
-                    },
-                    single.change.0 as i64,
-                    (!only_read).then_some(single.change.0 as i64),
-                    read,
-                    (!only_read).then_some(now),
-                    single.keywords != KeywordsChange::Kept,
-                ])?;
-            return Ok(rest);
-        }
-        // What was read once stays so marked (`MessageBits::with_imap`); it is no change of the content.
-        let read_bits = MessageBits::from_bits_retain(i64::from(Flags::SEEN.bits())) | MessageBits::EVER_READ;
-        let mut set = i64::from(flags.bits());
-        if flags.contains(Flags::SEEN) {
-            set |= MessageBits::EVER_READ.bits();
-        }
-        let (keep, set) = match action {
-            FlagAction::Replace => (!MessageBits::IMAP.bits(), set),
-            FlagAction::Add => (!0, set),
-            FlagAction::Remove => (!i64::from(flags.bits()), 0),
-        };
-        let last = first.uid.0 + (length - 1) as u32;
-        let written = self
-            .connection
-            .prepare_cached(
-                "UPDATE messages SET flags = flags & ?4 | ?5, change = ?6 + uid,
-                     version = CASE WHEN flags | ?9 = (flags & ?4 | ?5 | ?9) THEN version ELSE ?6 + uid END,
-                     read_change = CASE WHEN flags & ?7 = ((flags & ?4 | ?5) & ?7) THEN read_change ELSE ?6 + uid END,
-                     modified = CASE WHEN flags | ?9 = (flags & ?4 | ?5 | ?9) THEN modified ELSE ?8 END
-                 WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0",
-            )?
-            .execute(params![
-                folder.to_disk(),
-                first.uid.0,
-                last,
-                keep,
-                set,
-                first.change.0 as i64 - i64::from(first.uid.0),
-                i64::from(Flags::SEEN.bits()),
-                now,
-                read_bits.bits()
-            ])?;
-        if written != length {
-            return Err(StoreError::damaged("UIDs of a folder"));
-        }
-        Ok(rest)
     }
 
     /// Copies messages into another folder of this mailbox, with flags and dates; pairs of old and new UID.
@@ -229,7 +183,9 @@ impl Mailbox {
     ) -> Result<Vec<(Uid, Uid)>, StoreError> {
         self.transaction(|store| {
             store.uid_state(from, Kind::Any)?;
-            let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
+            let UidState {
+                mut uid_next, paged, ..
+            } = store.uid_state(to, Kind::Generic)?;
             let rows = store.rows(from, uids)?;
             let size: i64 = rows.iter().map(|row| row.size).sum();
             store.check_quota(size as u64, rows.len())?;
@@ -239,6 +195,7 @@ impl Mailbox {
                 pairs.push((row.uid, copied.uid.unwrap_or(row.uid)));
                 ringpost_vfs::breathe();
             }
+            store.page_tail(to, paged, uid_next)?;
             Ok(pairs)
         })
     }
@@ -253,18 +210,23 @@ impl Mailbox {
     ) -> Result<Vec<(Uid, Uid)>, StoreError> {
         self.transaction(|store| {
             store.uid_state(from, Kind::Generic)?;
-            let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
+            let UidState {
+                mut uid_next, paged, ..
+            } = store.uid_state(to, Kind::Generic)?;
             let rows = store.rows(from, uids)?;
             if rows.is_empty() {
                 return Ok(Vec::new());
             }
             let left = store.next_change();
             let mut pairs = Vec::with_capacity(rows.len());
+            let mut pages = Pages::default();
             for row in rows {
-                let moved = store.move_row(&row.transfer(from), to, &mut uid_next, left, None)?;
+                let moved = store.move_row(&row.transfer(from), to, &mut uid_next, left, None, &mut pages)?;
                 pairs.push((row.uid, moved.uid.unwrap_or(row.uid)));
                 ringpost_vfs::breathe();
             }
+            pages.finish(&store.connection)?;
+            store.page_tail(to, paged, uid_next)?;
             Ok(pairs)
         })
     }
@@ -295,21 +257,24 @@ impl Mailbox {
     /// The rows of `uids` that exist, by ascending UID.
     fn rows(&self, folder: FolderId, uids: &UidSet) -> Result<Vec<Row>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT uid, id, flags, keywords, change, size, source
+            "SELECT uid, id, flags, size, source
              FROM messages WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0 ORDER BY uid",
         )?;
         let mut found = Vec::new();
+        let mut pages = Pages::default();
         for range in uids.ranges() {
             let mut rows = statement.query(params![folder.to_disk(), range.start(), range.end()])?;
             while let Some(row) = rows.next()? {
+                let uid = row.get(0)?;
                 found.push(Row {
-                    uid: Uid(row.get(0)?),
+                    uid: Uid(uid),
                     id: row.get(1)?,
-                    bits: MessageBits::from_bits_retain(row.get(2)?),
-                    keywords: row.get(3)?,
-                    change: row.get::<_, i64>(4)? as u64,
-                    size: row.get(5)?,
-                    source: row.get(6)?,
+                    bits: match pages.get(&self.connection, folder, uid)? {
+                        Some((state, _)) => state.bits,
+                        None => MessageBits::from_bits_retain(row.get(2)?),
+                    },
+                    size: row.get(3)?,
+                    source: row.get(4)?,
                 });
             }
         }
@@ -355,7 +320,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        CreateOptions, MailboxKind, OpenOptions, Placement, PreparedMessage, Status, folder::built_in::INBOX,
+        CreateOptions, MailboxKind, OpenOptions, Placement, PreparedMessage, Status,
+        flag_pages::{CHANGE, FLAGS, JOIN, KEYWORDS, MODIFIED, READ_CHANGE, VERSION},
+        folder::built_in::INBOX,
     };
 
     /// A mailbox with messages of all kinds of flags.
@@ -389,18 +356,18 @@ mod tests {
     /// Flags, keywords and changes of all; whether `modified` was touched.
     type FlagsRow = (i64, Option<Vec<u8>>, [i64; 3], bool);
 
-    /// Those of each message, by UID.
-    fn rows(mailbox: &Mailbox) -> Vec<FlagsRow> {
+    /// Those of each message, by UID; whether it was modified after a time.
+    fn rows(mailbox: &Mailbox, after: i64) -> Vec<FlagsRow> {
         let mut statement = mailbox
             .connection
-            .prepare(
-                "SELECT flags, keywords, change, version, coalesce(read_change, 0), modified > 0
-                 FROM messages WHERE state = 0 ORDER BY uid",
-            )
+            .prepare(&format!(
+                "SELECT {FLAGS}, {KEYWORDS}, {CHANGE}, {VERSION}, coalesce({READ_CHANGE}, 0), {MODIFIED}
+                 FROM messages m {JOIN} WHERE m.state = 0 ORDER BY m.uid"
+            ))
             .unwrap();
         let row = |row: &rusqlite::Row<'_>| {
             let changes = [row.get(2)?, row.get(3)?, row.get(4)?];
-            Ok((row.get(0)?, row.get(1)?, changes, row.get(5)?))
+            Ok((row.get(0)?, row.get(1)?, changes, row.get::<_, i64>(5)? > after))
         };
         statement
             .query_map([], row)
@@ -422,12 +389,8 @@ mod tests {
             ] {
                 let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
                 let (mut together, mut alone) = (filled(one.path()), filled(other.path()));
-                for mailbox in [&together, &alone] {
-                    mailbox
-                        .connection
-                        .execute("UPDATE messages SET modified = 0", [])
-                        .unwrap();
-                }
+                let filled = FileTime::now().0 as i64;
+                std::thread::sleep(std::time::Duration::from_millis(2));
                 let mut uids = UidSet::default();
                 uids.insert_range(2..=15);
                 uids.insert_range(17..=38);
@@ -444,7 +407,11 @@ mod tests {
                     each.extend(done.0);
                 }
                 assert_eq!(changed, each, "{action:?} {flags:?}");
-                assert_eq!(rows(&together), rows(&alone), "{action:?} {flags:?}");
+                assert_eq!(
+                    rows(&together, filled),
+                    rows(&alone, filled),
+                    "{action:?} {flags:?}"
+                );
                 let status = together.status(INBOX).unwrap();
                 let uid_validity = status.uid_validity;
                 assert_eq!(

@@ -171,7 +171,7 @@ impl Columns {
 }
 
 /// `PidTagMessageFlags` (MS-OXCMSG 2.2.1.6).
-fn message_flags(bits: MessageBits, associated: bool) -> i32 {
+pub(crate) fn message_flags(bits: MessageBits, associated: bool) -> i32 {
     const READ: i32 = 0x01;
     const UNSENT: i32 = 0x08;
     const HAS_ATTACH: i32 = 0x10;

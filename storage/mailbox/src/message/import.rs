@@ -98,9 +98,9 @@ impl Mailbox {
         let id = replaced.message.id;
         let uids = self.uid_state(folder, Kind::Generic)?;
         let change = self.next_change();
-        self.connection
-            .prepare_cached("UPDATE messages SET change = ?2, version = ?2 WHERE id = ?1")?
-            .execute(params![id.to_disk(), change.0 as i64])?;
+        self.edit_state(folder, id.to_disk(), replaced.message.uid, |state| {
+            (state.change, state.version) = (change.0, change.0);
+        })?;
         let mut lineage = seen.clone();
         lineage.change_key = Xid::of_counter(self.guid().0, change.0);
         lineage.predecessors.add(lineage.change_key.clone());

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     EventKind, Flags, Mailbox, StoreError, Stored,
+    flag_pages::{CHANGE, FLAGS, JOIN, MODIFIED, Pages, VERSION},
     folder::{Delta, Kind, State},
     imap::take_uid,
     incoming::has_attachments,
@@ -151,10 +152,10 @@ impl Mailbox {
         id: MessageId,
     ) -> Result<(Message, Columns, (FileTime, FileTime)), StoreError> {
         self.connection
-            .prepare_cached(
-                "SELECT folder, uid, state, flags, change, version, size, source, class, subject, sender,
-                     received, modified FROM messages WHERE id = ?1",
-            )?
+            .prepare_cached(&format!(
+                "SELECT m.folder, m.uid, m.state, {FLAGS}, {CHANGE}, {VERSION}, m.size, m.source, m.class, m.subject,
+                     m.sender, m.received, {MODIFIED} FROM messages m {JOIN} WHERE m.id = ?1"
+            ))?
             .query_row([id.to_disk()], |row| {
                 let state: i64 = row.get(2)?;
                 let bits = MessageBits::from_bits_retain(row.get(3)?);
@@ -316,10 +317,26 @@ impl Mailbox {
             self.release_large(old.id)?;
             if !associated && !old.has_source {
                 self.note_removed(folder, change, old.id.to_disk(), row.uid.0, Removal::Rewritten)?;
+                let mut pages = Pages::default();
+                let taken = pages.take(&self.connection, folder, row.uid.0)?;
+                pages.finish(&self.connection)?;
                 row.uid = take_uid(&mut uid_next)?;
                 row.identity = Some(self.next_id());
+                self.update_row(&row, columns)?;
+                if let Some((state, keywords)) = taken {
+                    self.restore_row(&row, state.read_change, keywords.as_deref())?;
+                }
+            } else {
+                self.update_row(&row, columns)?;
+                if !associated {
+                    self.edit_state(folder, row.id.to_disk(), Some(row.uid), |state| {
+                        state.bits = row.bits;
+                        (state.change, state.version) = (change.0, change.0);
+                        state.read_change = row.read_change.map_or(state.read_change, |read| read.0);
+                        state.modified = row.modified.0 as i64;
+                    })?;
+                }
             }
-            self.update_row(&row, columns)?;
         } else {
             if !associated {
                 row.uid = take_uid(&mut uid_next)?;
@@ -328,6 +345,8 @@ impl Mailbox {
         }
         self.write_data(row.id, &encoded)?;
         self.count(folder, delta, Some(uid_next), change)?;
+        let paged = self.uid_state(folder, Kind::Generic)?.paged;
+        self.page_tail(folder, paged, uid_next)?;
         let kind = if old.is_some() {
             EventKind::MessageChanged
         } else {
@@ -416,6 +435,24 @@ impl Mailbox {
                 columns.sender,
                 row.identity.map(|id| id as i64),
                 row.read_change.map(|change| change.0 as i64)
+            ])?;
+        Ok(())
+    }
+
+    /// Gives a row back what its flag page had besides.
+    fn restore_row(
+        &self,
+        row: &SavedRow,
+        read_change: u64,
+        keywords: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        let read_change = row.read_change.map_or(read_change, |change| change.0);
+        self.connection
+            .prepare_cached("UPDATE messages SET keywords = ?2, read_change = ?3 WHERE id = ?1")?
+            .execute(params![
+                row.id.to_disk(),
+                keywords,
+                (read_change > 0).then_some(read_change as i64)
             ])?;
         Ok(())
     }

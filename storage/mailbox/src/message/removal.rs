@@ -4,7 +4,11 @@ use ringpost_mapi::{ChangeNumber, FolderId, MessageId};
 use rusqlite::{OptionalExtension, params};
 
 use super::columns::MessageBits;
-use crate::{EventKind, Flags, Mailbox, StoreError, folder::Delta};
+use crate::{
+    EventKind, Flags, Mailbox, StoreError,
+    flag_pages::Pages,
+    folder::{Delta, State},
+};
 
 /// Of how many latest changes of the store removals are remembered: years of an ordinary mailbox, and at most
 /// some 30 MB of one whose user deletes all the time.
@@ -89,32 +93,37 @@ impl Mailbox {
         }
         let change = self.next_change();
         let mut delta = Delta::default();
+        let mut pages = Pages::default();
         for &id in ids {
-            let source = self
+            let (source, state, uid, mut bits, size) = self
                 .connection
-                .prepare_cached("SELECT source FROM messages WHERE id = ?1")?
-                .query_row([id], |row| row.get(0))
+                .prepare_cached(
+                    "DELETE FROM messages WHERE id = ?1 RETURNING source, state, uid, flags, size",
+                )?
+                .query_row([id], |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get::<_, i64>(1)?,
+                        row.get(2)?,
+                        MessageBits::from_bits_retain(row.get(3)?),
+                        row.get::<_, i64>(4)?,
+                    ))
+                })
                 .optional()?
                 .ok_or_else(|| StoreError::NotFound(format!("message {}", MessageId::from_disk(id))))?;
+            if state == State::Normal as i64
+                && let Some((paged, _)) = pages.take(&self.connection, folder, uid)?
+            {
+                bits = paged.bits;
+            }
             for content in self.contents_of(id, source)? {
                 self.release_content(content)?;
             }
-            let (state, uid, bits, size) = self
-                .connection
-                .prepare_cached("DELETE FROM messages WHERE id = ?1 RETURNING state, uid, flags, size")?
-                .query_row([id], |row| {
-                    Ok((
-                        row.get::<_, i64>(0)?,
-                        row.get(1)?,
-                        row.get(2)?,
-                        row.get::<_, i64>(3)?,
-                    ))
-                })?;
             self.connection
                 .prepare_cached("DELETE FROM message_data WHERE message = ?1")?
                 .execute([id])?;
             self.forget_views(id)?;
-            let one = Delta::of_message(state, MessageBits::from_bits_retain(bits).imap(), size);
+            let one = Delta::of_message(state, bits.imap(), size);
             delta = delta.plus(one.negated());
             self.note_removed(folder, change, id, uid, why)?;
             self.tell(
@@ -125,6 +134,7 @@ impl Mailbox {
             );
             ringpost_vfs::breathe();
         }
+        pages.finish(&self.connection)?;
         self.count(folder, delta, None, change)
     }
 

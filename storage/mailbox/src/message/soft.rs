@@ -6,7 +6,8 @@ use rusqlite::{OptionalExtension, params};
 use super::{columns::MessageBits, object::not_found, removal::Removal};
 use crate::{
     EventKind, Flags, Mailbox, StoreError,
-    folder::{Delta, Kind},
+    flag_pages::Pages,
+    folder::{Delta, Kind, State},
     imap::take_uid,
 };
 
@@ -28,10 +29,31 @@ impl Mailbox {
             }
             let change = store.next_change();
             let mut delta = Delta::default();
+            let mut pages = Pages::default();
             for &id in messages {
-                let row = store.row_in(folder, id)?;
+                let mut row = store.row_in(folder, id)?;
                 if row.state >= 2 {
                     continue;
+                }
+                let paged = if row.state == State::Normal as i64 {
+                    pages.take(&store.connection, folder, row.uid)?
+                } else {
+                    None
+                };
+                if let Some((state, keywords)) = paged {
+                    row.flags = state.bits.imap();
+                    store
+                        .connection
+                        .prepare_cached(
+                            "UPDATE messages SET flags = ?2, keywords = ?3, version = ?4, read_change = ?5 WHERE id = ?1",
+                        )?
+                        .execute(params![
+                            id.to_disk(),
+                            state.bits.bits(),
+                            keywords,
+                            state.version as i64,
+                            (state.read_change > 0).then_some(state.read_change as i64)
+                        ])?;
                 }
                 store
                     .connection
@@ -47,6 +69,7 @@ impl Mailbox {
                 store.tell(EventKind::MessageDeleted, folder, Some(id), change);
                 ringpost_vfs::breathe();
             }
+            pages.finish(&store.connection)?;
             store.count(folder, delta, None, change)
         })
     }

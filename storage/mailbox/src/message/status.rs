@@ -1,7 +1,6 @@
 //! `PidTagMessageFlags` and `PidTagMessageStatus` without a save (MS-OXCMSG 2.2.3.8 to 2.2.3.11).
 
 use ringpost_mapi::{FolderId, MessageId};
-use rusqlite::params;
 
 use super::columns::{KEPT_FLAGS, MAX_STATUS, MessageBits};
 use crate::{
@@ -50,16 +49,15 @@ impl Mailbox {
     ) -> Result<MessageBits, StoreError> {
         self.transaction(|store| {
             store.uid_state(folder, Kind::Generic)?;
-            let old = store.replaceable(folder, message)?.bits;
+            let replaced = store.replaceable(folder, message)?;
+            let old = replaced.bits;
             let new = change(old);
             if new != old {
                 let number = store.next_change();
-                store
-                    .connection
-                    .prepare_cached(
-                        "UPDATE messages SET flags = ?2, change = ?3, version = ?3 WHERE id = ?1",
-                    )?
-                    .execute(params![message.to_disk(), new.bits(), number.0 as i64])?;
+                store.edit_state(folder, message.to_disk(), replaced.message.uid, |state| {
+                    state.bits = new;
+                    (state.change, state.version) = (number.0, number.0);
+                })?;
                 store.count(folder, Delta::default(), None, number)?;
                 store.tell(EventKind::MessageChanged, folder, Some(message), number);
             }

@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{columns::MessageBits, object::not_found, removal::Removal};
 use crate::{
-    EventKind, Flags, Mailbox, StoreError,
-    folder::{Delta, Kind, State},
+    EventKind, Mailbox, StoreError,
+    flag_pages::{FLAGS, JOIN, KEYWORDS, Pages},
+    folder::{Delta, Kind, State, UidState},
     imap::take_uid,
     lineage::Lineage,
 };
@@ -31,14 +32,14 @@ pub(crate) struct TransferRow {
     pub(crate) folder: FolderId,
     pub(crate) uid: u32,
     pub(crate) state: i64,
-    pub(crate) flags: Flags,
+    pub(crate) bits: MessageBits,
     pub(crate) size: i64,
     pub(crate) source: Option<i64>,
 }
 
 impl TransferRow {
     fn counted(&self) -> Delta {
-        Delta::of_message(self.state, self.flags, self.size)
+        Delta::of_message(self.state, self.bits.imap(), self.size)
     }
 
     fn next_uid(&self, uid_next: &mut u32) -> Result<u32, StoreError> {
@@ -60,7 +61,9 @@ impl Mailbox {
         to: FolderId,
     ) -> Result<Vec<Transferred>, StoreError> {
         self.transaction(|store| {
-            let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
+            let UidState {
+                mut uid_next, paged, ..
+            } = store.uid_state(to, Kind::Generic)?;
             let rows = store.transfer_rows(from, messages)?;
             store.check_quota(rows.iter().map(|row| row.size as u64).sum(), rows.len())?;
             let mut copied = Vec::with_capacity(rows.len());
@@ -68,6 +71,7 @@ impl Mailbox {
                 copied.push(store.copy_row(row, to, &mut uid_next)?);
                 ringpost_vfs::breathe();
             }
+            store.page_tail(to, paged, uid_next)?;
             Ok(copied)
         })
     }
@@ -81,14 +85,19 @@ impl Mailbox {
         to: FolderId,
     ) -> Result<Vec<Transferred>, StoreError> {
         self.transaction(|store| {
-            let mut uid_next = store.uid_state(to, Kind::Generic)?.uid_next;
+            let UidState {
+                mut uid_next, paged, ..
+            } = store.uid_state(to, Kind::Generic)?;
             let rows = store.transfer_rows(from, messages)?;
             let mut moved = Vec::with_capacity(rows.len());
+            let mut pages = Pages::default();
             for row in &rows {
                 let left = store.next_change();
-                moved.push(store.move_row(row, to, &mut uid_next, left, None)?);
+                moved.push(store.move_row(row, to, &mut uid_next, left, None, &mut pages)?);
                 ringpost_vfs::breathe();
             }
+            pages.finish(&store.connection)?;
+            store.page_tail(to, paged, uid_next)?;
             Ok(moved)
         })
     }
@@ -112,7 +121,9 @@ impl Mailbox {
                 .transfer_row(from, message)?
                 .ok_or_else(|| not_found(message))?;
             let left = store.next_change();
-            let moved = store.move_row(&row, to, &mut uid_next, left, Some(new_id))?;
+            let mut pages = Pages::default();
+            let moved = store.move_row(&row, to, &mut uid_next, left, Some(new_id), &mut pages)?;
+            pages.finish(&store.connection)?;
             let version = ChangeNumber(store.counters.last_change);
             store.write_message_lineage(moved.to, version, Some(lineage))?;
             Ok(moved)
@@ -135,17 +146,18 @@ impl Mailbox {
     fn transfer_row(&self, from: FolderId, id: MessageId) -> Result<Option<TransferRow>, StoreError> {
         Ok(self
             .connection
-            .prepare_cached(
-                "SELECT folder, uid, state, flags, size, source FROM messages m WHERE id = ?1 AND state < 2 AND
-                     (folder = ?2 OR EXISTS (SELECT 1 FROM search_links l WHERE l.folder = ?2 AND l.message = m.id))",
-            )?
+            .prepare_cached(&format!(
+                "SELECT m.folder, m.uid, m.state, {FLAGS}, m.size, m.source FROM messages m {JOIN}
+                 WHERE m.id = ?1 AND m.state < 2 AND (m.folder = ?2
+                     OR EXISTS (SELECT 1 FROM search_links l WHERE l.folder = ?2 AND l.message = m.id))"
+            ))?
             .query_row(params![id.to_disk(), from.to_disk()], |row| {
                 Ok(TransferRow {
                     id: id.to_disk(),
                     folder: FolderId::from_disk(row.get(0)?),
                     uid: row.get(1)?,
                     state: row.get(2)?,
-                    flags: MessageBits::from_bits_retain(row.get(3)?).imap(),
+                    bits: MessageBits::from_bits_retain(row.get(3)?),
                     size: row.get(4)?,
                     source: row.get(5)?,
                 })
@@ -164,13 +176,13 @@ impl Mailbox {
         let change = self.next_change();
         let id = MessageId::own(self.next_id());
         self.connection
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, read_change,
                      size, received, modified, source, class, subject, sender, identity)
-                 SELECT ?2, ?3, ?4, state, flags, keywords, ?5, ?5, NULL,
-                     size, received, ?6, source, class, subject, sender, coalesce(identity, id)
-                 FROM messages WHERE id = ?1",
-            )?
+                 SELECT ?2, ?3, ?4, m.state, {FLAGS}, {KEYWORDS}, ?5, ?5, NULL, m.size, m.received, ?6, m.source,
+                     m.class, m.subject, m.sender, coalesce(m.identity, m.id)
+                 FROM messages m {JOIN} WHERE m.id = ?1"
+            ))?
             .execute(params![
                 row.id,
                 id.to_disk(),
@@ -200,7 +212,7 @@ impl Mailbox {
     }
 
     /// Moves one message; `left` is the change by which it leaves its folder, `new_id` one that a client gave
-    /// it. Inside a transaction.
+    /// it, `pages` what takes its state out of its page. Inside a transaction.
     pub(crate) fn move_row(
         &mut self,
         row: &TransferRow,
@@ -208,6 +220,7 @@ impl Mailbox {
         uid_next: &mut u32,
         left: ChangeNumber,
         new_id: Option<MessageId>,
+        pages: &mut Pages,
     ) -> Result<Transferred, StoreError> {
         let old = MessageId::from_disk(row.id);
         // Out of the old folder first: when both are the same one, its UID is free then.
@@ -217,10 +230,16 @@ impl Mailbox {
         let uid = row.next_uid(uid_next)?;
         let change = self.next_change();
         let id = new_id.unwrap_or_else(|| MessageId::own(self.next_id()));
+        let paged = pages.take(&self.connection, row.folder, row.uid)?;
+        let (bits, keywords) = match paged {
+            Some((state, keywords)) => (Some(state.bits.bits()), keywords),
+            None => (None, None),
+        };
         self.connection
             .prepare_cached(
                 "UPDATE messages SET id = ?2, folder = ?3, uid = ?4, change = ?5, version = ?5,
-                     read_change = NULL, modified = ?6, identity = coalesce(identity, id) WHERE id = ?1",
+                     read_change = NULL, modified = ?6, identity = coalesce(identity, id),
+                     flags = coalesce(?7, flags), keywords = iif(?7 IS NULL, keywords, ?8) WHERE id = ?1",
             )?
             .execute(params![
                 row.id,
@@ -228,7 +247,9 @@ impl Mailbox {
                 to.to_disk(),
                 uid,
                 change.0 as i64,
-                FileTime::now().0 as i64
+                FileTime::now().0 as i64,
+                bits,
+                keywords
             ])?;
         self.connection
             .prepare_cached("UPDATE message_data SET message = ?2, lineage = NULL WHERE message = ?1")?

@@ -15,7 +15,10 @@ use super::{
     source::{Scanned, Source},
     sql::{Column, Condition, compile},
 };
-use crate::{Mailbox, MailboxKind, StoreError};
+use crate::{
+    Mailbox, MailboxKind, StoreError,
+    flag_pages::{FLAGS, JOIN},
+};
 
 /// The messages of a folder, or that a search folder links to.
 pub(crate) struct Contents<'m> {
@@ -200,7 +203,7 @@ impl<'m> Contents<'m> {
         }
         let sql = format!(
             "SELECT count(*) FROM {}{}",
-            self.rows(false, true),
+            self.rows(false, true, reads_pages(&index.condition.sql)),
             and(&index.condition.sql)
         );
         let parameters = params_from_iter(index.condition.parameters.clone());
@@ -263,7 +266,7 @@ impl<'m> Contents<'m> {
         let sql = format!(
             "SELECT {columns}{}, m.id FROM {}{place}{} ORDER BY {}",
             index.column,
-            self.chosen_with(index, data),
+            self.chosen_with(index, data, reads_pages(&columns) || reads_pages(&wanted.sql)),
             and(&wanted.sql),
             order(index, forward)
         );
@@ -380,21 +383,24 @@ impl<'m> Contents<'m> {
 
     /// The table and condition of an index's rows.
     fn chosen(&self, index: &Index) -> String {
-        self.chosen_with(index, false)
+        self.chosen_with(index, false, false)
     }
 
-    fn chosen_with(&self, index: &Index, data: bool) -> String {
-        format!("{}{}", self.rows(data, false), and(&index.condition.sql))
+    fn chosen_with(&self, index: &Index, data: bool, pages: bool) -> String {
+        let pages = pages || reads_pages(&index.condition.sql);
+        format!("{}{}", self.rows(data, false, pages), and(&index.condition.sql))
     }
 
-    /// The folder's rows: tables and condition; with `whole` for a query that reads all of them. States are literals: the planner must see that an index
-    /// over some of them covers the query.
-    fn rows(&self, data: bool, whole: bool) -> String {
+    /// The folder's rows: tables and condition; with `whole` for a query that reads all of them, with `pages` for
+    /// one that reads flag pages. States are literals: the planner must see that an index over some of them covers
+    /// the query.
+    fn rows(&self, data: bool, whole: bool, pages: bool) -> String {
         let data = if data {
             " JOIN message_data d ON d.message = m.id"
         } else {
             ""
         };
+        let pages = if pages { JOIN } else { "" };
         let folder = self.folder.to_disk();
         let state = match self.kind {
             ContentsKind::Normal => "m.state = 0",
@@ -404,7 +410,7 @@ impl<'m> Contents<'m> {
         };
         if self.search {
             let links = "search_links l CROSS JOIN messages m ON m.id = l.message";
-            return format!("{links}{data} WHERE l.folder = {folder} AND {state}");
+            return format!("{links}{data}{pages} WHERE l.folder = {folder} AND {state}");
         }
         // Neighbours in this index are neighbours in the table, mostly: all rows cost each page once.
         let index = if whole && self.kind == ContentsKind::Normal {
@@ -412,7 +418,7 @@ impl<'m> Contents<'m> {
         } else {
             ""
         };
-        format!("messages m{index}{data} WHERE m.folder = {folder} AND {state}")
+        format!("messages m{index}{data}{pages} WHERE m.folder = {folder} AND {state}")
     }
 }
 
@@ -436,7 +442,7 @@ impl Source for Contents<'_> {
         let sql = format!(
             "SELECT {}0 FROM {}{}",
             self.columns(data),
-            self.rows(data, true),
+            self.rows(data, true, true),
             and(&condition.sql)
         );
         let mut large = Vec::new();
@@ -468,7 +474,7 @@ impl Source for Contents<'_> {
     fn read(&mut self, id: u64, tags: &[PropTag]) -> Result<Option<Row>, StoreError> {
         let data = needs_data(None, tags);
         let join = if data { WITH_DATA } else { "messages m" };
-        let sql = format!("SELECT {}0 FROM {join} WHERE m.id = ?1", self.columns(data));
+        let sql = format!("SELECT {}0 FROM {join}{JOIN} WHERE m.id = ?1", self.columns(data));
         {
             let mut statement = self.mailbox.connection.prepare_cached(&sql)?;
             let mut rows = statement.query([MessageId(id).to_disk()])?;
@@ -537,10 +543,15 @@ fn row_of_user(mailbox: &Mailbox, user: &str) -> Result<String, StoreError> {
         .optional()?;
     let principal = principal.unwrap_or(NOBODY);
     let flags = format!(
-        "m.flags & ~1 | coalesce((SELECT r.read FROM read_states r
+        "{FLAGS} & ~1 | coalesce((SELECT r.read FROM read_states r
              WHERE r.message = m.id AND r.principal = {principal}), 0)"
     );
-    Ok(ROW.replacen("m.flags", &flags, 1))
+    Ok(ROW.replacen(FLAGS, &flags, 1))
+}
+
+/// Whether an expression needs flag pages ([`JOIN`]).
+fn reads_pages(sql: &str) -> bool {
+    sql.contains("flag_page(")
 }
 
 /// Whether the encoded properties are needed to check a condition or to read properties.

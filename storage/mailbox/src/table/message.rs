@@ -18,6 +18,7 @@ use rusqlite::Row;
 use super::sql::{Column, ColumnKind};
 use crate::{
     Mailbox, StoreError,
+    flag_pages::JOIN,
     lineage::Lineage,
     message::{
         columns::{Columns, MessageBits},
@@ -27,7 +28,8 @@ use crate::{
     },
 };
 
-/// The properties that SQL can compare, over `messages m`.
+/// The properties that SQL can compare, over `messages m` with [`JOIN`]. Importance and attachments come and go with
+/// the content only, so they are in the row.
 pub(crate) const SQL_COLUMNS: &[Column] = &[
     Column {
         tag: tags::MESSAGE_DELIVERY_TIME,
@@ -36,7 +38,7 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
     },
     Column {
         tag: tags::LAST_MODIFICATION_TIME,
-        expression: "m.modified",
+        expression: "flag_page(p.entries, m.uid, 5, m.modified)",
         kind: ColumnKind::Time,
     },
     Column {
@@ -71,7 +73,7 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
     },
     Column {
         tag: tags::READ,
-        expression: "(m.flags & 1)",
+        expression: "(flag_page(p.entries, m.uid, 0, m.flags) & 1)",
         kind: ColumnKind::Boolean,
     },
     Column {
@@ -81,10 +83,7 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
     },
     Column {
         tag: tags::MESSAGE_FLAGS,
-        // 42916: the flags that are kept as they are, `KEPT_FLAGS`.
-        expression:
-            "((m.flags & 1) | ((m.flags >> 1) & 8) | ((m.flags >> 4) & 16) | ((m.flags >> 16) & 42916)
-            | ((m.state & 1) << 6))",
+        expression: "(flag_page(p.entries, m.uid, 7, m.flags) | ((m.state & 1) << 6))",
         kind: ColumnKind::Integer32,
     },
     Column {
@@ -94,9 +93,10 @@ pub(crate) const SQL_COLUMNS: &[Column] = &[
     },
 ];
 
-/// What [`Message::read`] reads, of `messages m`.
-pub(crate) const ROW: &str = "m.id, m.folder, m.uid, m.state, m.flags, m.version, m.size, m.received, m.modified, m.class, m.subject, m.sender,
-     coalesce(m.identity, m.id)";
+/// What [`Message::read`] reads, of `messages m` with [`JOIN`].
+pub(crate) const ROW: &str = "m.id, m.folder, m.uid, m.state, flag_page(p.entries, m.uid, 0, m.flags),
+     flag_page(p.entries, m.uid, 3, m.version), m.size, m.received, flag_page(p.entries, m.uid, 5, m.modified),
+     m.class, m.subject, m.sender, coalesce(m.identity, m.id)";
 /// What it reads besides where encoded properties are needed, of `message_data d`.
 pub(crate) const DATA: &str = "d.properties, d.recipients, d.attachments, d.large_properties IS NOT NULL, d.large_attachments IS NOT NULL,
      m.source IS NOT NULL, d.lineage";
@@ -267,7 +267,7 @@ pub(crate) fn look_at<T>(
     look: &mut dyn FnMut(&Message<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
     let sql = format!(
-        "SELECT {columns}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id WHERE m.id = ?1"
+        "SELECT {columns}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id {JOIN} WHERE m.id = ?1"
     );
     let mut rest = Rest::default();
     loop {

@@ -23,7 +23,7 @@ use super::{
     message::{DATA, Identity, Message, ROW, SQL_COLUMNS, look_at},
     sql::compile,
 };
-use crate::{EventKind, Mailbox, StoreError, folder::Delta, message::removal::Removal};
+use crate::{EventKind, Mailbox, StoreError, flag_pages::JOIN, folder::Delta, message::removal::Removal};
 
 /// The most folders of a search's scope, as the client names them.
 pub const MAX_SCOPE_FOLDERS: usize = 1024;
@@ -385,7 +385,7 @@ impl Mailbox {
         };
         let after = after.map_or(i64::MIN, MessageId::to_disk);
         let sql = format!(
-            "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id
+            "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id {JOIN}
              WHERE m.id > {after} AND m.state = 0{also} ORDER BY m.id LIMIT {STEP}"
         );
         let mut statement = self.connection.prepare(&sql)?;

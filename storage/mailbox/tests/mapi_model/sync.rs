@@ -223,7 +223,7 @@ impl Run {
             assert!(change.change > earlier.highest, "{at}");
             view.insert(
                 change.uid.0,
-                (change.flags, change.keywords.into_iter().collect()),
+                (change.flags, change.keywords.iter().cloned().collect()),
             );
         }
         assert_eq!(view, now, "{at}");

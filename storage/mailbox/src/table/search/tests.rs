@@ -109,7 +109,7 @@ fn check(mailbox: &mut Mailbox, folder: FolderId, criteria: &SearchCriteria) {
     let mut expected_unread = 0;
     {
         let sql = format!(
-            "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id WHERE m.state = 0"
+            "SELECT {ROW}, {DATA} FROM messages m JOIN message_data d ON d.message = m.id {JOIN} WHERE m.state = 0"
         );
         let mut statement = mailbox.connection.prepare(&sql).unwrap();
         let mut rows = statement.query([]).unwrap();

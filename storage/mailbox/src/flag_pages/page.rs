@@ -1,0 +1,335 @@
+//! A flag page as bytes (`../FORMAT.md` §3), and in memory.
+
+use ringpost_mapi::{Reader, reader::write_varint};
+
+use crate::{StoreError, message::columns::MessageBits};
+
+/// UIDs that share a page.
+pub(crate) const PAGE_UIDS: u32 = 256;
+/// One bit for each of them.
+const BITMAP_BYTES: usize = PAGE_UIDS as usize / 8;
+/// The most bytes of a column's value.
+const MAX_WIDTH: usize = 8;
+const COLUMNS: usize = 7;
+
+/// What changes without a message's content changing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct State {
+    pub(crate) uid: u32,
+    /// Which of the page's sets of keywords.
+    pub(crate) keywords: u32,
+    /// The message's id, as on disk.
+    pub(crate) id: i64,
+    pub(crate) bits: MessageBits,
+    pub(crate) change: u64,
+    pub(crate) version: u64,
+    /// 0: the read state never changed.
+    pub(crate) read_change: u64,
+    pub(crate) modified: i64,
+}
+
+/// A column of a page, as the SQL function `flag_page` numbers them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Column {
+    Flags = 0,
+    Keywords = 1,
+    Change = 2,
+    Version = 3,
+    ReadChange = 4,
+    Modified = 5,
+    Id = 6,
+}
+
+impl Column {
+    const ALL: [Self; COLUMNS] = [
+        Self::Flags,
+        Self::Keywords,
+        Self::Change,
+        Self::Version,
+        Self::ReadChange,
+        Self::Modified,
+        Self::Id,
+    ];
+
+    /// The column that the SQL function knows under a number.
+    pub(super) fn numbered(number: i64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    }
+
+    fn of(self, state: &State) -> u64 {
+        match self {
+            Self::Flags => state.bits.bits() as u64,
+            Self::Keywords => u64::from(state.keywords),
+            Self::Change => state.change,
+            Self::Version => state.version,
+            Self::ReadChange => state.read_change,
+            Self::Modified => state.modified as u64,
+            Self::Id => state.id as u64,
+        }
+    }
+
+    fn put(self, state: &mut State, value: u64) -> Result<(), StoreError> {
+        match self {
+            Self::Flags => state.bits = MessageBits::from_bits_retain(value as i64),
+            Self::Keywords => {
+                state.keywords = u32::try_from(value).map_err(|_| damaged())?;
+            }
+            Self::Change => state.change = value,
+            Self::Version => state.version = value,
+            Self::ReadChange => state.read_change = value,
+            Self::Modified => state.modified = value as i64,
+            Self::Id => state.id = value as i64,
+        }
+        Ok(())
+    }
+}
+
+/// The states of the messages whose UIDs are `number * 256` to `number * 256 + 255`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Page {
+    pub(crate) number: u32,
+    /// By ascending UID.
+    pub(crate) states: Vec<State>,
+    /// Different sets of keywords, each as a message's column; the first is the empty one.
+    pub(crate) sets: Vec<Vec<u8>>,
+}
+
+impl Page {
+    pub(crate) fn new(number: u32) -> Self {
+        Self {
+            number,
+            states: Vec::new(),
+            sets: vec![Vec::new()],
+        }
+    }
+
+    pub(crate) fn of_uid(uid: u32) -> u32 {
+        uid / PAGE_UIDS
+    }
+
+    pub(crate) fn find(&self, uid: u32) -> Option<usize> {
+        self.states.binary_search_by_key(&uid, |state| state.uid).ok()
+    }
+
+    /// The states of a range of UIDs.
+    pub(crate) fn range(&self, first: u32, last: u32) -> std::ops::Range<usize> {
+        let start = self.states.partition_point(|state| state.uid < first);
+        let end = self.states.partition_point(|state| state.uid <= last);
+        start..end.max(start)
+    }
+
+    /// The keywords of a state, as a message's column.
+    pub(crate) fn keywords(&self, state: &State) -> &[u8] {
+        self.sets.get(state.keywords as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number of a set of keywords.
+    pub(crate) fn set(&mut self, keywords: &[u8]) -> u32 {
+        let at = self.sets.iter().position(|set| set == keywords);
+        at.unwrap_or_else(|| {
+            self.sets.push(keywords.to_owned());
+            self.sets.len() - 1
+        }) as u32
+    }
+
+    /// The latest change.
+    pub(crate) fn highest(&self) -> u64 {
+        self.states.iter().map(|state| state.change).max().unwrap_or(0)
+    }
+
+    pub(crate) fn encode(&mut self) -> Vec<u8> {
+        self.drop_unused_sets();
+        let mut bitmap = [0_u8; BITMAP_BYTES];
+        for state in &self.states {
+            let place = (state.uid % PAGE_UIDS) as usize;
+            bitmap[place / 8] |= 1 << (place % 8);
+        }
+        let mut out = Vec::with_capacity(BITMAP_BYTES + self.states.len() * 16 + 64);
+        out.extend_from_slice(&bitmap);
+        for column in Column::ALL {
+            self.encode_column(column, &mut out);
+        }
+        for set in &self.sets[1..] {
+            write_varint(&mut out, set.len() as u64);
+            out.extend_from_slice(set);
+        }
+        out
+    }
+
+    fn encode_column(&self, column: Column, out: &mut Vec<u8>) {
+        let values = || self.states.iter().map(|state| column.of(state));
+        let least = values().min().unwrap_or(0);
+        let range = values().max().unwrap_or(0) - least;
+        let width = MAX_WIDTH - range.leading_zeros() as usize / 8;
+        write_varint(out, least);
+        out.push(width as u8);
+        if width == 0 {
+            return;
+        }
+        // Each value is written whole; the next one covers what is over its width.
+        let start = out.len();
+        let end = start + width * self.states.len();
+        out.resize(end + MAX_WIDTH, 0);
+        for (at, value) in (start..end).step_by(width).zip(values()) {
+            out[at..at + MAX_WIDTH].copy_from_slice(&(value - least).to_le_bytes());
+        }
+        out.truncate(end);
+    }
+
+    fn drop_unused_sets(&mut self) {
+        if self.sets.len() == 1 {
+            return;
+        }
+        let mut used = vec![false; self.sets.len()];
+        used[0] = true;
+        for state in &self.states {
+            if let Some(used) = used.get_mut(state.keywords as usize) {
+                *used = true;
+            }
+        }
+        if used.iter().all(|used| *used) {
+            return;
+        }
+        let mut numbers = vec![0; used.len()];
+        let mut kept = Vec::new();
+        for (number, set) in std::mem::take(&mut self.sets).into_iter().enumerate() {
+            numbers[number] = kept.len() as u32;
+            if used[number] {
+                kept.push(set);
+            }
+        }
+        self.sets = kept;
+        for state in &mut self.states {
+            state.keywords = numbers.get(state.keywords as usize).copied().unwrap_or(0);
+        }
+    }
+
+    pub(crate) fn decode(number: u32, bytes: &[u8]) -> Result<Self, StoreError> {
+        let (bitmap, rest) = bytes.split_at_checked(BITMAP_BYTES).ok_or_else(damaged)?;
+        let first = number.checked_mul(PAGE_UIDS).ok_or_else(damaged)?;
+        let mut states = Vec::with_capacity(count(bitmap));
+        for (at, byte) in bitmap.iter().enumerate() {
+            let mut left = *byte;
+            while left != 0 {
+                let uid = first + (at * 8) as u32 + left.trailing_zeros();
+                left &= left - 1;
+                states.push(State {
+                    uid,
+                    keywords: 0,
+                    id: 0,
+                    bits: MessageBits::empty(),
+                    change: 0,
+                    version: 0,
+                    read_change: 0,
+                    modified: 0,
+                });
+            }
+        }
+        let mut reader = Reader::new(rest);
+        for column in Column::ALL {
+            let values = Values::read(&mut reader, states.len())?;
+            for (at, state) in states.iter_mut().enumerate() {
+                column.put(state, values.at(at))?;
+            }
+        }
+        let mut sets = vec![Vec::new()];
+        while !reader.is_empty() {
+            sets.push(read_set(&mut reader)?.to_owned());
+        }
+        if states.iter().any(|state| state.keywords as usize >= sets.len()) {
+            return Err(damaged());
+        }
+        Ok(Self { number, states, sets })
+    }
+}
+
+/// One message's value in an encoded page, without decoding the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Value<'a> {
+    Number(i64),
+    Keywords(&'a [u8]),
+}
+
+/// A message's value in an encoded page; `None` where the page does not have the message.
+pub(crate) fn value_in(bytes: &[u8], uid: u32, column: Column) -> Result<Option<Value<'_>>, StoreError> {
+    let (bitmap, rest) = bytes.split_at_checked(BITMAP_BYTES).ok_or_else(damaged)?;
+    let place = (uid % PAGE_UIDS) as usize;
+    if bitmap[place / 8] & 1 << (place % 8) == 0 {
+        return Ok(None);
+    }
+    let below =
+        count(&bitmap[..place / 8]) + (bitmap[place / 8] & ((1 << (place % 8)) - 1)).count_ones() as usize;
+    let states = count(bitmap);
+    let mut reader = Reader::new(rest);
+    for skipped in Column::ALL {
+        let values = Values::read(&mut reader, states)?;
+        if skipped == column && column != Column::Keywords {
+            return Ok(Some(Value::Number(values.at(below) as i64)));
+        }
+        if skipped == column {
+            let set = values.at(below);
+            if set == 0 {
+                return Ok(Some(Value::Keywords(&[])));
+            }
+            for _ in Column::Keywords as usize + 1..COLUMNS {
+                Values::read(&mut reader, states)?;
+            }
+            for _ in 1..set {
+                read_set(&mut reader)?;
+            }
+            return Ok(Some(Value::Keywords(read_set(&mut reader)?)));
+        }
+    }
+    Err(damaged())
+}
+
+/// The values of a column.
+struct Values<'a> {
+    least: u64,
+    width: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Values<'a> {
+    fn read(reader: &mut Reader<'a>, count: usize) -> Result<Self, StoreError> {
+        let least = reader.varint("flag page")?;
+        let width = usize::from(reader.u8("flag page")?);
+        if width > MAX_WIDTH {
+            return Err(damaged());
+        }
+        Ok(Self {
+            least,
+            width,
+            bytes: reader.take(width * count, "flag page")?,
+        })
+    }
+
+    fn at(&self, at: usize) -> u64 {
+        let start = at * self.width;
+        let mut value = [0; MAX_WIDTH];
+        if let Some(whole) = self.bytes.get(start..start + MAX_WIDTH) {
+            value.copy_from_slice(whole);
+            let mask = if self.width == 0 {
+                0
+            } else {
+                u64::MAX >> (64 - 8 * self.width)
+            };
+            return self.least.wrapping_add(u64::from_le_bytes(value) & mask);
+        }
+        let bytes = &self.bytes[start..start + self.width];
+        value[..self.width].copy_from_slice(bytes);
+        self.least.wrapping_add(u64::from_le_bytes(value))
+    }
+}
+
+fn read_set<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], StoreError> {
+    Ok(reader.prefixed("flag page")?)
+}
+
+fn count(bitmap: &[u8]) -> usize {
+    bitmap.iter().map(|byte| byte.count_ones() as usize).sum()
+}
+
+fn damaged() -> StoreError {
+    StoreError::damaged("flag page")
+}
