@@ -54,8 +54,8 @@ pub(crate) const INDEXED_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) const REFERENCES: usize = 200;
 /// Messages up to this size are searched whole; larger ones a slice at a time.
 pub(crate) const SEARCHED_WHOLE_BYTES: u64 = 256 * 1024;
-/// Messages whose flags one step changes: some milliseconds, in which others get their turn by and by.
-pub(crate) const STORE_ROWS: usize = 1024;
+/// Messages whose flags one step changes: about a millisecond, in which others get their turn by and by.
+pub(crate) const STORE_ROWS: usize = 8192;
 /// How long one step on a mailbox works before others get their turn.
 pub(crate) const SLICE_TIME: std::time::Duration = std::time::Duration::from_millis(2);
 /// Commands in a row that could not be understood before the client is cut: it does not speak IMAP.

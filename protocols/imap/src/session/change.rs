@@ -102,26 +102,10 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 .ranges()
                 .iter()
                 .for_each(|range| modified.insert_range(range.clone()));
-            for change in changed {
-                if !store.silent {
-                    self.report_flags(
-                        change.uid,
-                        change.flags,
-                        &change.keywords,
-                        Some(change.change),
-                        uid,
-                    );
-                } else if self.enabled.condstore {
-                    self.announce_keywords(&change.keywords);
-                    if let Some(number) = self.selected()?.list.number(change.uid) {
-                        put!(
-                            self.out,
-                            "* {number} FETCH (UID {} MODSEQ ({}))\r\n",
-                            change.uid,
-                            change.change
-                        );
-                    }
-                }
+            if !store.silent {
+                self.report_changes(&changed, uid).await?;
+            } else if self.enabled.condstore {
+                self.report_mod_seqs(&changed).await?;
             }
             self.flush_slice().await?;
         }
@@ -137,6 +121,25 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             format!("MODIFIED {}", set_text(&shown)),
             "some were changed meanwhile",
         ))
+    }
+
+    /// What a silent STORE tells with CONDSTORE (RFC 7162 §3.1.3).
+    async fn report_mod_seqs(&mut self, changed: &[Change]) -> Result<(), Failure> {
+        for changes in changed.chunks(limits::SLICE_ROWS) {
+            for change in changes {
+                self.announce_keywords(&change.keywords);
+                if let Some(number) = self.selected()?.list.number(change.uid) {
+                    put!(
+                        self.out,
+                        "* {number} FETCH (UID {} MODSEQ ({}))\r\n",
+                        change.uid,
+                        change.change
+                    );
+                }
+            }
+            self.flush_slice().await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn expunge(&mut self, set: Option<SequenceSet>) -> Result<Reply, Failure> {
@@ -328,7 +331,7 @@ fn store_read(
         changes.push(Change {
             uid: row.uid,
             flags: row.flags,
-            keywords: row.keywords,
+            keywords: row.keywords.into(),
             change: row.change,
         });
     }

@@ -3,6 +3,8 @@
 //! A step visits a batch of rows and writes until it has a slice of output; the bytes of a section are read from the
 //! source a slice at a time, so a message of any size passes through one buffer.
 
+mod flags;
+
 use std::{
     collections::VecDeque,
     ops::{ControlFlow, Range},
@@ -256,6 +258,9 @@ impl Job {
 
     /// Writes about a slice. True when all is written.
     fn step(&mut self, mailbox: &mut Mailbox, out: &mut Vec<u8>) -> Result<bool, StoreError> {
+        if self.reader.is_none() && self.plan.only_flags() {
+            return self.step_flags(mailbox, out);
+        }
         let started = Instant::now();
         self.message_start = None;
         while out.len() < limits::SLICE_BYTES && started.elapsed() < limits::SLICE_TIME {

@@ -9,6 +9,7 @@ mod arrival;
 mod catenate;
 mod change;
 mod fetch;
+mod flag_lines;
 mod folders;
 mod idle;
 mod index;

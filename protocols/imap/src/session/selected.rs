@@ -4,10 +4,12 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use ringpost_host::{CallError, Connection, Host, Subscription};
 use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
-use ringpost_store::{Changes, Flags, Mailbox, StoreError, UidSet};
+use ringpost_store::{Change, Changes, Flags, Mailbox, StoreError, UidSet};
 
 use super::{
-    Session, folders, index,
+    Session,
+    flag_lines::{self, FlagLines},
+    folders, index,
     place::{Place, visit_as},
     reply::{End, Failure, Reply},
     uid_list::{UidList, take_first},
@@ -430,49 +432,45 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 put!(self.out, "* {recent} RECENT\r\n");
             }
         }
-        for change in changes.changed.iter().filter(|change| change.uid.0 < first_new) {
-            self.report_flags(
-                change.uid,
-                change.flags,
-                &change.keywords,
-                Some(change.change),
-                true,
-            );
+        let known = changes.changed.partition_point(|change| change.uid.0 < first_new);
+        self.report_changes(&changes.changed[..known], true).await
+    }
+
+    /// `* n FETCH (UID … FLAGS …)` for each message that the client knows.
+    pub(super) async fn report_changes(&mut self, changes: &[Change], with_uid: bool) -> Result<(), Failure> {
+        // RFC 7162 §3.2.4: with QRESYNC every FETCH response has it.
+        let with_uid = with_uid || self.enabled.qresync;
+        let mut lines = FlagLines::default();
+        for slice in changes.chunks(limits::SLICE_ROWS) {
+            for change in slice {
+                if !lines.knows(&change.keywords) {
+                    self.announce_keywords(&change.keywords);
+                }
+                let Some(selected) = &self.selected else {
+                    return Ok(());
+                };
+                let Some(number) = selected
+                    .list
+                    .number(change.uid)
+                    .filter(|_| !selected.pending.contains(change.uid))
+                else {
+                    continue;
+                };
+                flag_lines::begin(&mut self.out, number);
+                if with_uid {
+                    flag_lines::uid(&mut self.out, change.uid);
+                    self.out.push(b' ');
+                }
+                let recent = selected.recent.contains(change.uid) && !self.enabled.revision2;
+                lines.flags(&mut self.out, change, recent);
+                if self.enabled.condstore {
+                    put!(self.out, " MODSEQ ({})", change.change);
+                }
+                self.out.extend_from_slice(b")\r\n");
+            }
             self.flush_slice().await?;
         }
         Ok(())
-    }
-
-    /// `* n FETCH (UID … FLAGS …)`, if the client knows the message.
-    pub(super) fn report_flags(
-        &mut self,
-        uid: Uid,
-        flags: Flags,
-        keywords: &[String],
-        change: Option<ChangeNumber>,
-        with_uid: bool,
-    ) {
-        self.announce_keywords(keywords);
-        let Some(selected) = &self.selected else { return };
-        let Some(number) = selected
-            .list
-            .number(uid)
-            .filter(|_| !selected.pending.contains(uid))
-        else {
-            return;
-        };
-        put!(self.out, "* {number} FETCH (");
-        // RFC 7162 §3.2.4: with QRESYNC every FETCH response has it.
-        if with_uid || self.enabled.qresync {
-            put!(self.out, "UID {uid} ");
-        }
-        self.out.extend_from_slice(b"FLAGS ");
-        let recent = selected.recent.contains(uid) && !self.enabled.revision2;
-        encode::flags(&mut self.out, flags, keywords, recent);
-        if let Some(change) = change.filter(|_| self.enabled.condstore) {
-            put!(self.out, " MODSEQ ({change})");
-        }
-        self.out.extend_from_slice(b")\r\n");
     }
 
     /// Tells of messages that are gone.
@@ -525,7 +523,7 @@ fn first_unseen(
     let mut last = uids.clone();
     take_first(&mut last, uids.len().saturating_sub(limits::SLICE_ROWS));
     let (mut first, mut count) = (None, 0);
-    mailbox.visit_messages(folder, &last, false, &mut |row| {
+    mailbox.visit_flags(folder, &last, &mut |row| {
         if !row.flags.contains(Flags::SEEN) {
             first.get_or_insert(row.uid);
             count += 1;
