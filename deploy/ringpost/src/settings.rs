@@ -7,8 +7,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use ringpost_config::{Configuration, Directive, directive};
+use ringpost_queue::Mailer;
 use ringpost_shard::{
-    CertificateFiles, ListenerConfig, RuntimeConfig, Security, SessionClass, TlsSettings, TlsVersion,
+    CertificateFiles, ListenerConfig, QueueConfig, RuntimeConfig, Security, SessionClass, TlsSettings,
+    TlsVersion,
 };
 use ringpost_store::OpenOptions;
 
@@ -32,6 +34,7 @@ pub(crate) fn runtime(configuration: &Configuration) -> Result<RuntimeConfig> {
     Ok(RuntimeConfig {
         shards: configuration.size(directive::SHARDS),
         listeners: listeners(configuration),
+        queue: Some(queue(configuration)?),
         admin: configuration.addresses(directive::ADMIN_LISTEN).first().copied(),
         tls: None,
         service_tls: tls(configuration)?,
@@ -65,6 +68,22 @@ pub(crate) fn runtime(configuration: &Configuration) -> Result<RuntimeConfig> {
             .unwrap_or(0),
         ..defaults
     })
+}
+
+/// The queue and its worker. Unless `dequeue_path` is set, the queue is beside the accounts, wherever they are: two
+/// servers of one machine must not share it.
+fn queue(configuration: &Configuration) -> Result<QueueConfig> {
+    let directive = directive::delivery::DEQUEUE_PATH;
+    let named = configuration.setting(directive.directive()).place.is_some();
+    let path = match configuration.path(directive) {
+        Some(path) if named => path.to_owned(),
+        _ => data_path(configuration)?.join("queue"),
+    };
+    let options = ringpost_queue::Options::of(configuration).context("outgoing_smtp_url")?;
+    let memory_max = configuration
+        .quantity(directive::delivery::DEQUEUE_MAX_MEM)
+        .unsigned_abs();
+    Ok(QueueConfig::new(path, memory_max, Mailer::new(options)))
 }
 
 /// One process has one table of open files, so the largest wish counts.

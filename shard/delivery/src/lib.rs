@@ -94,7 +94,7 @@ impl Options {
             compression_level: configuration.compression(exmdb_provider::EXMDB_FILE_COMPRESSION),
             postmaster: (!postmaster.is_empty()).then_some(postmaster),
             over_quota_is_temporary: false,
-            sends_out: false,
+            sends_out: true,
         }
     }
 }

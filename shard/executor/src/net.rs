@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use crate::{core::Operation, ring::Request};
 
 /// A listener of this executor.
@@ -66,6 +68,26 @@ impl TcpStream {
             drained: false,
             socket,
         })
+    }
+
+    /// Connects to a server. Dropped before it is there, the attempt is given up.
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                let mut operation = ready_for(socket.as_raw_fd(), libc::POLLOUT);
+                let waited = std::future::poll_fn(|context| operation.poll(context)).await;
+                drop(operation);
+                waited?;
+                if let Some(error) = socket.take_error()? {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Self::from_std(socket.into())
     }
 
     /// Reads what there is; 0 bytes are the end.

@@ -16,6 +16,7 @@
 //! is several calls.
 #![allow(async_fn_in_trait)] // Futures stay on their core: no `Send` bound is wanted.
 
+mod outbound;
 mod outgoing;
 mod service;
 
@@ -25,9 +26,10 @@ use ringpost_directory::Directory;
 use ringpost_mapi::MailboxGuid;
 use ringpost_store::{Event, Mailbox, StoreError};
 
+pub use outbound::{MailQueue, Outbound, Peer, QueueCount, QueueUpdate, Trust, Worker};
 pub use outgoing::{
-    BodyKind, EnqueueError, Envelope, EnvelopeRecipient, Notify, Outgoing, QUEUED_RECIPIENTS_MAX, QueueId,
-    ReturnContent,
+    BodyKind, EnqueueError, Entry, Envelope, EnvelopeRecipient, Notify, Outgoing, QUEUED_RECIPIENTS_MAX,
+    QueueId, QueuedRecipient, RecipientState, ReturnContent,
 };
 pub use service::{Outcome, Service};
 

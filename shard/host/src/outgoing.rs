@@ -3,7 +3,8 @@
 use std::{io, sync::Arc};
 
 pub use ringpost_spool::{
-    BodyKind, Envelope, EnvelopeRecipient, Notify, Outgoing, QUEUED_RECIPIENTS_MAX, QueueId, ReturnContent,
+    BodyKind, Entry, Envelope, EnvelopeRecipient, Notify, Outgoing, QUEUED_RECIPIENTS_MAX, QueueId,
+    Recipient as QueuedRecipient, RecipientState, ReturnContent,
 };
 
 /// Why a message was not queued. Nothing of it stays in the queue, but for [`Self::NotDurable`], where a part

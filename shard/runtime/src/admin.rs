@@ -138,6 +138,11 @@ impl Shard {
         let (_, jobs) = self.mailbox_counts();
         let (taken, allowed, mailboxes) = self.mailboxes.room.state();
         let (queued, longest) = self.router.depth();
+        let queue = self
+            .queue
+            .as_ref()
+            .map(|queue| queue.figures())
+            .unwrap_or_default();
         let metrics = &self.metrics;
         Snapshot {
             shard: self.id,
@@ -173,6 +178,22 @@ impl Shard {
                     "router_longest_queue",
                     "Most messages that ever waited for one core.",
                     longest as f64,
+                ),
+                ("queue_size", "Messages in the queue.", queue.messages as f64),
+                (
+                    "queue_waiting",
+                    "Of them, those that wait for another attempt.",
+                    queue.deferred as f64,
+                ),
+                (
+                    "queue_bytes",
+                    "What is in the queue, in bytes.",
+                    queue.bytes as f64,
+                ),
+                (
+                    "queue_oldest_seconds",
+                    "Age of the oldest message in the queue.",
+                    queue.oldest.as_secs_f64(),
                 ),
                 (
                     "helper_jobs",

@@ -1,12 +1,13 @@
 //! What the runtime is started with.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use ringpost_directory::Directory;
-use ringpost_host::{Credentials, Login, LoginError, Service};
+use ringpost_host::{Credentials, Login, LoginError, Service, Worker};
 use ringpost_store::OpenOptions;
 
 use crate::{
+    host::ShardHost,
     session::{BoxedService, boxed},
     tls::TlsSettings,
 };
@@ -22,6 +23,8 @@ pub struct RuntimeConfig {
     pub listeners: Vec<ListenerConfig>,
     /// The admin listener (`/metrics`, `/healthz`, `/readyz`), on loopback.
     pub admin: Option<SocketAddr>,
+    /// The queue of mail on its way; `None`: this server takes none over.
+    pub queue: Option<QueueConfig>,
     /// Certificates; `None` where no listener speaks TLS.
     pub tls: Option<TlsSettings>,
     /// Those of services, by name, that have certificates or versions of their own.
@@ -70,6 +73,7 @@ impl Default for RuntimeConfig {
             pin: true,
             listeners: Vec::new(),
             admin: None,
+            queue: None,
             tls: None,
             service_tls: Vec::new(),
             table_size: 5000,
@@ -94,6 +98,42 @@ impl Default for RuntimeConfig {
             stall_warning: Duration::from_millis(50),
             open_files: 0,
         }
+    }
+}
+
+/// Where the queue is, and who empties it.
+#[derive(Clone)]
+pub struct QueueConfig {
+    /// Its folder (`dequeue_path`).
+    pub path: PathBuf,
+    /// Contents of new messages are kept in memory for their first attempt, up to so many bytes
+    /// (`dequeue_max_mem`).
+    pub memory_max: u64,
+    pub(crate) worker: Arc<dyn BoxedWorker>,
+}
+
+impl QueueConfig {
+    /// A queue in a folder.
+    pub fn new(path: PathBuf, memory_max: u64, worker: impl Worker) -> Self {
+        Self {
+            path,
+            memory_max,
+            worker: Arc::new(Boxed(Arc::new(worker))),
+        }
+    }
+}
+
+/// A worker without its type.
+pub(crate) trait BoxedWorker: Send + Sync {
+    fn run(&self, host: ShardHost) -> Pin<Box<dyn Future<Output = ()>>>;
+}
+
+struct Boxed<W>(Arc<W>);
+
+impl<W: Worker> BoxedWorker for Boxed<W> {
+    fn run(&self, host: ShardHost) -> Pin<Box<dyn Future<Output = ()>>> {
+        let worker = Arc::clone(&self.0);
+        Box::pin(async move { worker.run(&host).await })
     }
 }
 

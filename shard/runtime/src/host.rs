@@ -1,12 +1,18 @@
 //! The runtime as sessions see it.
 
-use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use ringpost_directory::Directory;
-use ringpost_host::{CallError, Credentials, Host, Login, LoginError, MailboxRef, Priority};
+use ringpost_host::{
+    CallError, Credentials, EnqueueError, Host, Login, LoginError, MailboxRef, Outbound, Outgoing, Priority,
+    QueueId,
+};
 use ringpost_store::{Mailbox, StoreError};
 
-use crate::{events::ShardSubscription, router::Reply, shard::Shard, unproven::Newcomer};
+use crate::{
+    events::ShardSubscription, peer::ShardPeer, queue::ShardQueue, router::Reply, shard::Shard,
+    unproven::Newcomer,
+};
 
 /// A session's handle on its core.
 #[derive(Clone, Debug)]
@@ -167,6 +173,13 @@ impl Host for ShardHost {
         self.shard.help(work).await
     }
 
+    async fn enqueue(&self, message: Outgoing) -> Result<QueueId, EnqueueError> {
+        match ShardQueue::of(&self.shard) {
+            Some(queue) => queue.enqueue(message).await,
+            None => Err(EnqueueError::NoQueue),
+        }
+    }
+
     async fn sleep(&self, duration: Duration) {
         ringpost_executor::timer::sleep(duration).await;
     }
@@ -179,5 +192,26 @@ impl Host for ShardHost {
         self.shard
             .metrics
             .service(service, |service| service.commands.record(took));
+    }
+}
+
+impl Outbound for ShardHost {
+    type Peer = ShardPeer;
+    type Queue = ShardQueue;
+
+    async fn connect(&self, address: SocketAddr, timeout: Duration) -> io::Result<ShardPeer> {
+        ShardPeer::connect(&self.shard, address, timeout).await
+    }
+
+    fn mail_queue(&self) -> Option<ShardQueue> {
+        ShardQueue::of(&self.shard)
+    }
+
+    fn spawn(&self, priority: Priority, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        Self::spawn(self, priority, name, task);
+    }
+
+    fn cores(&self) -> usize {
+        self.shard.count
     }
 }

@@ -128,6 +128,22 @@ counters! {
     login_timeouts,
     /// accept calls that failed.
     accept_errors,
+    /// Messages taken into the queue.
+    queue_messages,
+    /// Messages that the queue could not take.
+    queue_failures,
+    /// Recipients whose queued copy was delivered or passed on.
+    queue_delivered,
+    /// Times that a recipient's copy had to wait for another attempt.
+    queue_deferred,
+    /// Recipients whose queued copy failed for good.
+    queue_bounced,
+    /// Reports of delivery, delay and failure.
+    queue_reports,
+    /// Reports left out because their recipient had the like a moment ago (response_interval).
+    queue_reports_suppressed,
+    /// Recipients that may have a copy although the last answer of their next hop was lost; they may get another.
+    queue_uncertain,
     /// Tasks and operations that panicked.
     panics,
 }

@@ -15,14 +15,16 @@ use std::{
 use ahash::AHashMap;
 use ringpost_directory::Directory;
 use ringpost_executor::{Builder, JoinHandle};
+use ringpost_spool::{Spool, SpoolError};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     blocklist::RESOLVER_THREADS,
-    config::{Accounts, ListenerConfig, RuntimeConfig},
+    config::{Accounts, ListenerConfig, QueueConfig, RuntimeConfig},
     helpers::{self, Helpers, Inbox},
     limits::Limits,
     mailboxes::room::DESCRIPTORS,
+    queue::QueueParts,
     router::{self, Message, Wires},
     session,
     shard::{Parts, Shard},
@@ -76,6 +78,9 @@ pub enum StartError {
     /// A listener wants TLS, and there is no certificate.
     #[error("the listener on {0} needs a certificate, and none is configured")]
     NoCertificate(SocketAddr),
+    /// The queue's folder.
+    #[error("the queue: {0}")]
+    Queue(#[from] SpoolError),
     /// The accounts can't be read.
     #[error("the directory of accounts can't be read")]
     NoDirectory,
@@ -188,6 +193,10 @@ impl Runtime {
         };
         let mut admin_socket = admin_socket.and_then(|mut sockets| sockets.pop());
 
+        let mut queues = match &config.queue {
+            Some(queue) => open_queue(queue, count)?,
+            None => Vec::new(),
+        };
         let config = Arc::new(config);
         let limits = Arc::new(Limits::new(&config));
         let mut cores = Vec::new();
@@ -211,6 +220,7 @@ impl Runtime {
                 },
                 inbox,
                 limits: Arc::clone(&limits),
+                queue: (!queues.is_empty()).then(|| queues.remove(0)),
             };
             let (ready, is_ready) = mpsc::channel();
             started.push(is_ready);
@@ -342,7 +352,7 @@ impl Runtime {
     /// and the cores end. Everything acknowledged is durable already.
     pub fn stop(self) {
         let grace = *self.stop_grace.lock().unwrap_or_else(PoisonError::into_inner);
-        let quiet = self.control.all(grace + SLACK, move |shard| async move {
+        let quiet = self.control.all(2 * grace + SLACK, move |shard| async move {
             shard.stop();
             if within(grace, shard.sessions.none_left()).await.is_none() {
                 tracing::warn!(
@@ -350,6 +360,9 @@ impl Runtime {
                     shard.id,
                     shard.sessions.count()
                 );
+            }
+            if within(grace, shard.queue_at_rest()).await.is_none() {
+                tracing::warn!("shard {}: mail that is being sent did not end in time", shard.id);
             }
         });
         if !quiet {
@@ -391,6 +404,10 @@ impl Core {
         let inbox = helpers::receive(Rc::clone(&shard), self.receiver);
         spawn_into(&shard, queues.interactive, "inbox", inbox);
         spawn_into(&shard, queues.background, "sweep", Rc::clone(&shard).sweep());
+        if shard.queue.is_some() {
+            let task = Rc::clone(&shard).work_on_queue();
+            spawn_into(&shard, queues.delivery, "queue", task);
+        }
         for (socket, config) in self.listeners {
             let task = session::accept(Rc::clone(&shard), socket, config);
             spawn_into(&shard, queues.interactive, "accept", task);
@@ -402,6 +419,36 @@ impl Core {
         let _ = self.ready.send(());
         shard.ended().await;
     }
+}
+
+/// The queue's parts, one a core: a new segment each, and what is there by turns.
+fn open_queue(config: &QueueConfig, count: usize) -> Result<Vec<QueueParts>, StartError> {
+    let (spool, found) = Spool::open(&config.path)?;
+    for path in found.foreign {
+        tracing::error!("{}: not a segment of the queue; it is left alone", path.display());
+    }
+    let spool = Arc::new(spool);
+    let mut parts = Vec::with_capacity(count);
+    for _ in 0..count {
+        parts.push(QueueParts {
+            active: spool.create_segment()?,
+            spool: Arc::clone(&spool),
+            found: Vec::new(),
+            memory_max: config.memory_max / count as u64,
+        });
+    }
+    spool.sync_folder()?;
+    for (number, (segment, replayed)) in found.segments.into_iter().enumerate() {
+        if replayed.torn != 0 {
+            tracing::warn!(
+                "{}: {} bytes that nobody was promised are cut off",
+                segment.path().display(),
+                replayed.torn
+            );
+        }
+        parts[number % count].found.push((segment, replayed));
+    }
+    Ok(parts)
 }
 
 /// A socket a core for one address: the kernel spreads connections over them.

@@ -15,17 +15,20 @@ use ringpost_executor::{TaskQueue, sync::Semaphore};
 use ringpost_host::Priority;
 use ringpost_mapi::MailboxGuid;
 use ringpost_vfs::coroutine::StackPool;
+use rustls::ClientConfig;
 
 use crate::{
     blocklist::Blocklist,
     config::{Accounts, RuntimeConfig},
     events::Events,
     helpers::{Helpers, Inbox, Jobs},
+    host::ShardHost,
     limits::Limits,
     logins::Logins,
     mailboxes::Mailboxes,
     metrics::Metrics,
     operation::MAX_OPERATIONS,
+    queue::{QueueParts, QueueStore},
     router::Router,
     seldom::Seldom,
     session::BoxedService,
@@ -77,6 +80,11 @@ pub(crate) struct Shard {
     /// Of connections that are refused.
     pub(crate) refusals: Seldom,
     pub(crate) metrics: Metrics,
+    pub(crate) queue: Option<Rc<QueueStore>>,
+    pub(crate) client_tls_any: OnceCell<Arc<ClientConfig>>,
+    pub(crate) client_tls_verified: OnceCell<Arc<ClientConfig>>,
+    /// The queue's worker has ended, or never began.
+    worker_ended: Cell<bool>,
     /// No more work on mailboxes is taken.
     pub(crate) closing: Cell<bool>,
     stopping: Cell<bool>,
@@ -99,13 +107,24 @@ pub(crate) struct Parts {
     pub(crate) resolving: Option<Jobs>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) queue: Option<QueueParts>,
 }
 
 impl Shard {
     /// The shard of this thread, inside its executor.
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let mailboxes = Mailboxes::new(&parts.config, parts.count);
+        let queue = parts.queue.and_then(|parts| {
+            let store = QueueStore::new(parts);
+            store
+                .inspect_err(|error| tracing::error!("the queue can't be used: {error}"))
+                .ok()
+        });
         let shard = Rc::new(Self {
+            worker_ended: Cell::new(true),
+            queue: queue.map(Rc::new),
+            client_tls_any: OnceCell::new(),
+            client_tls_verified: OnceCell::new(),
             id: parts.id,
             count: parts.count,
             config: parts.config,
@@ -170,6 +189,22 @@ impl Shard {
         self.stop_waiters.wait(|| self.stopping.get().then_some(())).await;
     }
 
+    /// Runs the queue's worker to its end.
+    pub(crate) async fn work_on_queue(self: Rc<Self>) {
+        let Some(config) = &self.config.queue else { return };
+        self.worker_ended.set(false);
+        // Told also when the worker panics.
+        let _ended = WorkerEnded(Rc::clone(&self));
+        config.worker.run(ShardHost::new(Rc::clone(&self))).await;
+    }
+
+    /// Resolves when the queue's worker has ended what it had begun.
+    pub(crate) async fn queue_at_rest(&self) {
+        self.stop_waiters
+            .wait(|| self.worker_ended.get().then_some(()))
+            .await;
+    }
+
     /// The executor may end.
     pub(crate) fn end(&self) {
         self.ended.set(true);
@@ -198,6 +233,16 @@ impl Shard {
             }
             seen = polls;
         }
+    }
+}
+
+/// Says that the worker has ended, when dropped.
+struct WorkerEnded(Rc<Shard>);
+
+impl Drop for WorkerEnded {
+    fn drop(&mut self) {
+        self.0.worker_ended.set(true);
+        self.0.stop_waiters.wake_all();
     }
 }
 

@@ -28,11 +28,15 @@
 
 mod codec;
 mod envelope;
+mod segment;
+mod spool;
 
 pub use codec::{Entry, Operation, Recipient, RecipientState, RecordError, read_operations};
 pub use envelope::{
     BodyKind, Envelope, EnvelopeRecipient, Notify, Outgoing, QUEUED_RECIPIENTS_MAX, QueueId, ReturnContent,
 };
+pub use segment::{Place, Replayed, Segment, replay};
+pub use spool::{Found, Spool, SpoolError, read_only};
 
 /// Octets of an address, as RCPT and MAIL take them at most (RFC 5321 §4.5.3.1.3, and room for UTF-8).
 pub const ADDRESS_MAX: usize = 1024;

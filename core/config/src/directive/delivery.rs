@@ -10,13 +10,13 @@ directives! {
     /// Where the delivery service's data files are searched.
     DATA_FILE_PATH: paths = "/usr/share/gromox/delivery", restart, NotYet("outgoing mail");
     /// Most memory for queued messages.
-    DEQUEUE_MAX_MEM: quantity(0..=MAX) = "1024M", restart, NoEffect("messages go from the session to the mailboxes without a queue in between");
+    DEQUEUE_MAX_MEM: quantity(0..=MAX) = "1024M", restart, Effective;
     /// Folder of the queue.
-    DEQUEUE_PATH: path = "/var/lib/gromox/queue", restart, NoEffect("messages go from the session to the mailboxes without a queue in between");
+    DEQUEUE_PATH: path = "/var/lib/gromox/queue", restart, Effective;
     /// Size of the pool of delivery contexts.
     FREE_CONTEXT_NUM: quantity(0..=MAX) = "512", restart, NoEffect("there is no pool of delivery contexts");
     /// Name of this system in bounces and in EHLO.
-    HOST_ID: host_name = "(system hostname)", restart, NotYet("outgoing mail");
+    HOST_ID: host_name = "(system hostname)", restart, Effective;
     /// Where the delivery service logs.
     LDA_LOG_FILE: text = "- (auto)", restart, NoEffect("all services log together: set log_file in ringpost.cfg");
     /// How much the delivery service logs, from 1 (critical) to 6 (debug).

@@ -15,7 +15,7 @@ directives! {
     /// Longest time a call to another server's store may take; 0 waits forever, else at least 4 seconds.
     EXMDB_CLIENT_RPC_TIMEOUT: duration = "0", restart, NotYet("clusters");
     /// Where outgoing messages are handed over: sendmail:, smtp:, smtp+tls:, smtp+unverifiedtls: or smtps:.
-    OUTGOING_SMTP_URL: text = "sendmail://localhost", restart, NotYet("outgoing mail");
+    OUTGOING_SMTP_URL: text = "sendmail://localhost", restart, Effective;
     /// Logs which conditions inbox rules evaluate and what they do.
     RULEPROC_DEBUG: boolean = "off", hup, NotYet("rules");
     /// Server version that clients are told.

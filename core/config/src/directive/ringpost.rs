@@ -41,4 +41,14 @@ directives! {
     SUBMISSION_BLOCK_INTERVAL_AUTHS: duration = "1 minute", restart, Effective;
     /// Clients, by their IP addresses, that may send by LMTP and SMTP to any address elsewhere without a login.
     RELAY_FROM: hosts = "", hup, Effective;
+    /// Pause before outgoing mail is tried for the second time; each further pause is twice as long.
+    QUEUE_RETRY_FIRST: duration(1..=MAX) = "1min", restart, Effective;
+    /// The longest pause between two attempts at outgoing mail.
+    QUEUE_RETRY_LONGEST: duration(1..=MAX) = "1h", restart, Effective;
+    /// How long outgoing mail is tried before its sender is told that it failed.
+    QUEUE_LIFETIME: duration(1..=MAX) = "5days", restart, Effective;
+    /// How old outgoing mail gets before its sender is told that it takes long; 0 tells nobody.
+    QUEUE_DELAY_NOTICE: duration = "4h", restart, Effective;
+    /// Most connections to the server that takes outgoing mail.
+    QUEUE_CONNECTIONS: quantity(1..=10_000) = "20", restart, Effective;
 }
