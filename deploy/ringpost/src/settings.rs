@@ -70,15 +70,9 @@ pub(crate) fn runtime(configuration: &Configuration) -> Result<RuntimeConfig> {
     })
 }
 
-/// The queue and its worker. Unless `dequeue_path` is set, the queue is beside the accounts, wherever they are: two
-/// servers of one machine must not share it.
+/// The queue and its worker.
 fn queue(configuration: &Configuration) -> Result<QueueConfig> {
-    let directive = directive::delivery::DEQUEUE_PATH;
-    let named = configuration.setting(directive.directive()).place.is_some();
-    let path = match configuration.path(directive) {
-        Some(path) if named => path.to_owned(),
-        _ => data_path(configuration)?.join("queue"),
-    };
+    let path = ringpost_tools::queue_folder(configuration).context("dequeue_path and data_path are empty")?;
     let options = ringpost_queue::Options::of(configuration).context("outgoing_smtp_url")?;
     let memory_max = configuration
         .quantity(directive::delivery::DEQUEUE_MAX_MEM)

@@ -7,6 +7,7 @@
 pub mod admin;
 mod command;
 mod integrity;
+mod mailq;
 mod mbck;
 mod mbsize;
 mod mkmidb;
@@ -17,11 +18,14 @@ mod test_mailbox;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
+pub use mailq::queue_folder;
+
 /// A tool's main function: takes the command line, its own name first.
 pub type Tool = fn(Vec<OsString>) -> ExitCode;
 
 /// All tools, by the names of their links.
 pub const TOOLS: &[(&str, Tool)] = &[
+    ("gromox-mailq", mailq::run),
     ("gromox-mbck", mbck::run),
     ("gromox-mbsize", mbsize::run),
     ("gromox-mkmidb", mkmidb::run),

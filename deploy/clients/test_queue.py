@@ -1,0 +1,262 @@
+"""The queue: everything that was taken over reaches its next hop or is reported, whatever happens on the way.
+
+RINGPOST_QUEUED says how many messages (300; 10000 is the whole test), RINGPOST_SEED repeats the choices.
+"""
+
+import collections
+import email
+import email.policy
+import os
+import poplib
+import random
+import re
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from conftest import BINARY, LmtpClient
+from next_hop import NextHop
+from serving import Serve, make_certificate, make_data
+
+MESSAGES = int(os.environ.get("RINGPOST_QUEUED", 300))
+SEED = int(os.environ.get("RINGPOST_SEED", 1))
+GROUP = 4
+FAST = {"queue_retry_first": "1s", "queue_retry_longest": "2s", "cache_scan_interval": "1s",
+        "response_interval": "0"}
+
+
+class Queue:
+    """A server whose outgoing mail goes to `url`."""
+
+    def __init__(self, tmp_path, url, **directives):
+        self.data, self.base = make_data(tmp_path)
+        self.serve = Serve(tmp_path, {
+            "data_path": self.data, "lda_listen": f"[::1]:{self.base + 24}", "pop3_listen": f"[::1]:{self.base + 110}",
+            "admin_listen": f"[::1]:{self.base + 99}", "outgoing_smtp_url": url, "shards": "2",
+            "delivery.cfg:host_id": "mx.example.test", **FAST, **directives}).as_demo(self.base)
+        self.ports = self.serve.ports
+
+    def admin(self, *arguments):
+        subprocess.run([BINARY, "admin", "--data", self.data, *arguments], check=True, capture_output=True)
+
+    def group(self, name, members):
+        self.admin("list", "add", f"{name}@example.test")
+        for member in members:
+            self.admin("member", "add", f"{name}@example.test", member)
+
+    def client(self):
+        return Lmtp6(self)
+
+    def kill(self):
+        self.serve.process.kill()
+        self.serve.process.wait()
+
+    def metrics(self):
+        with urllib.request.urlopen(f"http://[::1]:{self.ports['admin']}/metrics") as answer:
+            text = answer.read().decode()
+        values = collections.Counter()
+        for name, value in re.findall(r"^ringpost_(\w+)\{[^}]*\} ([0-9.e+-]+)$", text, re.M):
+            values[name] += float(value)
+        return values
+
+    def mailq(self):
+        link = self.data.parent / "gromox-mailq"
+        if not link.exists():
+            link.symlink_to(BINARY)
+        return subprocess.run([link, "-c", self.serve.configuration], check=True, capture_output=True,
+                              text=True).stdout
+
+    def wait_until_empty(self, limit=120):
+        deadline = time.monotonic() + limit
+        while self.metrics()["queue_size"] > 0:
+            assert time.monotonic() < deadline, self.mailq()[-3000:] + self.serve.log.read_text()[-3000:]
+            time.sleep(0.2)
+
+    def mailbox(self, user="alice"):
+        """All messages of a user's inbox that are not the demo's."""
+        pop = poplib.POP3("::1", self.ports["pop3"])
+        pop.user(f"{user}@example.test")
+        pop.pass_("demo")
+        found = []
+        for number in range(1, pop.stat()[0] + 1):
+            source = b"\r\n".join(pop.retr(number)[1])
+            found.append(email.message_from_bytes(source, policy=email.policy.default))
+        pop.quit()
+        return found
+
+    def reports(self, user="alice"):
+        """Every report in a user's inbox: (Message-ID that it is about, recipient, action)."""
+        reports = []
+        for message in self.mailbox(user):
+            if message.get_content_type() != "multipart/report":
+                continue
+            assert not message.defects and message["Auto-Submitted"] == "auto-replied"
+            assert message["Return-Path"] == "<>"
+            status, original = list(message.iter_parts())[1:]
+            assert status.get_content_type() == "message/delivery-status"
+            blocks = status.get_payload()
+            about = str(original.get_payload()[0]["Message-ID"]) if original.is_multipart() else \
+                re.search(r"(?im)^message-id:\s*(\S+)", original.get_payload())[1]
+            for block in blocks[1:]:
+                recipient = block["Final-Recipient"].split(";")[1].strip()
+                reports.append((about, recipient, block["Action"]))
+        return reports
+
+
+class Lmtp6(LmtpClient):
+    def __init__(self, queue):
+        import socket
+        self.socket = socket.create_connection(("::1", queue.ports["lmtp"]))
+        self.file = self.socket.makefile("rb")
+        self.reply()
+        assert self.command("LHLO client.example.org").startswith("250")
+
+
+def source(identity, size=600):
+    return (f"From: <alice@example.test>\r\nTo: <somebody@remote.test>\r\nSubject: {identity}\r\n"
+            f"Message-ID: <{identity}@test>\r\n\r\n" + ".dot first\r\n" + "text \r\n" * (size // 7)).encode()
+
+
+def members(identity=""):
+    return [f"r{n}@remote.test" for n in range(GROUP)]
+
+
+def test_a_message_goes_out_and_its_sender_is_told(tmp_path):
+    hop = NextHop().up()
+    hop.refuse = lambda recipient: recipient.startswith("r1@")
+    with (queue := Queue(tmp_path, f"smtp://127.0.0.1:{hop.port}")).serve:
+        queue.group("out", members())
+        client = queue.client()
+        wait_for(lambda: client.command("RSET") and client.command("MAIL FROM:<alice@example.test>") and
+                 client.command("RCPT TO:<out@example.test>").startswith("250"))
+        client.command("RSET")
+        assert client.deliver(["out@example.test"], source("first"), "alice@example.test")[0].startswith("250")
+        queue.wait_until_empty()
+        assert {recipient for _, recipient in hop.copies} == {"r0@remote.test", "r2@remote.test", "r3@remote.test"}
+        sender, recipients, data = hop.messages[0]
+        assert sender.startswith("MAIL FROM:<alice@example.test>")
+        assert data.endswith(source("first")) and b"Return-Path" not in data and b"\r\nReceived: from " in data
+        assert queue.reports() == [("<first@test>", "r1@remote.test", "failed")]
+        metrics = queue.metrics()
+        assert metrics["queue_delivered_total"] == GROUP and metrics["queue_bounced_total"] == 1
+        # The report itself is delivered, and reported by nobody.
+        assert metrics["queue_reports_total"] == 1 and metrics["queue_messages_total"] == 2
+
+
+def wait_for(condition, limit=20):
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Load:
+    """Clients that send and remember what they were promised; they come back after a crash."""
+
+    def __init__(self, queue, messages, clients=4):
+        self.queue, self.total = queue, messages
+        self.lock = threading.Lock()
+        self.next, self.promised, self.unknown = 0, set(), set()
+        self.threads = [threading.Thread(target=self.work) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def take(self):
+        with self.lock:
+            if self.next == self.total:
+                return None
+            self.next += 1
+            return f"m{self.next}"
+
+    def work(self):
+        client, chance = None, random.Random(SEED)
+        while (identity := self.take()) is not None:
+            while True:
+                try:
+                    client = client or self.queue.client()
+                    group = "out" if chance.random() < 0.9 else "mixed"
+                    with self.lock:
+                        self.unknown.add(identity)
+                    reply = client.deliver([f"{group}@example.test"], source(identity), "alice@example.test")
+                    if reply and reply[0].startswith("250"):
+                        with self.lock:
+                            self.promised.add(identity)
+                        break
+                    time.sleep(0.1)
+                except (OSError, AssertionError):
+                    client = None
+                    time.sleep(0.1)
+                    # Whether it was taken nobody knows: another one is sent in its place.
+                    break
+
+    def is_done(self):
+        return not any(thread.is_alive() for thread in self.threads)
+
+
+def test_nothing_is_lost_whatever_the_next_hop_does_and_however_often_the_server_dies(tmp_path):
+    chance = random.Random(SEED)
+    hop = NextHop(SEED).up()
+    hop.refuse = lambda recipient: recipient.startswith("r1@")
+    queue = Queue(tmp_path, f"smtp://127.0.0.1:{hop.port}", log_level="4")
+    server = queue.serve.__enter__()
+    try:
+        queue.group("out", members())
+        queue.group("mixed", ["bob@example.test", "r0@remote.test", "r1@remote.test", "nobody@remote.test"])
+        client = queue.client()
+        for group in ("out", "mixed"):
+            wait_for(lambda: client.command("RSET") and client.command("MAIL FROM:<alice@example.test>") and
+                     client.command(f"RCPT TO:<{group}@example.test>").startswith("250"))
+        client.close()
+        load = Load(queue, MESSAGES)
+        kills, started = 0, time.monotonic()
+        while not load.is_done() or kills < 8:
+            hop.cut = chance.choice([0, 0.3, 0.9])
+            hop.slow = chance.choice([0, 0, 0.3])
+            hop.temporary = chance.choice([0, 0.3])
+            hop.greylist = chance.random() < 0.3
+            if chance.random() < 0.2:
+                hop.down()
+            time.sleep(chance.uniform(0.1, 1.2))
+            hop.up()
+            time.sleep(chance.uniform(0.1, 0.6))
+            queue.kill()
+            kills += 1
+            queue.serve.__enter__()
+        hop.cut, hop.slow, hop.temporary, hop.greylist = 0, 0, 0, False
+        hop.up()
+        queue.wait_until_empty(300)
+        reports = collections.Counter(queue.reports())
+        seconds = time.monotonic() - started
+    finally:
+        log = queue.serve.log.read_text(errors="replace")
+        server.__exit__()
+    counted = sum(int(n) for n in re.findall(
+        r"(?:last answer was lost|a copy may have been sent before)[^\n]*?recipients=(\d+)", log))
+    counted += sum(int(n) for n in re.findall(
+        r"recipients=(\d+)[^\n]*?(?:last answer was lost|a copy may have been sent before)", log))
+    bounced = {(identity, recipient) for identity, recipient, action in reports if action == "failed"}
+    copies, lost, twice = hop.copies, [], 0
+    for identity in load.promised:
+        identity = f"<{identity}@test>"
+        groups = [members(), ["r0@remote.test", "r1@remote.test", "nobody@remote.test"]]
+        # Which group it went to shows by its copies.
+        expected = groups[1] if copies[identity, "nobody@remote.test"] else groups[0]
+        for recipient in expected:
+            got = copies[identity, recipient]
+            told = reports[identity, recipient, "failed"]
+            if got == 0 and told == 0:
+                lost.append((identity, recipient))
+            twice += max(0, got + told - 1)
+    print(f"{len(load.promised)} promised of {MESSAGES}, {sum(copies.values())} copies, "
+          f"{sum(reports.values())} reports, {kills} kills, {hop.connections} connections, {hop.lost} answers lost, "
+          f"{twice} got twice, {counted} counted, {seconds:.0f} s")
+    assert not lost, lost[:10]
+    assert all(recipient.startswith("r1@") for _, recipient in bounced)
+    assert not any(recipient.startswith("r1@") for _, recipient in copies)
+    assert twice <= counted
+    assert max(reports.values(), default=1) == 1, "a failure is reported once"
