@@ -105,7 +105,7 @@ impl Extensions {
                 "ENHANCEDSTATUSCODES" => extensions.enhanced = true,
                 "AUTH" => extensions.auth = words.map(str::to_ascii_uppercase).collect(),
                 "SIZE" => {
-                    extensions.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0))
+                    extensions.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0));
                 }
                 _ => {}
             }
@@ -325,7 +325,7 @@ impl<P: Peer> Client<P> {
         self.write(commands.as_bytes(), ENVELOPE).await?;
         let mail = self.reply(ENVELOPE).await?;
         transaction.answered = true;
-        self.closing(&mail)?;
+        closing(&mail)?;
         let mail_ok = mail.code / 100 == 2;
         if !mail_ok {
             transaction.fill(&failure(&mail));
@@ -340,7 +340,7 @@ impl<P: Peer> Client<P> {
                 self.write(command.as_bytes(), ENVELOPE).await?;
             }
             let reply = self.reply(ENVELOPE).await?;
-            self.closing(&reply)?;
+            closing(&reply)?;
             if reply.code / 100 != 2 && transaction.statuses[number].is_none() {
                 transaction.statuses[number] = Some(failure(&reply));
             }
@@ -358,7 +358,7 @@ impl<P: Peer> Client<P> {
                 self.write(b"DATA\r\n", DATA).await?;
             }
             let reply = self.reply(DATA).await?;
-            self.closing(&reply)?;
+            closing(&reply)?;
             if reply.code != 354 {
                 transaction.fill(&failure(&reply));
                 return self.reset().await;
@@ -367,7 +367,7 @@ impl<P: Peer> Client<P> {
                 // A server that wants content for nobody gets none (RFC 2920 §3.1).
                 self.write(b".\r\n", DATA).await?;
                 let reply = self.reply(END_OF_DATA).await?;
-                return self.closing(&reply);
+                return closing(&reply);
             }
         }
         self.content(prepared, chunking, || {
@@ -382,7 +382,7 @@ impl<P: Peer> Client<P> {
         } else {
             failure(&reply)
         });
-        self.closing(&reply)
+        closing(&reply)
     }
 
     async fn content(
@@ -515,14 +515,6 @@ impl<P: Peer> Client<P> {
         }
     }
 
-    /// 421 at any place says that the server is about to close (RFC 5321 §3.8).
-    fn closing(&self, reply: &Reply) -> Result<(), SessionError> {
-        if reply.code == 421 {
-            return Err(SessionError::Refused(reply.status()));
-        }
-        Ok(())
-    }
-
     async fn write(&mut self, data: &[u8], timeout: Duration) -> Result<(), SessionError> {
         Ok(self.peer.write(data, timeout).await?)
     }
@@ -538,6 +530,14 @@ impl<P: Peer> Client<P> {
             }
         }
     }
+}
+
+/// 421 at any place says that the server is about to close (RFC 5321 §3.8).
+fn closing(reply: &Reply) -> Result<(), SessionError> {
+    if reply.code == 421 {
+        return Err(SessionError::Refused(reply.status()));
+    }
+    Ok(())
 }
 
 /// A message as it goes over the wire, but for the stuffing.

@@ -151,7 +151,7 @@ mod tests {
         let long = vec![b'x'; LINE_MAX * 2];
         let folded = in_lines(&long);
         assert!(is_lines(&folded));
-        assert_eq!(folded.iter().filter(|byte| **byte == b'x').count(), LINE_MAX * 2);
+        assert_eq!(memchr_iter(b'x', &folded).count(), LINE_MAX * 2);
     }
 
     #[test]

@@ -30,6 +30,9 @@ const LAZY_SYNC: Duration = Duration::from_millis(200);
 /// Most bytes that one read of a content asks for.
 const READ_MAX: usize = 16 * 1024 * 1024;
 
+/// Where something that goes on by itself leaves its outcome.
+type Answer<T> = Rc<RefCell<Option<T>>>;
+
 /// What a core starts with.
 pub(crate) struct QueueParts {
     pub(crate) spool: Arc<Spool>,
@@ -249,7 +252,7 @@ impl ShardQueue {
         number: u64,
         entries: Vec<Entry>,
     ) -> impl Future<Output = Result<(), Arc<io::Error>>> + 'static {
-        let answer: Rc<RefCell<Option<Result<(), Arc<io::Error>>>>> = Rc::default();
+        let answer: Answer<Result<(), Arc<io::Error>>> = Rc::default();
         let waiters: Rc<Waiters> = Rc::default();
         let (place, wake, queue) = (Rc::clone(&answer), Rc::clone(&waiters), self.clone());
         let waiter = move |_: &Rc<Shard>, result: Result<(), Arc<io::Error>>| {
@@ -354,9 +357,8 @@ impl ShardQueue {
             async move {
                 // A sync that is under way has the file open by itself.
                 let segment = held.segment;
-                match shard.help(move || segment.delete()).await {
-                    Ok(Err(error)) => tracing::warn!("a segment of the queue can't be deleted: {error}"),
-                    Ok(Ok(())) | Err(_) => {}
+                if let Ok(Err(error)) = shard.help(move || segment.delete()).await {
+                    tracing::warn!("a segment of the queue can't be deleted: {error}");
                 }
             },
         );
@@ -384,7 +386,7 @@ impl ShardQueue {
             }
         };
         // In a task: the message must reach the worker also when the session that brought it ends meanwhile.
-        let answer: Rc<RefCell<Option<Result<QueueId, EnqueueError>>>> = Rc::default();
+        let answer: Answer<Result<QueueId, EnqueueError>> = Rc::default();
         let waiters: Rc<Waiters> = Rc::default();
         let (place, wake, queue) = (Rc::clone(&answer), Rc::clone(&waiters), self.clone());
         spawn_into(
