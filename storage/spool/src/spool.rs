@@ -180,9 +180,9 @@ mod tests {
         assert_eq!(read_only(folder.path()).unwrap()[0].0.id, id);
         fs::write(folder.path().join("journal/foreign.rpq"), b"not ours").unwrap();
         drop(spool);
-        let (spool, segments, foreign) = Spool::open(folder.path()).unwrap();
+        let (spool, found) = Spool::open(folder.path()).unwrap();
         assert_eq!(
-            (segments.len(), foreign.len()),
+            (found.segments.len(), found.foreign.len()),
             (1, 1),
             "the empty one is deleted"
         );
