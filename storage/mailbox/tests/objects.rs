@@ -5,7 +5,10 @@ mod common;
 use common::*;
 use ringpost_convert::message::{AttachmentContent, AttachmentData, MessageContent};
 use ringpost_mapi::{
-    FileTime, FolderId, Guid, PropValue, PropertyBag, Uid, named::PropertyName, rights::Rights, tags,
+    FileTime, FolderId, Guid, PropValue, PropertyBag, Uid,
+    named::{PropertyName, sets},
+    rights::Rights,
+    tags,
 };
 use ringpost_store::{EventKind, Flags, Member, MessageDraft, StoreError, folder::built_in};
 
@@ -190,6 +193,127 @@ fn names_get_ids_of_their_own() {
     assert_eq!(mailbox.named_property_name(0x9000).unwrap(), None);
 }
 
+/// MS-OXCPRPT 3.2.5.9 and 3.2.5.10: names in PS_MAPI are property ids themselves.
+#[test]
+fn property_ids_are_names_in_ps_mapi() {
+    let (_folder, mut mailbox) = mailbox();
+    for (lid, id) in [
+        (0x0037, Some(0x0037)),
+        (0x7fff, Some(0x7fff)),
+        (0, None),
+        (0x8000, None),
+        (0x0001_0037, None),
+    ] {
+        for create in [false, true] {
+            let name = PropertyName::lid(sets::MAPI, lid);
+            assert_eq!(mailbox.named_property_id(&name, create).unwrap(), id, "{lid:x}");
+        }
+    }
+    let string = PropertyName::name(sets::MAPI, "Subject");
+    assert_eq!(mailbox.named_property_id(&string, true).unwrap(), None);
+    assert_eq!(
+        mailbox.named_property_name(0x0037).unwrap(),
+        Some(PropertyName::lid(sets::MAPI, 0x0037))
+    );
+    // None of them took an id.
+    assert_eq!(mailbox.named_property_name(0x8000).unwrap(), None);
+
+    let mut saved = content("By name", "body");
+    saved.named = vec![
+        (PropertyName::lid(sets::MAPI, 0x0070), text("topic")),
+        (string, text("nothing")),
+    ];
+    let draft = MessageDraft {
+        content: saved,
+        ..MessageDraft::default()
+    };
+    let id = mailbox.save_message(DRAFTS, &draft).unwrap().message;
+    assert_eq!(
+        mailbox.message_property(id, tags::CONVERSATION_TOPIC).unwrap(),
+        Some(text("topic"))
+    );
+}
+
+/// MS-OXCPRPT 3.2.5.10: header fields have one name, in whatever case they are written.
+#[test]
+fn header_fields_are_named_in_any_case() {
+    let (folder, mut mailbox) = mailbox();
+    let upper = PropertyName::name(sets::INTERNET_HEADERS, "X-Colour");
+    let lower = PropertyName::name(sets::INTERNET_HEADERS, "x-colour");
+    let id = mailbox.named_property_id(&upper, true).unwrap();
+    assert_eq!(mailbox.named_property_id(&lower, false).unwrap(), id);
+    assert_eq!(mailbox.named_property_id(&upper, false).unwrap(), id);
+    assert_eq!(
+        mailbox.named_property_name(id.unwrap()).unwrap(),
+        Some(lower.clone())
+    );
+    let mut saved = content("By name", "body");
+    saved.named = vec![(upper.clone(), text("red"))];
+    let draft = MessageDraft {
+        content: saved,
+        ..MessageDraft::default()
+    };
+    let message = mailbox.save_message(DRAFTS, &draft).unwrap().message;
+    let tag = ringpost_mapi::PropTag::new(id.unwrap(), text("").kind());
+    assert_eq!(mailbox.message_property(message, tag).unwrap(), Some(text("red")));
+    // A name made by a message with another case is the same too.
+    let mut saved = content("By name", "body");
+    saved.named = vec![(
+        PropertyName::name(sets::INTERNET_HEADERS, "X-SHAPE"),
+        text("round"),
+    )];
+    let draft = MessageDraft {
+        content: saved,
+        ..MessageDraft::default()
+    };
+    mailbox.save_message(DRAFTS, &draft).unwrap();
+    let shape = PropertyName::name(sets::INTERNET_HEADERS, "x-shape");
+    assert!(mailbox.named_property_id(&shape, false).unwrap().is_some());
+    // In other sets case matters.
+    let other = PropertyName::name(sets::PUBLIC_STRINGS, "X-Colour");
+    let other_lower = PropertyName::name(sets::PUBLIC_STRINGS, "x-colour");
+    assert_ne!(
+        mailbox.named_property_id(&other, true).unwrap(),
+        mailbox.named_property_id(&other_lower, true).unwrap()
+    );
+    drop(mailbox);
+    let mut mailbox = open(folder.path());
+    assert_eq!(mailbox.named_property_id(&upper, false).unwrap(), id);
+}
+
+/// A name that a transaction made and then took back is unknown, also to what remembers names.
+#[test]
+fn names_of_a_transaction_that_failed_are_forgotten() {
+    let (_folder, mut mailbox) = mailbox();
+    let set = Guid([7; 16]);
+    let (first, second) = (PropertyName::lid(set, 1), PropertyName::lid(set, 2));
+    // Names are remembered from here on.
+    assert_eq!(mailbox.named_property_id(&first, false).unwrap(), None);
+    let failed: Result<(), StoreError> = mailbox.transaction(|mailbox| {
+        assert_eq!(mailbox.named_property_id(&first, true)?, Some(0x8000));
+        Err(StoreError::NotAllowed("a test"))
+    });
+    assert!(failed.is_err());
+    assert_eq!(mailbox.named_property_id(&first, false).unwrap(), None);
+    assert_eq!(mailbox.named_property_name(0x8000).unwrap(), None);
+    // The id is another's now; a memory of the first would give it to both.
+    assert_eq!(mailbox.named_property_id(&second, true).unwrap(), Some(0x8000));
+    assert_eq!(mailbox.named_property_id(&first, true).unwrap(), Some(0x8001));
+    // The same where only an inner transaction fails.
+    let third = PropertyName::lid(set, 3);
+    mailbox
+        .transaction(|mailbox| {
+            let inner: Result<(), StoreError> = mailbox.transaction(|mailbox| {
+                mailbox.named_property_id(&third, true)?;
+                Err(StoreError::NotAllowed("a test"))
+            });
+            assert!(inner.is_err());
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(mailbox.named_property_id(&third, false).unwrap(), None);
+}
+
 #[test]
 fn rights_come_from_the_account_its_groups_or_the_default() {
     let (_folder, mut mailbox) = mailbox();
@@ -254,7 +378,7 @@ fn what_mail_says_is_found_as_properties() {
         .message_property(id, tags::TRANSPORT_MESSAGE_HEADERS)
         .unwrap();
     assert!(matches!(headers, Some(PropValue::String(text)) if text.contains("X-Colour: red")));
-    let colour = PropertyName::name(ringpost_mapi::named::sets::INTERNET_HEADERS, "x-colour");
+    let colour = PropertyName::name(sets::INTERNET_HEADERS, "x-colour");
     let colour = mailbox.named_property_id(&colour, false).unwrap().unwrap();
     let colour = ringpost_mapi::PropTag::new(colour, ringpost_mapi::PropType::STRING);
     assert_eq!(properties.string(colour), Some("red"));
