@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use encoding_rs::Encoding;
 
-/// The encoding of a Windows code page number; `None` for the ones unknown here.
+use crate::charset::Charset;
+
+/// The web's encoding of a Windows code page number; `None` for others, which [`Charset::for_code_page`] may know.
 pub fn encoding(code_page: u32) -> Option<&'static Encoding> {
     let label = match code_page {
-        437 | 850 | 1252 | 20127 | 28591 => "windows-1252",
+        1252 | 20127 | 28591 => "windows-1252",
         866 => "ibm866",
         874 => "windows-874",
         932 => "shift_jis",
@@ -48,12 +50,24 @@ pub fn encoding(code_page: u32) -> Option<&'static Encoding> {
 /// The text of bytes in a code page; what can't be decoded becomes U+FFFD. An unknown code page is read as
 /// Windows-1252, in which every byte means something.
 pub fn decode(bytes: &[u8], code_page: u32) -> Cow<'_, str> {
-    let encoding = encoding(code_page).unwrap_or(encoding_rs::WINDOWS_1252);
-    encoding.decode_without_bom_handling(bytes).0
+    if let Some(encoding) = encoding(code_page) {
+        return encoding.decode_without_bom_handling(bytes).0;
+    }
+    match Charset::for_code_page(code_page) {
+        Some(charset) => charset.decode(bytes),
+        None => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
+    }
 }
 
 /// The text's bytes in a code page; what the code page lacks becomes a question mark.
 pub fn encode(text: &str, code_page: u32) -> Cow<'_, [u8]> {
+    if encoding(code_page).is_none()
+        && let Some(charset) = Charset::for_code_page(code_page)
+        && charset.single_byte_of('a').is_some()
+    {
+        let bytes = text.chars().map(|character| charset.single_byte_of(character));
+        return Cow::Owned(bytes.map(|byte| byte.unwrap_or(b'?')).collect());
+    }
     let encoding = encoding(code_page).unwrap_or(encoding_rs::WINDOWS_1252);
     let (bytes, _, unmappable) = encoding.encode(text);
     if !unmappable {
@@ -85,5 +99,10 @@ mod tests {
         assert_eq!(&*encode("日本", 65001), "日本".as_bytes());
         assert_eq!(&*encode("a日é", 1252), b"a?\xe9");
         assert_eq!(decode(b"\xff", 9999), "ÿ");
+        // The pages of DOS are not those of Windows.
+        assert_eq!(decode(b"Gr\x81\xe1e", 850), "Grüße");
+        assert_eq!(&*encode("Grüße日", 437), b"Gr\x81\xe1e?");
+        assert_eq!(decode(b"\xc8\x85\x93\x93\x96", 37), "Hello");
+        assert_eq!(decode(b"a\0", 1200), "a");
     }
 }

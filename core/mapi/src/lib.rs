@@ -10,7 +10,7 @@
 //! - [`collation`]: how values compare, everywhere; [`calendar`]: days as dates.
 //!
 //! How they are written:
-//! - [`wire`]: values as protocols write them; [`code_page`]: their 8-bit strings.
+//! - [`wire`]: values as protocols write them; [`code_page`] and [`charset`]: 8-bit strings, by number and by name.
 //! - [`codec`]: bags of properties as the store keeps them on disk.
 //! - [`reader`]: reading bytes from outside without overrunning, and the codecs' errors.
 //!
@@ -19,6 +19,7 @@
 
 pub mod calendar;
 pub mod change;
+pub mod charset;
 pub mod code_page;
 pub mod codec;
 pub mod collation;

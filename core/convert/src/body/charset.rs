@@ -1,44 +1,47 @@
-//! Charsets that mail uses: those of the web, UTF-7, UTF-32, HZ and ISO-2022-KR.
+//! What the charsets of mail say: the names are those of [`ringpost_mapi::charset`], and what they are worth.
 
 use std::borrow::Cow;
 
-use encoding_rs::{EUC_KR, Encoding, GBK, UTF_8, WINDOWS_1252};
+use encoding_rs::WINDOWS_1252;
+use ringpost_mapi::charset::Charset;
 
-/// The text of `bytes` in the charset with this name. Without a name, or with an unknown one, it is UTF-8
-/// where that fits and Windows-1252 otherwise.
+/// The text of `bytes` in the charset with this name. Without a name, with an unknown one, or with one that says
+/// nothing of 8-bit bytes, it is UTF-8 where that fits and Windows-1252 otherwise.
 pub fn decode<'a>(bytes: &'a [u8], name: &[u8]) -> Cow<'a, str> {
-    let name = name.trim_ascii().to_ascii_lowercase();
-    match name.as_slice() {
-        b"utf-7" | b"unicode-1-1-utf-7" | b"csutf7" => return Cow::Owned(utf_7(bytes)),
-        b"utf-32" | b"utf-32be" | b"utf-32le" => return Cow::Owned(utf_32(bytes, &name)),
-        b"hz-gb-2312" | b"hz" => return Cow::Owned(shifted_hz(bytes)),
-        b"iso-2022-kr" | b"csiso2022kr" => return Cow::Owned(shifted_kr(bytes)),
-        _ => {}
-    }
-    if bytes.is_ascii() && !name.starts_with(b"iso-2022") && !name.starts_with(b"utf-16") {
-        return String::from_utf8_lossy(bytes);
-    }
-    match named(&name) {
-        Some(encoding) => encoding.decode(bytes).0,
+    match named(bytes, name) {
+        Some(charset) => charset.decode(bytes),
         None if std::str::from_utf8(bytes).is_ok() => String::from_utf8_lossy(bytes),
-        None => WINDOWS_1252.decode(bytes).0,
+        None => WINDOWS_1252.decode_without_bom_handling(bytes).0,
     }
 }
 
-/// The encoding with this lower-case name; `None` for those that say nothing of 8-bit bytes.
-fn named(name: &[u8]) -> Option<&'static Encoding> {
-    let encoding = match name {
-        b"us-ascii" | b"ascii" | b"ansi_x3.4-1968" | b"iso-8859-1" | b"unknown-8bit" => return None,
-        b"utf8mb4" | b"utf_8" => UTF_8,
-        _ => {
-            let windows = name.strip_prefix(b"cp").filter(|rest| rest.starts_with(b"125"));
-            match windows {
-                Some(number) => Encoding::for_label(&[b"windows-", number].concat())?,
-                None => Encoding::for_label_no_replacement(name)?,
-            }
-        }
+/// The charset to read `bytes` by; `None` where its name is not to be asked.
+fn named(bytes: &[u8], name: &[u8]) -> Option<Charset> {
+    let name = name.trim_ascii();
+    let starts = |prefix: &[u8]| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    Some(encoding)
+    // Nearly all mail, without a look into the tables.
+    let usual = name.is_empty()
+        || starts(b"utf-8")
+        || starts(b"us-ascii")
+        || starts(b"iso-8859-")
+        || starts(b"windows-");
+    if usual && bytes.is_ascii() {
+        return None;
+    }
+    if name.eq_ignore_ascii_case(b"utf-8") {
+        return Some(Charset::UTF_8);
+    }
+    let charset = if name.eq_ignore_ascii_case(b"utf8mb4") {
+        Charset::UTF_8
+    } else {
+        Charset::for_name(name)?
+    };
+    // Latin-1 and ASCII are what programs write that don't know.
+    let means_it = name.windows(4).any(|four| four == b"1252");
+    (charset.web() != Some(WINDOWS_1252) || means_it).then_some(charset)
 }
 
 /// The Windows code page of a charset (`PidTagInternetCodepage`); 65001, UTF-8, where there is none.
@@ -50,7 +53,6 @@ pub fn code_page(name: &[u8]) -> u32 {
         ("gb18030", 54936),
         ("GBK", 936),
         ("IBM866", 866),
-        ("ISO-2022-JP", 50220),
         ("ISO-8859-2", 28592),
         ("ISO-8859-3", 28593),
         ("ISO-8859-4", 28594),
@@ -80,104 +82,29 @@ pub fn code_page(name: &[u8]) -> u32 {
         b"us-ascii" | b"ascii" => return 20127,
         b"iso-8859-1" | b"latin1" => return 28591,
         b"utf-7" => return 65000,
+        _ if name.starts_with(b"iso-2022-jp") => return 50220,
+        b"iso-2022-kr" => return 50225,
+        b"hz-gb-2312" => return 52936,
         b"iso-8859-9" => return 28599,
         _ => {}
     }
-    let found = named(&name).and_then(|encoding| PAGES.iter().find(|(known, _)| *known == encoding.name()));
-    found.map_or(65001, |&(_, page)| page)
-}
-
-/// RFC 2152.
-fn utf_7(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        if byte != b'+' {
-            out.push(if byte.is_ascii() { byte as char } else { '\u{fffd}' });
-            continue;
-        }
-        let rest = &bytes[at..];
-        let length = rest
+    let charset = Charset::for_name(&name);
+    let web = charset.and_then(Charset::web).map(encoding_rs::Encoding::name);
+    let found = web.and_then(|web| PAGES.iter().find(|(known, _)| *known == web));
+    // Of the others those whose name is a number that Windows has.
+    let by_number = || {
+        let digits = name
             .iter()
-            .take_while(|&&byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
-            .count();
-        if length == 0 {
-            out.push('+');
-        } else {
-            let units = super::base64(&rest[..length]);
-            let units = units
-                .chunks_exact(2)
-                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-            out.extend(char::decode_utf16(units).map(|unit| unit.unwrap_or('\u{fffd}')));
-        }
-        at += length + usize::from(rest.get(length) == Some(&b'-'));
-    }
-    out
+            .rposition(|byte| !byte.is_ascii_digit())
+            .map_or(0, |at| at + 1);
+        let page = std::str::from_utf8(&name[digits..]).ok()?.parse().ok()?;
+        charset.filter(|charset| Charset::for_code_page(page) == Some(*charset))?;
+        Some(page)
+    };
+    found.map(|&(_, page)| page).or_else(by_number).unwrap_or(UTF_8)
 }
 
-fn utf_32(bytes: &[u8], name: &[u8]) -> String {
-    let little = name.ends_with(b"le") || (!name.ends_with(b"be") && bytes.starts_with(&[0xff, 0xfe, 0, 0]));
-    let scalars = bytes.chunks_exact(4).map(|four| {
-        let four = [four[0], four[1], four[2], four[3]];
-        if little {
-            u32::from_le_bytes(four)
-        } else {
-            u32::from_be_bytes(four)
-        }
-    });
-    scalars
-        .filter(|&scalar| scalar != 0xfeff)
-        .map(|scalar| char::from_u32(scalar).unwrap_or('\u{fffd}'))
-        .collect()
-}
-
-/// RFC 1843: `~{` and `~}` switch GB 2312 on and off.
-fn shifted_hz(bytes: &[u8]) -> String {
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut shifted = false;
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let step = match (byte, bytes.get(at + 1)) {
-            (b'~', Some(b'{')) => {
-                shifted = true;
-                2
-            }
-            (b'~', Some(b'}')) => {
-                shifted = false;
-                2
-            }
-            (b'~', Some(b'\n')) => 2,
-            (b'~', Some(b'~')) if !shifted => {
-                plain.push(b'~');
-                2
-            }
-            _ => {
-                shifted &= byte != b'\n';
-                plain.push(if shifted { byte | 0x80 } else { byte });
-                1
-            }
-        };
-        at += step;
-    }
-    GBK.decode_without_bom_handling(&plain).0.into_owned()
-}
-
-/// RFC 1557: shift-out and shift-in switch KS C 5601 on and off.
-fn shifted_kr(bytes: &[u8]) -> String {
-    let header = bytes.strip_prefix(b"\x1b$)C").unwrap_or(bytes);
-    let mut plain = Vec::with_capacity(header.len());
-    let mut shifted = false;
-    for &byte in header {
-        match byte {
-            0x0e => shifted = true,
-            0x0f => shifted = false,
-            _ if shifted && byte > b' ' => plain.push(byte | 0x80),
-            _ => plain.push(byte),
-        }
-    }
-    EUC_KR.decode_without_bom_handling(&plain).0.into_owned()
-}
+const UTF_8: u32 = 65001;
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +122,14 @@ mod tests {
         assert_eq!(decode(b"\x1b$)C\x0e0!\x0f", b"iso-2022-kr"), "가");
         assert_eq!(decode(b"\0\0\0a", b"utf-32be"), "a");
         assert_eq!(decode(b"\x80", b"cp1252"), "€");
+        assert_eq!(decode(b"\x81", b"cp437"), "ü");
+        assert_eq!(decode(b"\xe1", b"IBM-850"), "ß");
+        assert_eq!(decode(b"\xc8\x85\x93\x93\x96", b"cp037"), "Hello");
+        assert_eq!(decode(b"\x80", b"x-mac-roman"), "Ä");
+        assert_eq!(decode(b"a\0\xfc\0", b"utf-16"), "aü");
+        assert_eq!(decode(b"\0a\0\xfc", b"utf-16"), "aü");
+        assert_eq!(decode("ü".as_bytes(), b"latin1"), "ü");
+        assert_eq!(decode(b"\x88\x61", b"johab"), "가");
     }
 
     #[test]
@@ -204,6 +139,10 @@ mod tests {
             ("US-ASCII", 20127),
             ("koi8-r", 20866),
             ("latin1", 28591),
+            ("cp437", 437),
+            ("IBM850", 850),
+            ("iso-2022-jp", 50220),
+            ("nonsense-850", 65001),
         ] {
             assert_eq!(code_page(name.as_bytes()), page, "{name}");
         }
