@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! properties ─► fields, people ─► header ┐
-//! bodies ─► text, HTML (from RTF, if that is all there is) ─► alternative ─► related ─► mixed ─► the message
+//! bodies, calendar ─► text, HTML (from RTF, if that is all there is) ─► alternative ─► related ─► mixed ─► the message
 //! attachments ─► parts, embedded messages ─────────────────────────┘
 //! ```
 //!
@@ -10,7 +10,6 @@
 //! encrypted messages leave byte for byte as they were composed.
 
 mod attachments;
-mod bodies;
 mod entity;
 mod fields;
 mod people;
@@ -20,7 +19,7 @@ mod tests;
 
 use ringpost_mapi::{FileTime, PropTag, PropValue, PropertyBag, tags};
 
-use crate::{header::HeaderWriter, message::MessageContent};
+use crate::{bodies::Bodies, header::HeaderWriter, message::MessageContent};
 use entity::Entity;
 
 /// Embedded messages in each other that are written; deeper ones are left out.
@@ -65,9 +64,17 @@ fn entity(message: &MessageContent, options: &Options<'_>, parts: &mut Parts<'_>
     if let Some(entity) = attachments::secured(message, class, parts) {
         return entity;
     }
+    let bodies = Bodies::of_properties(&message.properties);
+    if let Some(entity) = attachments::encrypted(message, &bodies, parts) {
+        return entity;
+    }
     let report = report::part(message, class, options, parts);
-    let (inline, attached) = attachments::write(message, report.is_some(), options, parts, depth);
-    let bodies = bodies::Bodies::of(&message.properties);
+    let calendar = attachments::calendar(message, parts);
+    let mut left_out: Vec<usize> = calendar.iter().map(|(at, _)| *at).collect();
+    left_out.extend(report.iter().filter_map(|report| report.attachment));
+    let (inline, attached) =
+        attachments::write(message, bodies.html.is_some(), &left_out, options, parts, depth);
+    let calendar = calendar.map(|(_, entity)| entity);
     let mut body = match (bodies.text, bodies.html) {
         (text, Some(html)) => {
             let text = text.unwrap_or_else(|| crate::html::to_text(&html));
@@ -81,9 +88,16 @@ fn entity(message: &MessageContent, options: &Options<'_>, parts: &mut Parts<'_>
                     std::iter::once(html).chain(inline).collect(),
                 )
             };
-            Entity::multipart("alternative", &[], vec![Entity::text("plain", &text), html])
+            let forms = [Entity::text("plain", &text), html].into_iter().chain(calendar);
+            Entity::multipart("alternative", &[], forms.collect())
         }
-        (text, None) => Entity::text("plain", &text.unwrap_or_default()),
+        (text, None) => {
+            let text = Entity::text("plain", &text.unwrap_or_default());
+            match calendar {
+                Some(calendar) => Entity::multipart("alternative", &[], vec![text, calendar]),
+                None => text,
+            }
+        }
     };
     if let Some(report) = report {
         let mut all = vec![body, report.status];

@@ -9,7 +9,7 @@ use ringpost_mapi::{PropValue, PropertyBag, tags};
 
 use crate::{
     body, header,
-    message::MessageContent,
+    message::{AttachmentData, MessageContent},
     structure::{Children, Part, Structure},
 };
 
@@ -24,6 +24,7 @@ mod tests;
 
 use bodies::Layout;
 pub use report::MAX_GROUPS as MAX_REPORT_GROUPS;
+pub(crate) use report::status_code;
 
 /// Messages in messages that become embedded message objects; deeper ones are attached as files.
 pub const MAX_EMBEDDED: usize = 16;
@@ -43,6 +44,57 @@ pub fn plain_body(source: &[u8], structure: &Structure) -> Option<String> {
 /// The message's HTML (`PidTagHtml`, as text), where it has any.
 pub fn html_body(source: &[u8], structure: &Structure) -> Option<String> {
     Layout::of(&structure.root).html_text(source)
+}
+
+/// The message embedded at these indexes of attachments, from message to message; its ranges are in the same source,
+/// so its bodies are had like those of the outer one.
+pub fn embedded<'a>(structure: &'a Structure, attachments: &[usize]) -> Option<&'a Structure> {
+    attachments.iter().try_fold(structure, |structure, &index| {
+        let layout = Layout::of(&structure.root);
+        let (_, part, _) = layout.attachments.get(index)?;
+        match &part.children {
+            Children::Message(inner) => Some(&**inner),
+            _ => None,
+        }
+    })
+}
+
+/// The message with all that it leaves to its source: bodies, and the bytes of attachments, at every depth. For what
+/// leaves the store without the source; a large message takes several times its size.
+pub fn whole(source: &[u8], structure: &Structure) -> MessageContent {
+    let mut content = from_mime(source, structure);
+    fill(source, structure, structure, &mut content);
+    content
+}
+
+/// Fills in what `content`, which is the message `structure`, leaves to the source; paths begin at `outer`.
+fn fill(source: &[u8], outer: &Structure, structure: &Structure, content: &mut MessageContent) {
+    if let Some(text) = plain_body(source, structure) {
+        set_string(&mut content.properties, tags::BODY, &text);
+    }
+    if let Some(html) = html_body(source, structure) {
+        // The code page of PidTagHtml is UTF-8's already.
+        content
+            .properties
+            .set(tags::HTML, PropValue::Binary(html.into_bytes()));
+    }
+    for (index, attachment) in content.attachments.iter_mut().enumerate() {
+        match &mut attachment.data {
+            AttachmentData::Part(path) => {
+                let bytes = part_data(source, outer, path).unwrap_or_default().into_owned();
+                attachment
+                    .properties
+                    .set(tags::ATTACH_DATA_BINARY, PropValue::Binary(bytes));
+                attachment.data = AttachmentData::None;
+            }
+            AttachmentData::Embedded(message) => {
+                if let Some(inner) = embedded(structure, &[index]) {
+                    fill(source, outer, inner, message);
+                }
+            }
+            AttachmentData::None => {}
+        }
+    }
 }
 
 /// The decoded content of the part at `path`, as [`Structure::part_by_path`] counts. A multipart, kept where

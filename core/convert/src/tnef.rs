@@ -27,8 +27,8 @@ mod writer;
 
 use ringpost_mapi::CodecError;
 
-pub use reader::{Decoded, read};
-pub use writer::write;
+pub use reader::{Decoded, read, read_with};
+pub use writer::{write, write_with};
 
 /// Embedded messages in embedded messages; deeper ones are left out when read and refused when written.
 pub const MAX_DEPTH: usize = 16;

@@ -167,7 +167,7 @@ fn assemble(mut sections: Vec<(usize, bool, &[u8])>) -> Vec<u8> {
             out.extend_from_slice(value);
         }
     }
-    if charset.is_empty() || out.is_ascii() {
+    if charset.is_empty() {
         return out;
     }
     crate::body::charset::decode(&out, charset)
@@ -247,6 +247,8 @@ mod tests {
         );
         assert_eq!(shown("a/b; f=old; f*=iso-8859-1''%FCber"), "a/b;f=über");
         assert_eq!(shown("a/b; f*=%zz%4"), "a/b;f=%zz%4");
+        // A charset without bytes above 80.
+        assert_eq!(shown("a/b; f*=iso-2022-jp''%1B$BF|K%5C%1B(B"), "a/b;f=日本");
     }
 
     #[test]

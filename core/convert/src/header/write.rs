@@ -21,7 +21,10 @@ impl HeaderWriter {
     /// A field of free text, such as `Subject`.
     pub fn text(&mut self, name: &str, value: &str) {
         let value = one_line(value);
-        let spaced = value.starts_with(' ') || value.ends_with(' ');
+        let spaced = value.starts_with(' ')
+            || value.ends_with(' ')
+            // Folded, who knows what becomes of several.
+            || (value.contains("  ") && name.len() + 2 + value.len() > LINE);
         if is_plain(&value) && !spaced && !value.is_empty() {
             self.words(name, &value);
         } else if value.is_empty() {
@@ -167,7 +170,6 @@ fn one_line(value: &str) -> String {
 fn is_plain(value: &str) -> bool {
     value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         && !value.contains("=?")
-        && !value.contains("  ")
         && value.split(' ').all(|word| word.len() <= LONGEST_WORD)
 }
 
@@ -240,7 +242,7 @@ fn mailbox(display: &str, address: &str) -> Option<String> {
     if display.is_empty() || display == address {
         return Some(format!("{local}@{domain}"));
     }
-    let name = if !is_plain(display) {
+    let name = if !is_plain(display) || display.contains("  ") {
         encoded_words(display)
     } else if display.split(' ').all(|word| {
         word.chars()

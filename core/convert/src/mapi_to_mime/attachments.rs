@@ -6,7 +6,8 @@ use ringpost_mapi::{PropValue, PropertyBag, tags};
 
 use super::{MAX_EMBEDDED, Options, Parts, boolean, entity::Entity, integer};
 use crate::{
-    header::HeaderWriter,
+    bodies::Bodies,
+    header::{self, HeaderWriter},
     message::{AttachmentContent, AttachmentData, MessageContent},
 };
 
@@ -15,21 +16,19 @@ const RENDERED_IN_BODY: i32 = 4;
 /// The longest line in a part that must not be encoded.
 const MAX_LINE: usize = 998;
 
-/// The parts that the HTML shows, and all others; in a report without the one that is the report's own.
+/// The parts that the HTML shows, if there is `html`, and all others. Those at the places `left_out` are written elsewhere.
 pub(super) fn write(
     message: &MessageContent,
-    report: bool,
+    html: bool,
+    left_out: &[usize],
     options: &Options<'_>,
     parts: &mut Parts<'_>,
     depth: usize,
 ) -> (Vec<Entity>, Vec<Entity>) {
     let (mut inline, mut attached) = (Vec::new(), Vec::new());
-    let html = [tags::HTML, tags::RTF_COMPRESSED]
-        .iter()
-        .any(|tag| message.properties.get(*tag).is_some());
-    for attachment in &message.attachments {
+    for (at, attachment) in message.attachments.iter().enumerate() {
         let bag = &attachment.properties;
-        if report && is_status(attachment).is_some() {
+        if left_out.contains(&at) {
             continue;
         }
         let shown = html
@@ -71,20 +70,18 @@ fn part(
         str::to_ascii_lowercase,
     );
     // Messages and multiparts must not be encoded (RFC 2046 5), so only what needs no encoding can be one.
-    let whole = mime.starts_with("message/") || mime.starts_with("multipart/");
-    let fits = data.is_ascii()
-        && data
-            .split(|&byte| byte == b'\n')
-            .all(|line| line.len() <= MAX_LINE);
     let mut header = HeaderWriter::default();
-    let mime = if whole && (!fits || mime.starts_with("multipart/")) {
-        "application/octet-stream"
-    } else {
-        &mime
-    };
+    let mime =
+        if (mime.starts_with("message/") && !is_message(&mime, &data)) || mime.starts_with("multipart/") {
+            "application/octet-stream"
+        } else {
+            &mime
+        };
     let charset = bag
         .string(tags::TEXT_ATTACHMENT_CHARSET)
         .filter(|_| mime.starts_with("text/"));
+    let ascii = mime.starts_with("text/") && data.is_ascii() && !data.contains(&0);
+    let charset = charset.or(ascii.then_some("us-ascii"));
     let mut parameters = Vec::new();
     if let Some(charset) = charset {
         parameters.push(("charset", charset));
@@ -97,14 +94,45 @@ fn part(
     if mime.starts_with("message/") {
         return Some(Entity::verbatim(header, &data));
     }
-    Some(Entity::data(header, &data))
+    match std::str::from_utf8(&data) {
+        Ok(text) if ascii => Some(Entity::exact_text(header, text)),
+        _ => Some(Entity::data(header, &data)),
+    }
+}
+
+/// Whether bytes can be a part of this type as they are: a message begins with a header, a report is nothing else.
+fn is_message(mime: &str, data: &[u8]) -> bool {
+    if !fits(data) {
+        return false;
+    }
+    let mut end = header::end_of_header(data, 0, |_| false);
+    let ends =
+        |end: usize| data[..end].ends_with(b"\r\n\r\n") || data.starts_with(b"\r\n") || end == data.len();
+    if mime.ends_with("delivery-status") || mime.ends_with("disposition-notification") {
+        while end < data.len() && data[..end].ends_with(b"\r\n\r\n") {
+            let next = header::end_of_header(data, end, |_| false);
+            if next == end {
+                return false;
+            }
+            end = next;
+        }
+        return end > 0 && end == data.len();
+    }
+    end > 0 && ends(end)
 }
 
 /// The subtype of an attachment that is the part of a report for programs, as it was received.
 pub(super) fn is_status(attachment: &AttachmentContent) -> Option<&str> {
     let mime = attachment.properties.string(tags::ATTACH_MIME_TAG)?;
     let subtype = mime.strip_prefix("message/")?;
-    matches!(subtype, "delivery-status" | "disposition-notification").then_some(subtype)
+    matches!(
+        subtype,
+        "delivery-status"
+            | "disposition-notification"
+            | "global-delivery-status"
+            | "global-disposition-notification"
+    )
+    .then_some(subtype)
 }
 
 /// How a part is shown, and what it is called by.
@@ -221,6 +249,95 @@ fn media_type(name: &str) -> String {
     found
         .map_or("application/octet-stream", |(_, mime)| mime)
         .to_owned()
+}
+
+/// The name that a calendar has which came without one.
+const UNNAMED_CALENDAR: &str = "attachment.ics";
+
+/// Longest name of an iTIP method that is looked at.
+const MAX_METHOD: usize = 32;
+
+/// The attachment that is an invitation, or an answer to one, and its place: text of a calendar with a method, not a
+/// file that somebody attached. It stands beside the other forms of the body (RFC 6047 2.4).
+pub(super) fn calendar(message: &MessageContent, parts: &mut Parts<'_>) -> Option<(usize, Entity)> {
+    let mut found = message.attachments.iter().enumerate().filter(|(_, attachment)| {
+        let bag = &attachment.properties;
+        bag.string(tags::ATTACH_MIME_TAG)
+            .is_some_and(|mime| mime.eq_ignore_ascii_case("text/calendar"))
+            && name(bag).is_none_or(|name| name == UNNAMED_CALENDAR)
+    });
+    let (at, attachment) = found.next().filter(|_| found.next().is_none())?;
+    let data = data(attachment, parts)?;
+    let method = data.split(|&byte| byte == b'\n').find_map(|line| {
+        let value = line
+            .get(7..)
+            .filter(|_| line[..7].eq_ignore_ascii_case(b"METHOD:"))?;
+        std::str::from_utf8(value).ok().map(str::trim)
+    });
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let method =
+        method.filter(|text| !text.is_empty() && text.len() <= MAX_METHOD && text.bytes().all(legal))?;
+    let charset = attachment.properties.string(tags::TEXT_ATTACHMENT_CHARSET);
+    let mut header = HeaderWriter::default();
+    let parameters = [("charset", charset.unwrap_or("utf-8")), ("method", method)];
+    header.parameters("Content-Type", "text/calendar", &parameters);
+    Some((at, Entity::data(header, &data)))
+}
+
+/// The body of a message that OpenPGP encrypted (RFC 3156 4): its two parts, unchanged.
+pub(super) fn encrypted(message: &MessageContent, bodies: &Bodies, parts: &mut Parts<'_>) -> Option<Entity> {
+    let [control, content] = message.attachments.as_slice() else {
+        return None;
+    };
+    let is = |attachment: &AttachmentContent, mime: &str| {
+        let found = attachment.properties.string(tags::ATTACH_MIME_TAG);
+        found.is_some_and(|found| found.eq_ignore_ascii_case(mime))
+    };
+    if !is(control, "application/pgp-encrypted")
+        || !is(content, "application/octet-stream")
+        || bodies.html.is_some()
+        || bodies.text.as_ref().is_some_and(|text| !text.trim().is_empty())
+    {
+        return None;
+    }
+    let mut both = Vec::with_capacity(2);
+    for attachment in [control, content] {
+        let bag = &attachment.properties;
+        let data = data(attachment, parts)?;
+        let mut header = HeaderWriter::default();
+        let mime = bag.string(tags::ATTACH_MIME_TAG).unwrap_or_default();
+        if mime.eq_ignore_ascii_case("application/pgp-encrypted") {
+            // Its name is made of the description.
+            header.parameters("Content-Type", "application/pgp-encrypted", &[]);
+            if let Some(description) = bag.string(tags::DISPLAY_NAME).filter(|text| !text.is_empty()) {
+                header.text("Content-Description", description);
+            }
+        } else {
+            let name: Vec<_> = name(bag).map(|name| ("name", name)).into_iter().collect();
+            header.parameters("Content-Type", &mime.to_ascii_lowercase(), &name);
+            disposition(bag, true, &mut header);
+        }
+        both.push(if fits(&data) {
+            Entity::verbatim(header, &data)
+        } else {
+            Entity::data(header, &data)
+        });
+    }
+    let protocol = ("protocol", "application/pgp-encrypted");
+    Some(Entity::multipart("encrypted", &[protocol], both))
+}
+
+/// Whether bytes can be sent without an encoding.
+fn fits(data: &[u8]) -> bool {
+    data.iter().all(|&byte| byte.is_ascii() && byte != 0)
+        && data
+            .split(|&byte| byte == b'\n')
+            .all(|line| line.len() <= MAX_LINE)
+        // Line ends are CRLF, nothing else.
+        && memchr::memchr2_iter(b'\r', b'\n', data).all(|at| match data[at] {
+            b'\r' => data.get(at + 1) == Some(&b'\n'),
+            _ => at > 0 && data[at - 1] == b'\r',
+        })
 }
 
 /// The body of a signed or encrypted message: its one attachment, as it is (MS-OXOSMIME 3.1.4).

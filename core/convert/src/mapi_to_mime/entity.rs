@@ -43,6 +43,18 @@ impl Entity {
         }
     }
 
+    /// ASCII whose every byte counts, with a header that already says what it is.
+    pub(super) fn exact_text(mut header: HeaderWriter, text: &str) -> Self {
+        let lines = text.split("\r\n").all(|line| !line.contains(['\r', '\n']));
+        let (encoding, body) = if lines {
+            encode_text(text)
+        } else {
+            ("quoted-printable", quoted_printable(text))
+        };
+        header.text("Content-Transfer-Encoding", encoding);
+        Self { header, body }
+    }
+
     /// Bytes that may not be encoded (messages, what is signed), with a header that says what they are.
     pub(super) fn verbatim(mut header: HeaderWriter, data: &[u8]) -> Self {
         if !data.is_ascii() {
@@ -60,10 +72,12 @@ impl Entity {
         let (fields, body) = bytes.split_at(end);
         let mut header = HeaderWriter::default();
         header.existing(&String::from_utf8_lossy(fields));
-        Self {
-            header,
-            body: body.strip_prefix(b"\r\n").unwrap_or(body).to_vec(),
+        let body = body.strip_prefix(b"\r\n").unwrap_or(body).to_vec();
+        // A multipart says so if any of its parts has 8-bit bytes (RFC 2045 6.4).
+        if !body.is_ascii() && crate::header::field(fields, "Content-Transfer-Encoding").is_none() {
+            header.text("Content-Transfer-Encoding", "8bit");
         }
+        Self { header, body }
     }
 
     /// Several parts.

@@ -1,5 +1,7 @@
 //! The header fields that don't name people (MS-OXCMAIL 2.1.3.2).
 
+use std::borrow::Cow;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ringpost_mapi::{
     PropTag, PropValue, PropertyBag,
@@ -181,6 +183,7 @@ fn named(properties: &[(PropertyName, PropValue)], header: &mut HeaderWriter) {
                     .filter(|word| !word.is_empty())
                     .collect();
                 if !words.is_empty() {
+                    let words: Vec<_> = words.into_iter().map(phrase).collect();
                     header.text("Keywords", &words.join(", "));
                 }
             }
@@ -196,6 +199,15 @@ fn named(properties: &[(PropertyName, PropValue)], header: &mut HeaderWriter) {
             }
             _ => {}
         }
+    }
+}
+
+/// A keyword that can stand between commas: in quotes, where it has one itself (RFC 5322 3.6.5).
+fn phrase(word: &str) -> Cow<'_, str> {
+    if word.contains([',', ';', '"']) {
+        format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")).into()
+    } else {
+        word.into()
     }
 }
 

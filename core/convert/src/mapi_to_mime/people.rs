@@ -31,6 +31,13 @@ const READ_RECEIPT: PersonTags = [
     tags::READ_RECEIPT_ADDRESS_TYPE,
     tags::READ_RECEIPT_EMAIL_ADDRESS,
 ];
+const ORIGINAL_SENDER: PersonTags = [
+    tags::ORIGINAL_SENDER_NAME,
+    // No property has its SMTP address alone.
+    tags::ORIGINAL_SENDER_EMAIL_ADDRESS,
+    tags::ORIGINAL_SENDER_ADDRESS_TYPE,
+    tags::ORIGINAL_SENDER_EMAIL_ADDRESS,
+];
 const RECIPIENT: PersonTags = [
     tags::DISPLAY_NAME,
     tags::SMTP_ADDRESS,
@@ -74,8 +81,18 @@ pub(super) fn write(
             .map(|(name, address)| (name.as_str(), address.as_str())),
     );
     let bcc = options.show_bcc || depth > 0;
+    // The recipients of a delivery report are those that it is about; it goes to who wrote to them.
+    let class = bag
+        .string(tags::MESSAGE_CLASS)
+        .unwrap_or_default()
+        .to_ascii_uppercase();
+    let report = class.starts_with("REPORT.") && class.ends_with("DR");
+    if let Some(original) = person(bag, &ORIGINAL_SENDER).filter(|_| report) {
+        header.addresses("To", [original]);
+    }
+    let others = !report || person(bag, &ORIGINAL_SENDER).is_none();
     for (kind, name) in [(1, "To"), (2, "Cc"), (3, "Bcc")] {
-        if kind == 3 && !bcc {
+        if (kind == 3 && !bcc) || !others {
             continue;
         }
         let rows = message

@@ -9,8 +9,9 @@ use super::{
     integer,
 };
 use crate::{
-    header::{HeaderWriter, format_date},
+    header::{self, HeaderWriter, format_date},
     message::MessageContent,
+    mime_to_mapi::status_code,
 };
 
 /// The part of a report that programs read.
@@ -18,6 +19,8 @@ pub(super) struct Report {
     /// The `report-type` of the multipart.
     pub(super) kind: &'static str,
     pub(super) status: Entity,
+    /// The place of the attachment that it is.
+    pub(super) attachment: Option<usize>,
 }
 
 /// What a message class says of a delivery.
@@ -41,19 +44,33 @@ pub(super) fn part(
         return None;
     }
     // One that was received says it better than what was kept of it.
-    let received = message.attachments.iter().find_map(|attachment| {
-        let subtype = attachments::is_status(attachment)?;
-        let data = attachments::data(attachment, parts)?;
-        let kind = match subtype {
-            "delivery-status" => "delivery-status",
-            _ => "disposition-notification",
-        };
-        let text = with_crlf(&String::from_utf8_lossy(&data));
-        Some(Report {
-            kind,
-            status: entity(kind, &text),
-        })
-    });
+    let received = message
+        .attachments
+        .iter()
+        .enumerate()
+        .find_map(|(at, attachment)| {
+            let subtype = attachments::is_status(attachment)?;
+            let data = attachments::data(attachment, parts)?;
+            let text = with_crlf(&String::from_utf8_lossy(&data));
+            // What isn't fields is no report.
+            header::field(text.as_bytes(), "Final-Recipient")
+                .or(header::field(text.as_bytes(), "Reporting-MTA"))?;
+            let kind = match subtype {
+                "delivery-status" | "global-delivery-status" => "delivery-status",
+                _ => "disposition-notification",
+            };
+            // Only the types for all languages may have other characters (RFC 6533).
+            let subtype = if text.is_ascii() || subtype.starts_with("global-") {
+                subtype.to_owned()
+            } else {
+                format!("global-{subtype}")
+            };
+            Some(Report {
+                kind,
+                status: entity(&subtype, &text),
+                attachment: Some(at),
+            })
+        });
     if received.is_some() {
         return received;
     }
@@ -96,6 +113,7 @@ fn disposition(bag: &PropertyBag, default: &str) -> Report {
     Report {
         kind: "disposition-notification",
         status: entity("disposition-notification", &fields.finish()),
+        attachment: None,
     }
 }
 
@@ -116,14 +134,19 @@ fn delivery(message: &MessageContent, action: &str, options: &Options<'_>) -> Re
             .unwrap_or_default();
         fields.words("Final-Recipient", &format!("rfc822; {address}"));
         fields.words("Action", action);
-        fields.words(
-            "Status",
-            &status(integer(row, tags::NON_DELIVERY_REPORT_STATUS_CODE), action),
-        );
+        let information = row.string(tags::SUPPLEMENTARY_INFO);
+        let (exact, diagnostic) = information.map_or((None, None), from_information);
+        let code = integer(row, tags::NON_DELIVERY_REPORT_STATUS_CODE);
+        let exact = exact.filter(|exact| code.is_none() || status_code(exact) == code);
+        let status = exact.map_or_else(|| status(code, action), str::to_owned);
+        fields.words("Status", &status);
         if let Some(agent) = row.string(tags::REMOTE_MESSAGE_TRANSFER_AGENT) {
             fields.words("Remote-MTA", &format!("dns; {agent}"));
         }
-        if let Some(information) = row.string(tags::SUPPLEMENTARY_INFO) {
+        if let Some(diagnostic) = diagnostic {
+            fields.text("Diagnostic-Code", diagnostic);
+        }
+        if let Some(information) = information {
             fields.text("X-Supplementary-Info", information);
         }
         if let Some(name) = row.string(tags::DISPLAY_NAME) {
@@ -134,7 +157,26 @@ fn delivery(message: &MessageContent, action: &str, options: &Options<'_>) -> Re
     Report {
         kind: "delivery-status",
         status: entity("delivery-status", &text),
+        attachment: None,
     }
+}
+
+/// The status and the diagnostic in `<server #5.1.1 smtp; 550 no such user>`: the code that is kept as a number lacks
+/// the dots, and the type stands before the diagnostic (RFC 3464 2.3.6).
+fn from_information(text: &str) -> (Option<&str>, Option<&str>) {
+    let inner = text.trim().trim_start_matches('<').trim_end_matches('>');
+    let Some((_, after)) = inner.split_once('#') else {
+        return (None, None);
+    };
+    let (status, rest) = after.split_once(' ').unwrap_or((after, ""));
+    let status = Some(status).filter(|status| status_code(status).is_some());
+    let typed = rest.split_once(';').is_some_and(|(kind, text)| {
+        let letters = kind
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        !kind.is_empty() && letters && !text.trim().is_empty()
+    });
+    (status, typed.then_some(rest))
 }
 
 /// The enhanced status of PidTagNonDeliveryReportStatusCode: `5.1.1` for 511; without one what suits the action.

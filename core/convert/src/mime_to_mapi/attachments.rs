@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ringpost_mapi::{PropTag, PropValue, PropertyBag, codec::encode_bag, tags};
+use ringpost_mapi::{PropTag, PropValue, PropertyBag, charset::Charset, codec::encode_bag, tags};
 
 use super::{MAX_EMBEDDED, bodies::Layout, class, message, set_string};
 use crate::{
@@ -71,9 +71,14 @@ impl References {
             .iter()
             .any(|(_, part, _)| is_image(part) && part.id.is_some());
         if images {
-            layout
-                .html()
-                .for_each(|html| found.read(&body::data(source, html)));
+            for html in layout.html() {
+                let charset = html.parameter("charset").and_then(Charset::for_name);
+                if charset.is_some_and(|charset| !charset.is_ascii_compatible()) {
+                    found.read(body::text(source, html).as_bytes());
+                } else {
+                    found.read(&body::data(source, html));
+                }
+            }
         }
         found
     }

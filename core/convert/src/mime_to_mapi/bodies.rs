@@ -66,7 +66,9 @@ impl<'a> Layout<'a> {
     pub(super) fn plain_text(&self, source: &[u8]) -> Option<String> {
         let mut out: Option<String> = None;
         for part in self.plain() {
-            let text = body::text(source, part);
+            let mut text = body::text(source, part);
+            // A string of MAPI ends there.
+            text.retain(|c| c != '\0');
             match &mut out {
                 None => out = Some(text),
                 Some(out) => {

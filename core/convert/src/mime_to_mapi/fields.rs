@@ -170,12 +170,7 @@ fn one(field: &Field<'_>, content: &mut MessageContent, levels: &mut Levels) {
             );
         }
         "keywords" => {
-            let words = text();
-            let words = words
-                .split([',', ';'])
-                .map(str::trim)
-                .filter(|word| !word.is_empty());
-            let words = words.map(str::to_owned).collect();
+            let words = keywords(&text());
             let name = named::NAME_KEYWORDS.property_name();
             push(content, name, PropValue::MultipleString(words));
         }
@@ -188,6 +183,46 @@ fn one(field: &Field<'_>, content: &mut MessageContent, levels: &mut Levels) {
         }
         _ => {}
     }
+}
+
+/// Words between commas or semicolons; those in quotes may have some (RFC 5322 3.6.5).
+fn keywords(text: &str) -> Vec<String> {
+    let (mut words, mut word) = (Vec::new(), String::new());
+    let mut rest = text.chars();
+    // Quotes are quotes at the start of a word only, and if they end.
+    while let Some(character) = rest.next() {
+        match character {
+            ',' | ';' => words.push(std::mem::take(&mut word)),
+            '"' if word.trim().is_empty() && closing_quote(rest.as_str()) => {
+                word.clear();
+                while let Some(character) = rest.next() {
+                    match character {
+                        '"' => break,
+                        '\\' => word.extend(rest.next()),
+                        _ => word.push(character),
+                    }
+                }
+            }
+            _ => word.push(character),
+        }
+    }
+    words.push(word);
+    let words = words.iter().map(|word| word.trim().to_owned());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+/// Whether a quoted word ends, as the last thing before the next comma.
+fn closing_quote(text: &str) -> bool {
+    let mut escaped = false;
+    let end = text.find(|c: char| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    end.is_some_and(|at| {
+        let after = text[at + 1..].trim_start();
+        after.is_empty() || after.starts_with([',', ';'])
+    })
 }
 
 /// Adds a named property; of equal names the first counts.

@@ -76,9 +76,28 @@ fn delivery(text: &[u8], content: &mut MessageContent) -> Option<&'static str> {
         set_string(&mut content.properties, tags::DISPLAY_TO, &names.join("; "));
         set_string(&mut content.properties, tags::DISPLAY_CC, "");
         set_string(&mut content.properties, tags::DISPLAY_BCC, "");
+        original_sender(content);
         content.recipients = rows.into_iter().map(|(_, row)| row).collect();
     }
     Some(ACTIONS[gravest].1)
+}
+
+/// Sets who sent the message that the report is about: the one that the report is sent to (MS-OXOMSG 2.2.2.2).
+fn original_sender(content: &mut MessageContent) {
+    let Some(row) = content.recipients.first() else {
+        return;
+    };
+    for (from, to) in [
+        (tags::DISPLAY_NAME, tags::ORIGINAL_SENDER_NAME),
+        (tags::ADDRESS_TYPE, tags::ORIGINAL_SENDER_ADDRESS_TYPE),
+        (tags::EMAIL_ADDRESS, tags::ORIGINAL_SENDER_EMAIL_ADDRESS),
+        (tags::ENTRY_ID, tags::ORIGINAL_SENDER_ENTRY_ID),
+        (tags::SEARCH_KEY, tags::ORIGINAL_SENDER_SEARCH_KEY),
+    ] {
+        if let Some(value) = row.get(from) {
+            content.properties.set(to, value.clone());
+        }
+    }
 }
 
 /// The row of a recipient, with what happened to the message on its way there.
@@ -112,7 +131,7 @@ fn recipient(group: &[u8]) -> Option<(String, PropertyBag)> {
 }
 
 /// PidTagNonDeliveryReportStatusCode: 511 for `5.1.1` (MS-OXOMSG 2.2.2.32).
-fn status_code(status: &str) -> Option<i32> {
+pub(crate) fn status_code(status: &str) -> Option<i32> {
     let status = status.split([' ', '(']).next()?;
     let mut numbers = status.splitn(3, '.').map(str::parse::<u16>);
     let (class, subject, detail) = (numbers.next()?, numbers.next()?, numbers.next()?);

@@ -1,6 +1,6 @@
 //! From a TNEF stream to a message.
 
-use ringpost_mapi::{CodecError, PropTag, PropValue, PropertyBag, Reader, tags};
+use ringpost_mapi::{CodecError, PropTag, PropValue, PropertyBag, Reader, named::PropertyName, tags};
 
 use super::{
     MAX_ATTACHMENTS, MAX_DEPTH, MAX_RECIPIENTS, TnefError,
@@ -21,11 +21,26 @@ pub struct Decoded {
 }
 
 /// Reads a stream. Damage ends the reading, but loses nothing of what came before it.
+///
+/// Named properties of messages come by their names. Recipients and attachments can't have such;
+/// [`read_with`] puts theirs under a store's ids.
 pub fn read(stream: &[u8]) -> Result<Decoded, TnefError> {
-    nested(stream, 0)
+    read_with(stream, &mut |_| None)
 }
 
-fn nested(stream: &[u8], depth: usize) -> Result<Decoded, TnefError> {
+/// Reads a stream for a store: `id` gives its ids for names, and named properties are under them. Names that get
+/// none are as [`read`] has them.
+pub fn read_with(
+    stream: &[u8],
+    id: &mut dyn FnMut(&PropertyName) -> Option<u16>,
+) -> Result<Decoded, TnefError> {
+    nested(stream, 0, id)
+}
+
+/// A store's id for a name.
+type Ids<'a> = dyn FnMut(&PropertyName) -> Option<u16> + 'a;
+
+fn nested(stream: &[u8], depth: usize, ids: &mut Ids<'_>) -> Result<Decoded, TnefError> {
     let mut reader = Reader::new(stream);
     if reader.u32("signature") != Ok(SIGNATURE) || reader.u16("key").is_err() {
         return Err(TnefError::NotTnef);
@@ -37,7 +52,7 @@ fn nested(stream: &[u8], depth: usize) -> Result<Decoded, TnefError> {
     };
     let mut damage = None;
     while !reader.is_empty() {
-        let step = Attribute::read(&mut reader).map(|attribute| message.attribute(attribute));
+        let step = Attribute::read(&mut reader).map(|attribute| message.attribute(attribute, ids));
         if let Err(error) = step.flatten() {
             // Data of a single attribute that can't be read leaves the others readable, but for bytes behind the
             // last attribute, which some gateways add.
@@ -67,15 +82,15 @@ struct Building {
 }
 
 impl Building {
-    fn attribute(&mut self, attribute: Attribute<'_>) -> Result<(), CodecError> {
+    fn attribute(&mut self, attribute: Attribute<'_>, ids: &mut Ids<'_>) -> Result<(), CodecError> {
         if attribute.level == ATTACHMENT {
-            self.attachment(attribute)
+            self.attachment(attribute, ids)
         } else {
-            self.message(attribute)
+            self.message(attribute, ids)
         }
     }
 
-    fn message(&mut self, attribute: Attribute<'_>) -> Result<(), CodecError> {
+    fn message(&mut self, attribute: Attribute<'_>, ids: &mut Ids<'_>) -> Result<(), CodecError> {
         let data = attribute.data;
         let text = || PropValue::String(string8(data, self.page));
         let (tag, value) = match attribute.id {
@@ -86,8 +101,8 @@ impl Building {
                 }
                 return Ok(());
             }
-            id::MESSAGE_PROPERTIES => return self.message_properties(data),
-            id::RECIPIENT_TABLE => return self.recipients(data),
+            id::MESSAGE_PROPERTIES => return self.message_properties(data, ids),
+            id::RECIPIENT_TABLE => return self.recipients(data, ids),
             id::MESSAGE_CLASS => {
                 let class = string8(data, self.page);
                 (tags::MESSAGE_CLASS, PropValue::String(modern_class(&class)))
@@ -115,19 +130,20 @@ impl Building {
         Ok(())
     }
 
-    fn message_properties(&mut self, data: &[u8]) -> Result<(), CodecError> {
+    fn message_properties(&mut self, data: &[u8], ids: &mut Ids<'_>) -> Result<(), CodecError> {
         let mut reader = Reader::new(data);
         for _ in 0..reader.u32("properties")? {
             let property = Property::read(&mut reader, self.page)?;
-            match property.name {
-                Some(name) => self.content.named.push((name, property.value)),
-                None => self.content.properties.set(property.tag, property.value),
+            match (tag_in_store(&property, ids), property.name) {
+                (Some(tag), _) => self.content.properties.set(tag, property.value),
+                (None, Some(name)) => self.content.named.push((name, property.value)),
+                (None, None) => {}
             }
         }
         Ok(())
     }
 
-    fn recipients(&mut self, data: &[u8]) -> Result<(), CodecError> {
+    fn recipients(&mut self, data: &[u8], ids: &mut Ids<'_>) -> Result<(), CodecError> {
         let mut reader = Reader::new(data);
         let rows = reader.u32("recipients")? as usize;
         if rows > MAX_RECIPIENTS {
@@ -137,8 +153,8 @@ impl Building {
             let mut row = PropertyBag::new();
             for _ in 0..reader.u32("recipient")? {
                 let property = Property::read(&mut reader, self.page)?;
-                if property.name.is_none() {
-                    row.set(property.tag, property.value);
+                if let Some(tag) = tag_in_store(&property, ids) {
+                    row.set(tag, property.value);
                 }
             }
             self.content.recipients.push(row);
@@ -163,7 +179,7 @@ impl Building {
         Ok(())
     }
 
-    fn attachment(&mut self, attribute: Attribute<'_>) -> Result<(), CodecError> {
+    fn attachment(&mut self, attribute: Attribute<'_>, ids: &mut Ids<'_>) -> Result<(), CodecError> {
         let data = attribute.data;
         if attribute.id == id::ATTACH_REND_DATA || self.content.attachments.is_empty() {
             self.finish_attachment();
@@ -191,24 +207,25 @@ impl Building {
                 tags::ATTACH_TRANSPORT_NAME,
                 PropValue::String(string8(data, self.page)),
             ),
-            id::ATTACHMENT_PROPERTIES => return self.attachment_properties(data),
+            id::ATTACHMENT_PROPERTIES => return self.attachment_properties(data, ids),
             _ => return Ok(()),
         };
         self.old_attachment.set(tag, value);
         Ok(())
     }
 
-    fn attachment_properties(&mut self, data: &[u8]) -> Result<(), CodecError> {
+    fn attachment_properties(&mut self, data: &[u8], ids: &mut Ids<'_>) -> Result<(), CodecError> {
         let Some(attachment) = self.content.attachments.last_mut() else {
             return Ok(());
         };
         let mut reader = Reader::new(data);
         for _ in 0..reader.u32("properties")? {
             let property = Property::read(&mut reader, self.page)?;
+            let tag = tag_in_store(&property, ids);
             match property.value {
                 PropValue::Object(bytes) if property.interface == Some(INTERFACE_MESSAGE) => {
                     if self.depth < MAX_DEPTH
-                        && let Ok(embedded) = nested(&bytes, self.depth + 1)
+                        && let Ok(embedded) = nested(&bytes, self.depth + 1, ids)
                     {
                         attachment.data = AttachmentData::Embedded(Box::new(embedded.message));
                         attachment
@@ -216,8 +233,11 @@ impl Building {
                             .set(tags::ATTACH_METHOD, PropValue::Integer32(EMBEDDED_MESSAGE));
                     }
                 }
-                value if property.name.is_none() => attachment.properties.set(property.tag, value),
-                _ => {}
+                value => {
+                    if let Some(tag) = tag {
+                        attachment.properties.set(tag, value);
+                    }
+                }
             }
         }
         Ok(())
@@ -243,6 +263,14 @@ impl Building {
         }
         fill(&mut self.content.properties, self.old);
         self.content
+    }
+}
+
+/// The tag that a property has in the store; `None` for a name without an id there.
+fn tag_in_store(property: &Property, ids: &mut Ids<'_>) -> Option<PropTag> {
+    match &property.name {
+        None => Some(property.tag),
+        Some(name) => ids(name).map(|id| PropTag::new(id, property.tag.kind())),
     }
 }
 

@@ -68,6 +68,58 @@ fn parts_of_the_source_are_filled_in() {
     );
 }
 
+/// A store's ids for names, also of recipients and attachments, become names and the ids of another store.
+#[test]
+fn names_from_store_to_store() {
+    let name = |number: u16| PropertyName {
+        set: Guid([3; 16]),
+        id: NameId::Lid(number.into()),
+    };
+    let bag = |ids: [u16; 2]| -> PropertyBag {
+        let text = PropValue::String("x".into());
+        let tags = ids.map(|id| PropTag::new(id, text.kind()));
+        tags.into_iter().map(|tag| (tag, text.clone())).collect()
+    };
+    let message = |first: u16, embedded: Option<MessageContent>| {
+        let mut content = MessageContent {
+            properties: bag([first, first + 1]),
+            recipients: vec![bag([first + 2, first])],
+            attachments: vec![AttachmentContent {
+                properties: bag([first + 3, first]),
+                data: embedded.map_or(AttachmentData::None, |m| AttachmentData::Embedded(Box::new(m))),
+            }],
+            ..MessageContent::default()
+        };
+        let class = PropValue::String("IPM.Note".into());
+        content.properties.set(tags::MESSAGE_CLASS, class);
+        let method = if matches!(content.attachments[0].data, AttachmentData::None) {
+            1
+        } else {
+            5
+        };
+        let attachment = &mut content.attachments[0].properties;
+        attachment.set(tags::ATTACH_METHOD, PropValue::Integer32(method));
+        attachment.set(tags::RENDERING_POSITION, PropValue::Integer32(-1));
+        content
+    };
+    let before = message(0x8010, Some(message(0x8010, None)));
+    let stream = write_with(&before, &mut |_| None, &mut |id| Some(name(id - 0x8010))).unwrap();
+    let mut ids = |name: &PropertyName| match name.id {
+        NameId::Lid(number) => Some(0x9000 + number as u16),
+        NameId::Name(_) => None,
+    };
+    let after = read_with(&stream, &mut ids).unwrap().message;
+    assert_eq!(after, message(0x9000, Some(message(0x9000, None))));
+    // Without ids messages have names.
+    let named = read(&stream).unwrap().message;
+    assert_eq!(named.named.len(), 2);
+    // Both kinds at once: the stream's ids don't collide.
+    let mut both = before;
+    both.named = vec![(PropertyName::name(Guid([4; 16]), "n"), PropValue::Integer32(7))];
+    let stream = write_with(&both, &mut |_| None, &mut |id| Some(name(id - 0x8010))).unwrap();
+    assert_eq!(read(&stream).unwrap().message.named.len(), 3);
+}
+
 #[test]
 fn limits() {
     let mut message = MessageContent::default();

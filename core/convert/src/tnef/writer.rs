@@ -1,7 +1,11 @@
 //! From a message to a TNEF stream.
 
+use std::collections::HashSet;
+
 use ringpost_mapi::{
-    FileTime, Guid, PropTag, PropType, PropValue, PropertyBag, code_page, named::FIRST_NAMED_ID, tags,
+    FileTime, Guid, PropTag, PropType, PropValue, PropertyBag, code_page,
+    named::{FIRST_NAMED_ID, PropertyName},
+    tags,
 };
 
 use super::{
@@ -18,19 +22,31 @@ const CODE_PAGE: u32 = 1252;
 /// Writes a message. `part` gives the bytes of an attachment that is a part of a source.
 ///
 /// Properties of types that TNEF has no form for (server ids, restrictions, rule actions) are left out: no
-/// message that is sent has them.
+/// message that is sent has them. So are those under a store's own ids for names, which [`write_with`] takes.
 pub fn write(
     message: &MessageContent,
     part: &mut dyn FnMut(&[u16]) -> Option<Vec<u8>>,
 ) -> Result<Vec<u8>, TnefError> {
-    nested(message, part, 0)
+    write_with(message, part, &mut |_| None)
 }
 
-fn nested(
+/// Writes a message whose named properties, or those of its recipients and attachments, are under a store's ids;
+/// `name` says which names they are.
+pub fn write_with(
     message: &MessageContent,
     part: &mut dyn FnMut(&[u16]) -> Option<Vec<u8>>,
-    depth: usize,
+    name: &mut dyn FnMut(u16) -> Option<PropertyName>,
 ) -> Result<Vec<u8>, TnefError> {
+    nested(message, &mut Asked { part, name }, 0)
+}
+
+/// What the message does not say itself.
+struct Asked<'a> {
+    part: &'a mut dyn FnMut(&[u16]) -> Option<Vec<u8>>,
+    name: &'a mut dyn FnMut(u16) -> Option<PropertyName>,
+}
+
+fn nested(message: &MessageContent, asked: &mut Asked<'_>, depth: usize) -> Result<Vec<u8>, TnefError> {
     if depth > MAX_DEPTH {
         return Err(TnefError::TooMany("embedded messages in each other"));
     }
@@ -66,16 +82,13 @@ fn nested(
     {
         add(id::DATE_SENT, &write_date(*time))?;
     }
-    let mut list: Vec<Property> = plain(properties).collect();
-    for (index, (name, value)) in message.named.iter().enumerate() {
+    let mut list = unnamed_and_named(properties, asked);
+    let taken: HashSet<u16> = list.iter().map(|property| property.tag.id()).collect();
+    let mut free = (FIRST_NAMED_ID..u16::MAX).filter(|id| !taken.contains(id));
+    for (name, value) in &message.named {
         if is_supported(value) {
             // The id only has to be a named property's; each has its own here.
-            let number = u16::try_from(index)
-                .ok()
-                .and_then(|n| n.checked_add(FIRST_NAMED_ID));
-            let number = number
-                .filter(|&n| n < u16::MAX)
-                .ok_or(TnefError::TooMany("named properties"))?;
+            let number = free.next().ok_or(TnefError::TooMany("named properties"))?;
             list.push(Property {
                 tag: PropTag::new(number, value.kind()),
                 name: Some(name.clone()),
@@ -88,12 +101,12 @@ fn nested(
     if !message.recipients.is_empty() {
         let mut table = (message.recipients.len() as u32).to_le_bytes().to_vec();
         for row in &message.recipients {
-            table.extend_from_slice(&encode(&plain(row).collect::<Vec<_>>())?);
+            table.extend_from_slice(&encode(&unnamed_and_named(row, asked))?);
         }
         add(id::RECIPIENT_TABLE, &table)?;
     }
     for attachment in &message.attachments {
-        write_attachment(&mut out, attachment, part, depth)?;
+        write_attachment(&mut out, attachment, asked, depth)?;
     }
     Ok(out)
 }
@@ -101,7 +114,7 @@ fn nested(
 fn write_attachment(
     out: &mut Vec<u8>,
     attachment: &AttachmentContent,
-    part: &mut dyn FnMut(&[u16]) -> Option<Vec<u8>>,
+    asked: &mut Asked<'_>,
     depth: usize,
 ) -> Result<(), TnefError> {
     let mut add = |id, data: &[u8]| Attribute::write(out, ATTACHMENT, id, data);
@@ -127,7 +140,7 @@ fn write_attachment(
     if let Some(name) = name {
         add(id::ATTACH_TITLE, &terminated(name))?;
     }
-    let mut list: Vec<Property> = plain(properties).collect();
+    let mut list = unnamed_and_named(properties, asked);
     let data = match &attachment.data {
         AttachmentData::None => properties
             .get(tags::ATTACH_DATA_BINARY)
@@ -135,37 +148,54 @@ fn write_attachment(
                 PropValue::Binary(bytes) => Some(bytes.clone()),
                 _ => None,
             }),
-        AttachmentData::Part(path) => part(path),
+        AttachmentData::Part(path) => (asked.part)(path),
         AttachmentData::Embedded(message) => {
             list.retain(|property| property.tag.id() != tags::ATTACH_DATA_OBJECT.id());
             list.push(Property {
                 tag: tags::ATTACH_DATA_OBJECT,
                 name: None,
-                value: PropValue::Object(nested(message, part, depth + 1)?),
+                value: PropValue::Object(nested(message, asked, depth + 1)?),
                 interface: Some(INTERFACE_MESSAGE),
             });
             None
         }
     };
     if let Some(data) = data {
-        add(id::ATTACH_DATA, &data)?;
         list.retain(|property| property.tag != tags::ATTACH_DATA_BINARY);
+        if data.is_empty() {
+            // ytnef takes an attribute without data for the end of the stream.
+            list.push(Property {
+                tag: tags::ATTACH_DATA_BINARY,
+                name: None,
+                value: PropValue::Binary(data),
+                interface: None,
+            });
+        } else {
+            add(id::ATTACH_DATA, &data)?;
+        }
     }
     add(id::ATTACHMENT_PROPERTIES, &encode(&list)?)?;
     Ok(())
 }
 
-/// The properties that have no name.
-fn plain(bag: &PropertyBag) -> impl Iterator<Item = Property> {
-    bag.iter()
-        .filter(|(tag, value)| tag.id() < FIRST_NAMED_ID && is_supported(value))
-        .map(|(tag, value)| Property {
+/// The properties of a bag, those under ids for names only if the name is known.
+fn unnamed_and_named(bag: &PropertyBag, asked: &mut Asked<'_>) -> Vec<Property> {
+    let supported = bag.iter().filter(|(_, value)| is_supported(value));
+    let properties = supported.filter_map(|(tag, value)| {
+        let name = if tag.id() < FIRST_NAMED_ID {
+            None
+        } else {
+            Some((asked.name)(tag.id())?)
+        };
+        Some(Property {
             // Strings are written as Unicode.
             tag: PropTag::new(tag.id(), value.kind()),
-            name: None,
+            name,
             value: value.clone(),
             interface: interface(value),
         })
+    });
+    properties.collect()
 }
 
 /// What an object is that is no message.
