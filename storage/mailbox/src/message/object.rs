@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 
 use ringpost_convert::{
+    bodies::{self, Bodies},
     message::{AttachmentContent, AttachmentData, MessageContent},
-    mime_to_mapi::{html_body, part_data, plain_body, transport_headers},
+    mime_to_mapi::{part_data, transport_headers},
     structure::Structure,
 };
 use ringpost_mapi::{
@@ -141,10 +142,16 @@ impl Mailbox {
             return Ok(Some(value));
         }
         if message.has_source {
-            self.derived_property(id, tag)
-        } else {
-            Ok(None)
+            return self.derived_property(id, tag);
         }
+        // One form of a body is made of another.
+        if !bodies::FORMS.contains(&tag) {
+            return Ok(None);
+        }
+        for (tag, value) in self.large_properties(id)?.iter() {
+            bag.set(tag, value.clone());
+        }
+        Ok(bodies::form(&bag, tag))
     }
 
     pub(super) fn message_row(
@@ -566,15 +573,24 @@ impl Mailbox {
         id: MessageId,
         tag: PropTag,
     ) -> Result<Option<PropValue>, StoreError> {
-        if ![tags::BODY, tags::HTML, tags::TRANSPORT_MESSAGE_HEADERS].contains(&tag) {
+        if tag != tags::TRANSPORT_MESSAGE_HEADERS && !bodies::FORMS.contains(&tag) {
             return Ok(None);
         }
         let (source, structure) = self.source_and_structure(id)?;
-        Ok(match tag {
-            tags::BODY => plain_body(&source, &structure).map(PropValue::String),
-            tags::HTML => html_body(&source, &structure).map(|html| PropValue::Binary(html.into_bytes())),
-            _ => Some(PropValue::String(transport_headers(&source, &structure))),
-        })
+        if tag == tags::TRANSPORT_MESSAGE_HEADERS {
+            return Ok(Some(PropValue::String(transport_headers(&source, &structure))));
+        }
+        let properties: Vec<u8> = self
+            .connection
+            .prepare_cached("SELECT properties FROM message_data WHERE message = ?1")?
+            .query_row([id.to_disk()], |row| row.get(0))?;
+        let properties = unpack(&properties)?;
+        let page = get_from_encoded(&properties, tags::INTERNET_CODEPAGE)?;
+        let page: PropertyBag = page
+            .map(|page| (tags::INTERNET_CODEPAGE, page))
+            .into_iter()
+            .collect();
+        Ok(Bodies::of_source(&source, &structure, tag).form(tag, &page))
     }
 
     fn source_and_structure(&mut self, id: MessageId) -> Result<(Vec<u8>, Structure), StoreError> {
