@@ -2,10 +2,11 @@
 //!
 //! The tools are part of the `ringpost` program, which looks at the name that it was called by: see
 //! [`by_name`]. They work on a mailbox's files, like gromox's own: while the server has a mailbox open, its
-//! lock keeps them out.
+//! lock keeps them out. Converters of messages (`gromox-eml2mbox`) need no mailbox: files in, standard output out.
 
 pub mod admin;
 mod command;
+mod eml2mbox;
 mod integrity;
 mod mailq;
 mod mbck;
@@ -25,6 +26,7 @@ pub type Tool = fn(Vec<OsString>) -> ExitCode;
 
 /// All tools, by the names of their links.
 pub const TOOLS: &[(&str, Tool)] = &[
+    ("gromox-eml2mbox", eml2mbox::run),
     ("gromox-mailq", mailq::run),
     ("gromox-mbck", mbck::run),
     ("gromox-mbsize", mbsize::run),
