@@ -1,15 +1,20 @@
-"""Reads every message of a folder with Python's default policy, walks all of it, and tells of defects that the
-message it was made from (the same name, .original) has not."""
-
+"""Reads every message of a folder with Python's default policy, walks all of it, and tells of defects. The message that
+it was made from has the same name: with the ending .original its defects may be there too, with .same it must mean the
+same."""
 import email
 import email.policy
 import pathlib
+import re
 import sys
+
+
+def parsed(path):
+    return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
 
 
 def defects(path):
     try:
-        message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        message = parsed(path)
         found = []
         for part in message.walk():
             found += part.defects
@@ -25,15 +30,103 @@ def defects(path):
         return [f"{type(error).__name__} {error}"]
 
 
+def one_line(value):
+    return " ".join(str(value).split())
+
+
+def people(message, name):
+    found = []
+    for field in message.get_all(name, []):
+        # Without a name, or called by the address, is the same. Python keeps blanks between encoded words.
+        found += [("" if a.display_name == a.addr_spec else "".join(a.display_name.split()), a.addr_spec)
+                  for a in field.addresses]
+    return found
+
+
+def leaves(part, found):
+    """What there is to read: text as text, files with their names as bytes."""
+    kind = part.get_content_type()
+    if kind in ("message/delivery-status", "message/disposition-notification"):
+        # Python reads the first as messages; both are lines of fields.
+        blocks = [sorted(f"{n.lower()}:{one_line(v)}" for n, v in block.items()) for block in part.iter_parts()] \
+            if kind == "message/delivery-status" else [part.get_payload(0).as_string()]
+        found.append((kind, None, repr(blocks)))
+    elif part.is_multipart():
+        for inner in part.iter_parts():
+            leaves(inner, found)
+    elif part.get_content_maintype() == "text" and not part.get_filename() and kind in ("text/plain", "text/html"):
+        found.append((kind, None, re.sub(r"\s+", " ", part.get_content()).strip()))
+    else:
+        name = part.get_filename()
+        name = name and re.sub(r'["<>?*|:]', "", one_line(name))
+        found.append((kind, name, (part.get_payload(decode=True) or b"").strip()))
+
+
+def difference(path, original):
+    ours, theirs = parsed(path), parsed(original)
+    for name in ("from", "sender", "reply-to", "to", "cc", "bcc"):
+        a, b = people(ours, name), people(theirs, name)
+        if a != b:
+            return f"{name}: {a} instead of {b}"
+    for name in ("subject", "message-id", "in-reply-to", "references", "importance", "sensitivity", "thread-topic",
+                 "x-mailer", "x-long", "x-message-flag", "list-unsubscribe"):
+        if name not in theirs:
+            continue
+        a, b = one_line(ours.get(name, "")), one_line(theirs.get(name, ""))
+        if a.lower() != b.lower() and not (name == "subject" and len(a) >= 253 and b.startswith(a)):
+            return f"{name}: {a} instead of {b}"
+    if ours["date"].datetime != theirs["date"].datetime:
+        return f"date: {ours['date']} instead of {theirs['date']}"
+    a, b = [], []
+    leaves(ours, a)
+    leaves(theirs, b)
+    if theirs.get_content_type() in ("multipart/signed", "multipart/encrypted") or theirs.get_content_subtype().endswith("pkcs7-mime"):
+        # Nothing is added, and none of it is changed.
+        return None if a == b else f"{a} instead of {b}"
+    if a == b:
+        return None
+    # Files without a name get one; HTML gets a text beside it; pictures come before what else is attached.
+    wanted = {kind for kind, name, _ in b if name is None}
+
+    def reduced(list_):
+        pieces = {kind: one_line(" ".join(text for k, n, text in list_ if k == kind and n is None and isinstance(text, str))) for kind in wanted}
+        files = sorted((data for _, _, data in list_ if isinstance(data, bytes)))
+        names = sorted(name for _, name, _ in list_ if name)
+        return pieces, files, names
+
+    (texts, files, names), (their_texts, their_files, their_names) = reduced(a), reduced(b)
+    if files != their_files:
+        return f"files: {[len(f) for f in files]} instead of {[len(f) for f in their_files]}"
+    if not set(their_names) <= set(names):
+        return f"names: {names} instead of {their_names}"
+    for kind, text in their_texts.items():
+        if texts[kind].strip() != text.strip():
+            at = next((i for i, (x, y) in enumerate(zip(texts[kind], text)) if x != y), min(len(texts[kind]), len(text)))
+            return f"{kind} at {at}: {texts[kind][max(at - 40, 0):at + 40]!r} instead of {text[max(at - 40, 0):at + 40]!r}"
+    return None
+
+
 wrong = []
 messages = sorted(pathlib.Path(sys.argv[1]).glob("*.eml"))
-inherited = 0
+inherited = same = 0
 for path in messages:
     found = defects(path)
-    if found and defects(path.with_suffix(".original")):
+    original = path.with_suffix(".original")
+    if found and original.exists() and defects(original):
         inherited += 1
     elif found:
         wrong += [f"{path.name}: {text}" for text in found]
-print(f"{len(messages)} messages, {inherited} with defects of the original, {len(wrong)} defects of our own")
+    original = path.with_suffix(".same")
+    if original.exists():
+        try:
+            found = difference(path, original)
+        except Exception as error:
+            found = f"{type(error).__name__} {error}"
+        if found:
+            wrong.append(f"{path.name} means something else: {found[:600]}")
+        else:
+            same += 1
+print(f"{len(messages)} messages, {same} mean the same as the original, {inherited} with defects of the original, "
+      f"{len(wrong)} wrong")
 print("\n".join(wrong[:60]))
 sys.exit(bool(wrong) or len(messages) < 100)
