@@ -168,6 +168,11 @@ const DIFFERENT: &[(&str, &str, &[&str])] = &[
         &["content-length.mbox.txt/015", "content-length.mbox.txt/016"],
     ),
     (
+        "shape",
+        "a byte order mark is no part of the first field's name",
+        &["messages/feedback-report.txt"],
+    ),
+    (
         "parameters",
         "a parameter without a value is none",
         &["data/msg_25.txt"],

@@ -43,17 +43,25 @@ def people(message, name):
     return found
 
 
-def leaves(part, found):
-    """What there is to read: text as text, files with their names as bytes."""
+def leaves(part, found, messages=None):
+    """What there is to read: text as text, files with their names as bytes. Texts say in which message they are."""
+    messages = messages or [0]
     kind = part.get_content_type()
+    this = len(messages)
     if kind in ("message/delivery-status", "message/disposition-notification"):
         # Python reads the first as messages; both are lines of fields.
         blocks = [sorted(f"{n.lower()}:{one_line(v)}" for n, v in block.items()) for block in part.iter_parts()] \
             if kind == "message/delivery-status" else [part.get_payload(0).as_string()]
         found.append((kind, None, repr(blocks)))
     elif part.is_multipart():
+        if kind == "message/rfc822":
+            messages.append(len(messages))
+        this = len(messages)
         for inner in part.iter_parts():
-            leaves(inner, found)
+            # What follows an embedded message belongs to the outer one again.
+            before = len(found)
+            leaves(inner, found, messages)
+            found[before:] = [(k if isinstance(k, tuple) else (this, k), n, t) for k, n, t in found[before:]]
     elif part.get_content_maintype() == "text" and not part.get_filename() and kind in ("text/plain", "text/html"):
         found.append((kind, None, re.sub(r"\s+", " ", part.get_content()).strip()))
     else:
@@ -85,6 +93,8 @@ def difference(path, original):
         return None if a == b else f"{a} instead of {b}"
     if a == b:
         return None
+    a = [(k if isinstance(k, tuple) else (1, k), n, t) for k, n, t in a]
+    b = [(k if isinstance(k, tuple) else (1, k), n, t) for k, n, t in b]
     # Files without a name get one; HTML gets a text beside it; pictures come before what else is attached.
     wanted = {kind for kind, name, _ in b if name is None}
 

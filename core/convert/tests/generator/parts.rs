@@ -52,7 +52,8 @@ pub(crate) fn text(subtype: &str, text: &str, charset: &str, dice: &mut Dice) ->
     } else {
         ""
     };
-    let mut fields = if plain && encoding == "7bit" && dice.one_in(3) && subtype == "plain" {
+    let unlabelled = charset == "us-ascii" && encoding == "7bit" && subtype == "plain";
+    let mut fields = if unlabelled && dice.one_in(3) {
         String::new()
     } else {
         format!("Content-Type: text/{subtype}; charset={name}{flowed}\r\n")
