@@ -79,6 +79,7 @@ const CAPABILITIES: &[(&str, Shown)] = &[
     ("CATENATE", Shown::AfterLogin),              // RFC 4469
     ("REPLACE", Shown::AfterLogin),               // RFC 8508
     ("METADATA", Shown::AfterLogin),              // RFC 5464
+    ("NOTIFY", Shown::AfterLogin),                // RFC 5465
     ("PREVIEW", Shown::AfterLogin),               // RFC 8970
     ("UTF8=ACCEPT", Shown::AfterLogin),           // RFC 6855
     ("OBJECTID", Shown::AfterLogin),              // RFC 8474

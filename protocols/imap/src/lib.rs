@@ -22,6 +22,7 @@
 //! | SPECIAL-USE, CREATE-SPECIAL-USE | RFC 6154 | whole, in one's own mailbox; the uses that built-in folders have stay theirs | `extensions` |
 //! | ACL, RIGHTS=kxte | RFC 4314 | whole, in IMAP's letters for MAPI's rights; `s w`, `i p`, `t e` and `x a` are tied, in a public store `r s`; no negative rights; a new mailbox has the list of the one above | `acl`, `namespaces`, `session::acl` |
 //! | QUOTA=RES-STORAGE, QUOTA=RES-MESSAGE | RFC 9208 | whole, with STATUS DELETED and DELETED-STORAGE; no QUOTASET | `extensions` |
+//! | NOTIFY | RFC 5465 | whole; INBOXES means PERSONAL, of SELECTED's events all come at once; at most 32 stores and 10,000 mailboxes; no CONTEXT | `notify` |
 //! | METADATA | RFC 5464 | whole; the server's shared annotations have no values and can't be set | `extensions` |
 //! | NAMESPACE | RFC 2342 | own, `Other Users/<address>/`, `Public Folders/<domain>/`; `LIST "" *` shows one's own only, `LIST (SUBSCRIBED)` the subscribed ones of all; another session's `\Seen` of the same reader in a public store is seen at the next FETCH | `namespaces` |
 //! | APPEND, MULTIAPPEND, LITERAL+, APPENDLIMIT | RFC 9051, 3502, 7888, 7889 | whole; all messages of a command count against the message limit | `session`, `syntax::framing`, `extensions` |

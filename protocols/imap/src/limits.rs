@@ -28,6 +28,12 @@ pub(crate) const CATENATED_PIECES: usize = 256;
 pub(crate) const METADATA_BYTES: usize = 64 * 1024;
 /// Bytes of a message's first text that a preview is made from.
 pub(crate) const PREVIEW_BYTES: u64 = 16 * 1024;
+/// Most groups of mailboxes in one NOTIFY.
+pub(crate) const NOTIFY_GROUPS: usize = 64;
+/// Stores whose mailboxes one session watches.
+pub(crate) const NOTIFY_STORES: usize = 32;
+/// Mailboxes that one session watches, some 200 bytes each.
+pub(crate) const NOTIFY_FOLDERS: usize = 10_000;
 /// Longest identifier of an access control list in bytes: addresses have 320.
 pub(crate) const IDENTIFIER_BYTES: usize = 512;
 /// Longest keyword in bytes.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ringpost_host::{Connection, Host};
-use ringpost_mapi::{FileTime, Uid, rights::Rights};
+use ringpost_mapi::{FileTime, FolderId, Uid, rights::Rights};
 use ringpost_store::{Placement, PreparedMessage, Stored, UidSet};
 
 use super::{
     Session, arrival,
-    place::NO_PERMISSION,
+    place::{NO_PERMISSION, Place},
     reply::{Failure, Reply},
 };
 use crate::{
@@ -39,7 +39,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             prepared.push(self.prepare_message(message, command).await?);
         }
         let place = self.place(&name)?;
-        let at = place.mailbox.clone();
+        let (at, target) = (place.mailbox.clone(), place.clone());
         let quota_kib = self.quota_kib(&place);
         let stored = self
             .change_at(&at, move |mailbox| {
@@ -56,13 +56,14 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                         .iter()
                         .map(store)
                         .collect::<Result<Vec<Stored>, _>>()
-                        .map(Some)
+                        .map(|stored| Some((folder.id, stored)))
                 })
             })
             .await?;
-        let Some(stored) = stored else {
+        let Some((folder, stored)) = stored else {
             return Err(Reply::no("TRYCREATE", "no such mailbox").into());
         };
+        self.note_own(&target, folder, stored.iter().map(|message| message.uid));
         let mut uids = UidSet::default();
         for message in &stored {
             uids.insert(message.uid);
@@ -72,6 +73,13 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let validity = stored.first().map_or(1, |message| message.uid_validity);
         let code = format!("APPENDUID {validity} {}", String::from_utf8_lossy(&set));
         Ok(Reply::ok_code(code, "APPEND completed"))
+    }
+
+    /// Notes, where NOTIFY tells of new messages, that some are the client's own.
+    pub(super) fn note_own(&mut self, place: &Place, folder: FolderId, uids: impl IntoIterator<Item = Uid>) {
+        if let (Some(_), Some(selected)) = (&self.notify, &mut self.selected) {
+            selected.note_own(place, folder, uids);
+        }
     }
 
     /// Checks, parses and compresses a message.
@@ -143,9 +151,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let place = self.place(&name)?;
         let quota_kib = self.quota_kib(&place);
         let across = place.mailbox != at;
-        let (target, old_uids) = (place.mailbox.clone(), old.clone());
+        let (target, old_uids) = (place.clone(), old.clone());
         let stored = self
-            .change_at(&target, move |mailbox| {
+            .change_at(&target.mailbox, move |mailbox| {
                 let Some(folder) = place.find(mailbox, Rights::CREATE)? else {
                     return Ok(None);
                 };
@@ -161,7 +169,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                         return Ok(Some(None));
                     }
                     let stored = arrival::store(mailbox, &place, folder.id, &message, &placement)?;
-                    Ok(Some(Some(stored)))
+                    Ok(Some(Some((folder.id, stored))))
                 })
             })
             .await?;
@@ -170,6 +178,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Some(None) => return Err(Reply::no("EXPUNGEISSUED", "the message no longer exists").into()),
             Some(Some(stored)) => stored,
         };
+        let (folder, stored) = stored;
+        self.note_own(&target, folder, [stored.uid]);
         if across {
             let gone = old.clone();
             self.change_at(&at, move |mailbox| mailbox.expunge(from, &gone, false))

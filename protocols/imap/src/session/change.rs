@@ -233,6 +233,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             }
             self.unsynced = true;
         }
+        self.note_own(&place, to, copied.new.iter());
         Ok(match copied.code(validity) {
             Some(code) => Reply::ok_code(code, "COPY completed"),
             None => Reply::ok("nothing to copy"),

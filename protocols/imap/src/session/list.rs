@@ -242,7 +242,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 }
 
 /// The folders that a visitor may see, by their full names.
-fn visible(mailbox: &mut Mailbox, place: &Place) -> Result<Vec<Listed>, StoreError> {
+pub(super) fn visible(mailbox: &mut Mailbox, place: &Place) -> Result<Vec<Listed>, StoreError> {
     let mut shown: Vec<Listed> = Vec::new();
     for mut entry in folders::all(mailbox)? {
         entry.rights = place.rights(mailbox, entry.folder.id)?;

@@ -17,6 +17,7 @@ mod list;
 mod login;
 mod mailboxes;
 mod metadata;
+mod notify;
 mod place;
 mod preview;
 mod quota;
@@ -87,6 +88,8 @@ struct Session<'a, C, H: Host> {
     selected: Option<Selected>,
     /// Something was committed in the selected folder's mailbox that is not yet known to be on disk.
     unsynced: bool,
+    /// What NOTIFY asked for; `None` until it was used.
+    notify: Option<Box<notify::Notify<H::Subscription>>>,
     /// The last command was IDLE.
     idled: bool,
     bad_commands: u32,
@@ -111,6 +114,7 @@ pub(crate) async fn authenticated<C: Connection, H: Host>(
         subscription: None,
         selected: None,
         unsynced: false,
+        notify: None,
         idled: false,
         bad_commands: 0,
     };
@@ -159,7 +163,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 Frame::Command(command) => return Ok(command),
                 Frame::Incomplete => {
                     self.flush().await?;
-                    self.fill().await?;
+                    if self.notify.is_some() && !self.framer.in_command() && self.stream.input.is_empty() {
+                        Box::pin(self.wait_and_tell()).await?;
+                    } else {
+                        self.fill().await?;
+                    }
                 }
                 Frame::Continue => self.out.extend_from_slice(b"+ OK\r\n"),
                 Frame::Refused { tag, too_big } => {
@@ -211,7 +219,14 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 let (tag, name) = (command.tag.to_owned(), command.name);
                 let expunge_allowed =
                     command.uid || !matches!(name, "FETCH" | "STORE" | "SEARCH" | "SORT" | "THREAD");
+                let own = match &self.notify {
+                    Some(_) => notify::changed_names(&command.body),
+                    None => Vec::new(),
+                };
                 let mut result = self.dispatch(command, bytes).await;
+                if let (Ok(_), Some(notify)) = (&result, &mut self.notify) {
+                    notify.set_own(own);
+                }
                 if let (Ok(_), Err(failure)) = (&result, self.settle(expunge_allowed).await) {
                     result = Err(failure);
                 }
@@ -356,6 +371,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Body::GetQuota(root) => Box::pin(self.get_quota(root)).await,
             Body::GetQuotaRoot(name) => Box::pin(self.get_quota_root(name)).await,
             Body::SetQuota => Err(Reply::no("NOPERM", "quotas are the administrator's").into()),
+            Body::Notify(set) => Box::pin(self.notify(set)).await,
             Body::GetMetadata(wanted) => Box::pin(self.get_metadata(wanted)).await,
             Body::SetMetadata(set) => Box::pin(self.set_metadata(set)).await,
             Body::StartTls | Body::Login { .. } | Body::Authenticate { .. } => {

@@ -46,6 +46,8 @@ pub(super) struct Selected {
     keywords: Vec<String>,
     /// `$` (RFC 5182)
     pub(super) saved: UidSet,
+    /// Messages that this client put here itself and was not told of yet, if NOTIFY tells of new ones.
+    pub(super) own: UidSet,
     /// Something may have changed since `known`.
     stale: bool,
 }
@@ -54,6 +56,14 @@ impl Selected {
     /// The mailbox may have changed: the next [`Session::sync`] looks.
     pub(super) fn mark_stale(&mut self) {
         self.stale = true;
+    }
+
+    /// Notes that the client itself put messages into this mailbox: of those nobody need tell it more than that they are
+    /// there (RFC 5465 §5.2).
+    pub(super) fn note_own(&mut self, place: &Place, folder: FolderId, uids: impl IntoIterator<Item = Uid>) {
+        if self.folder == folder && self.place.mailbox == place.mailbox {
+            uids.into_iter().for_each(|uid| self.own.insert(uid));
+        }
     }
 
     /// An own step brought the mailbox from one change to another and the client knows its result: if nobody
@@ -221,6 +231,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             recent,
             keywords,
             saved: UidSet::default(),
+            own: UidSet::default(),
             // What came between subscribing and now may be counted already; looking again is cheap.
             stale: true,
         });
@@ -352,6 +363,14 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 
     /// Tells the client what changed since it was last told.
     pub(super) async fn sync(&mut self, expunge_allowed: bool) -> Result<(), Failure> {
+        if self
+            .notify
+            .as_ref()
+            .is_some_and(|notify| notify.selected.is_none())
+        {
+            // NOTIFY said that the client does not want to know.
+            return Ok(());
+        }
         if self.take_events() {
             let selected = self.selected_mut()?;
             selected.stale = false;
@@ -412,12 +431,21 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if expunge_allowed {
             self.report_expunged().await?;
         }
+        let notified = self.notify.as_ref().and_then(|notify| notify.selected.as_ref());
+        let (items, flags) = match notified {
+            Some(events) => (events.items.clone(), events.flags),
+            None => (Vec::new(), true),
+        };
+        let mut news = UidSet::default();
         let selected = self.selected_mut()?;
         let first_new = selected.uid_next;
         let list = Arc::make_mut(&mut selected.list);
         let before = list.count();
         for change in changes.changed.iter().filter(|change| change.uid.0 >= first_new) {
             list.push(change.uid);
+            if !selected.own.remove(change.uid) && !items.is_empty() {
+                news.insert(change.uid);
+            }
             if recent.is_some_and(|first| change.uid >= first) {
                 selected.recent.insert(change.uid);
             }
@@ -433,7 +461,13 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             }
         }
         let known = changes.changed.partition_point(|change| change.uid.0 < first_new);
-        self.report_changes(&changes.changed[..known], true).await
+        if flags {
+            self.report_changes(&changes.changed[..known], true).await?;
+        }
+        if !news.is_empty() {
+            Box::pin(self.run_fetch(news, items)).await?;
+        }
+        Ok(())
     }
 
     /// `* n FETCH (UID … FLAGS …)` for each message that the client knows.

@@ -11,6 +11,7 @@ use super::{
     fetch::{self, Fetch},
     list::{self, List, StatusItem},
     metadata::{self, GetMetadata, SetMetadata},
+    notify::{self, NotifySet},
     reader::Reader,
     search::{self, Algorithm, Search, Sort},
     sequence::{Bound, SequenceSet},
@@ -135,6 +136,8 @@ pub(crate) enum Body<'a> {
     SetQuota,
     GetMetadata(GetMetadata),
     SetMetadata(SetMetadata),
+    /// `None`: NOTIFY NONE.
+    Notify(Option<NotifySet>),
 }
 
 /// SELECT and EXAMINE.
@@ -238,6 +241,7 @@ pub(crate) const COMMANDS: &[Specification] = &[
         mailbox(r).map(Body::GetQuotaRoot)
     }),
     row("SETQUOTA", States::LOGGED_IN, set_quota),
+    row("NOTIFY", States::LOGGED_IN, notify::notify),
     row("GETMETADATA", States::LOGGED_IN, metadata::get),
     row("SETMETADATA", States::LOGGED_IN, metadata::set),
     row("CHECK", States::SELECTED, |_, _| Ok(Body::Check)),

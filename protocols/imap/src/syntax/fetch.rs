@@ -162,7 +162,7 @@ fn fetch_macro(reader: &mut Reader<'_>) -> Option<Vec<Item>> {
     }
 }
 
-fn item(reader: &mut Reader<'_>) -> Result<Item> {
+pub(super) fn item(reader: &mut Reader<'_>) -> Result<Item> {
     let name = reader.word()?.to_ascii_uppercase();
     let bracket = reader.peek() == Some(b'[');
     Ok(match (name.as_str(), bracket) {

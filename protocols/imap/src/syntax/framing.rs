@@ -142,8 +142,7 @@ impl Framer {
     }
 
     /// Whether a command has begun but not ended.
-    #[cfg(test)]
-    fn in_command(&self) -> bool {
+    pub(crate) fn in_command(&self) -> bool {
         !self.command.is_empty() || !matches!(self.state, State::Line)
     }
 

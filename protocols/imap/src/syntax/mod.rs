@@ -12,6 +12,7 @@ pub(crate) mod framing;
 pub(crate) mod list;
 pub(crate) mod mailbox_name;
 pub(crate) mod metadata;
+pub(crate) mod notify;
 pub(crate) mod reader;
 pub(crate) mod search;
 pub(crate) mod sequence;
