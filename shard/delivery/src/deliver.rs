@@ -15,7 +15,7 @@ use ringpost_store::{Mailbox, Placement, PreparedMessage, StoreError, Stored, fo
 
 use crate::{
     CONCURRENT_MAILBOXES, DELIVERED_TO_MAX, HELPER_THRESHOLD_BYTES, HOPS_MAX, Options, Recipient,
-    Undeliverable, header, trace,
+    Undeliverable, header, junk, quota::Warning, trace,
 };
 
 /// A message as it is to be stored.
@@ -45,11 +45,7 @@ pub async fn deliver<H: Host>(
     if trace.hops > HOPS_MAX {
         return vec![Err(Undeliverable::Loop); recipients.len()];
     }
-    let folder = if options.junk_rules.matches(arrived) {
-        built_in::JUNK
-    } else {
-        built_in::INBOX
-    };
+    let is_junk = options.junk_rules.matches(arrived);
     let mut plan = Plan::of(recipients);
     for (number, (address, _)) in plan.mailboxes.iter().enumerate() {
         if trace.delivered_to(address) > DELIVERED_TO_MAX {
@@ -58,7 +54,9 @@ pub async fn deliver<H: Host>(
     }
     if !plan.mailboxes.is_empty() {
         match prepare(host, message.source.clone(), options.compression_level).await {
-            Ok(prepared) => store_in_all(host, options, &mut plan, &prepared, folder, message.received).await,
+            Ok(prepared) => {
+                store_in_all(host, options, &mut plan, &prepared, is_junk, message.received).await;
+            }
             Err(reason) => plan.fill(&reason),
         }
     }
@@ -223,7 +221,7 @@ async fn store_in_all<H: Host>(
     options: &Options,
     plan: &mut Plan<'_>,
     message: &Arc<PreparedMessage>,
-    folder: FolderId,
+    is_junk: bool,
     received: FileTime,
 ) {
     let mailboxes = &plan.mailboxes;
@@ -243,7 +241,7 @@ async fn store_in_all<H: Host>(
                     address,
                     mailbox,
                     Arc::clone(message),
-                    folder,
+                    is_junk,
                     received,
                 )
                 .await,
@@ -261,7 +259,7 @@ async fn store_in_one<H: Host>(
     address: &str,
     mailbox: &MailboxRef,
     message: Arc<PreparedMessage>,
-    folder: FolderId,
+    is_junk: bool,
     received: FileTime,
 ) -> Result<(), Undeliverable> {
     let placement = Placement {
@@ -270,10 +268,26 @@ async fn store_in_one<H: Host>(
     };
     let directory = host.directory();
     let account = directory.account(address);
-    let quota_kib = account.and_then(|account| directory.quota(&account).receive_kib);
+    let quota = account
+        .as_ref()
+        .map(|account| directory.quota(account))
+        .unwrap_or_default();
+    let warning = account.and_then(|account| Warning::of(options, &account, &quota));
+    let junk_folder = is_junk.then(|| options.junk_folder.clone());
     let work = move |store: &mut Mailbox| {
-        store.set_account_quota(quota_kib.map(u64::from));
-        place(store, &message, folder, &placement)
+        store.set_account_quota(quota.receive_kib.map(u64::from));
+        let folder = match &junk_folder {
+            Some(path) => junk::folder(store, path)?,
+            None => built_in::INBOX,
+        };
+        let stored = place(store, &message, folder, &placement)?;
+        if let Some(warning) = &warning
+            && let Err(error) = warning.give(store, received)
+        {
+            // The message is stored all the same.
+            tracing::info!(%error, "no warning of the quota");
+        }
+        Ok(stored)
     };
     match host.mailbox_durable(mailbox, Priority::Delivery, work).await {
         Ok(stored) => {

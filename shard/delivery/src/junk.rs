@@ -1,5 +1,8 @@
 //! `lda_junk_rules` of gromox.cfg(5): header fields that send a message to the junk folder.
 
+use ringpost_mapi::FolderId;
+use ringpost_store::{Mailbox, StoreError, folder::built_in};
+
 use crate::header;
 
 /// Parsed `lda_junk_rules`: a message that any entry matches is stored in the junk folder.
@@ -35,6 +38,27 @@ impl JunkRules {
     }
 }
 
+/// The folder at `path` below those that IMAP shows, with slashes between its names; where there is none, the junk
+/// folder that every mailbox has.
+pub(crate) fn folder(store: &mut Mailbox, path: &str) -> Result<FolderId, StoreError> {
+    let mut found = built_in::IPM_SUBTREE;
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        if found == built_in::IPM_SUBTREE && name.eq_ignore_ascii_case("INBOX") {
+            found = built_in::INBOX;
+            continue;
+        }
+        match store.subfolder(found, name)? {
+            Some(folder) if !folder.is_search => found = folder.id,
+            _ => return Ok(built_in::JUNK),
+        }
+    }
+    Ok(if found == built_in::IPM_SUBTREE {
+        built_in::JUNK
+    } else {
+        found
+    })
+}
+
 fn value_matches(value: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty()
         || value.eq_ignore_ascii_case(wanted)
@@ -46,6 +70,31 @@ fn value_matches(value: &[u8], wanted: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Headers as rspamd (milter_headers with x-spamd-result, spam-header and the like) and SpamAssassin write them.
+    #[test]
+    fn headers_of_rspamd_and_spamassassin() {
+        let rules =
+            JunkRules::parse("X-Spam=Yes;X-Spam-Flag=YES;X-Spam-Status=Yes;X-Rspamd-Action=add header");
+        for spam in [
+            "X-Spam: Yes",
+            "X-Spam-Flag: YES\r\nX-Spam-Level: *****",
+            "X-Spam-Status: Yes, score=1000.0 required=5.0 tests=GTUBE,NO_RELAYS\r\n\tautolearn=no",
+            "X-Spam-Status: Yes, score=17.10",
+            "X-Spamd-Result: default: True [17.10 / 15.00];\r\n\tGTUBE(0.00)[]\r\nX-Rspamd-Action: add header",
+        ] {
+            assert!(rules.matches(format!("{spam}\r\n\r\n").as_bytes()), "{spam}");
+        }
+        for ham in [
+            "X-Spam-Status: No, score=-0.1 required=5.0 tests=ALL_TRUSTED",
+            "X-Spam-Flag: NO",
+            "X-Spamd-Result: default: False [0.10 / 15.00]",
+            "X-Rspamd-Action: no action",
+            "X-Spam-Level: **",
+        ] {
+            assert!(!rules.matches(format!("{ham}\r\n\r\n").as_bytes()), "{ham}");
+        }
+    }
 
     #[test]
     fn the_manuals_example() {

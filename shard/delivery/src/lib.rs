@@ -16,14 +16,17 @@
 //! Cost of a message to *n* mailboxes: one parse and compression, *n* router calls of one transaction each,
 //! and the syncs of those mailboxes, which the runtime shares and overlaps.
 
+use std::time::Duration;
+
 use ringpost_config::{
     Configuration,
-    directive::{exmdb_provider, gromox, smtp},
+    directive::{exmdb_provider, gromox, ringpost, smtp},
 };
 
 mod deliver;
 mod header;
 mod junk;
+mod quota;
 mod resolve;
 mod status;
 pub mod trace;
@@ -54,6 +57,11 @@ pub struct Options {
     pub recipient_delimiter: String,
     /// `lda_junk_rules`
     pub junk_rules: JunkRules,
+    /// `junk_folder`: where junk goes, as a path below the folders that IMAP shows; empty or missing is the junk
+    /// folder that every mailbox has.
+    pub junk_folder: String,
+    /// `quota_warning_interval`: how often an account is told that its mailbox is almost full; zero is never.
+    pub quota_warning_interval: Duration,
     /// Zstandard level for content (`exmdb_file_compression`); `None` stores it uncompressed.
     pub compression_level: Option<i32>,
     /// Who receives mail for `<Postmaster>` without a domain (RFC 5321 §4.5.1): `bounce_postmaster` with its
@@ -72,6 +80,8 @@ impl Default for Options {
         Self {
             recipient_delimiter: String::new(),
             junk_rules: JunkRules::default(),
+            junk_folder: String::new(),
+            quota_warning_interval: Duration::from_hours(24),
             compression_level: Some(3),
             postmaster: None,
             over_quota_is_temporary: false,
@@ -91,6 +101,8 @@ impl Options {
         Self {
             recipient_delimiter: configuration.text(gromox::LDA_RECIPIENT_DELIMITER).to_owned(),
             junk_rules: JunkRules::parse(configuration.text(gromox::LDA_JUNK_RULES)),
+            junk_folder: configuration.text(ringpost::JUNK_FOLDER).to_owned(),
+            quota_warning_interval: configuration.duration(ringpost::QUOTA_WARNING_INTERVAL),
             compression_level: configuration.compression(exmdb_provider::EXMDB_FILE_COMPRESSION),
             postmaster: (!postmaster.is_empty()).then_some(postmaster),
             over_quota_is_temporary: false,

@@ -313,6 +313,67 @@ fn junk_rules_choose_the_folder() {
 }
 
 #[test]
+fn junk_goes_to_the_folder_of_choice_where_there_is_one() {
+    let host = TestHost::new(directory());
+    let made = host.with_mailbox(&mailbox(&host, "bob@example.test"), |store| {
+        let spam = store.create_folder(built_in::INBOX, "Spam", None)?;
+        store.create_folder(spam, "Deep", None)
+    });
+    let deep = made.unwrap();
+    let options = Options {
+        junk_folder: "inbox/spam/deep".into(),
+        ..options()
+    };
+    for address in ["alice@example.test", "bob@example.test"] {
+        let recipient = resolve(&*host.directory(), &options, SENDER, address).unwrap();
+        let message = message("X-Spam-Flag: YES\r\n\r\n");
+        let outcome = host.run(deliver(&host, &options, &[recipient], message));
+        assert_eq!(outcome, [Ok(())]);
+    }
+    assert_eq!(count(&host, "bob@example.test", deep), 1);
+    assert_eq!(count(&host, "alice@example.test", built_in::JUNK), 1);
+}
+
+#[test]
+fn a_mailbox_that_is_almost_full_is_told_so_once_in_an_interval() {
+    let directory = directory()
+        .warn_quota("alice@example.test", 2)
+        .receive_quota("alice@example.test", 6);
+    let host = TestHost::new(directory);
+    let source = format!("Subject: a\r\n\r\n{}", "0123456789\r\n".repeat(120));
+    let alice = ["alice@example.test"];
+    assert_eq!(run(&host, &alice, &source), [Ok(())]);
+    assert_eq!(count(&host, alice[0], built_in::INBOX), 1);
+    // The second one passes the limit: a warning comes with it, and none with the third.
+    assert_eq!(run(&host, &alice, &source), [Ok(())]);
+    assert_eq!(count(&host, alice[0], built_in::INBOX), 3);
+    host.close_mailboxes();
+    assert_eq!(run(&host, &alice, "Subject: b\r\n\r\n"), [Ok(())]);
+    assert_eq!(count(&host, alice[0], built_in::INBOX), 4);
+    let often = Options {
+        quota_warning_interval: std::time::Duration::from_nanos(100),
+        ..options()
+    };
+    let deliver_with = |options: &Options, source: &str| {
+        let recipient = resolve(&*host.directory(), options, SENDER, alice[0]).unwrap();
+        host.run(deliver(&host, options, &[recipient], message(source)))
+    };
+    std::thread::sleep(std::time::Duration::from_millis(1));
+    let fresh = "Subject: c\r\n\r\n";
+    assert_eq!(deliver_with(&often, fresh), [Ok(())]);
+    // Where the warning itself has no room, the message is stored all the same.
+    while count(&host, alice[0], built_in::INBOX) < 100 && deliver_with(&often, fresh) == [Ok(())] {}
+    let never = Options {
+        quota_warning_interval: std::time::Duration::ZERO,
+        ..options()
+    };
+    let before = count(&host, alice[0], built_in::INBOX);
+    assert!(before > 6, "{before}");
+    deliver_with(&never, fresh);
+    assert!(count(&host, alice[0], built_in::INBOX) <= before + 1);
+}
+
+#[test]
 fn loops_are_cut() {
     let host = TestHost::new(directory());
     let hops = "Received: x\r\n".repeat(HOPS_MAX);

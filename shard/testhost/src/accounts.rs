@@ -126,14 +126,17 @@ impl TestDirectory {
         self
     }
 
+    /// From what size on, in KiB, an account is warned.
+    #[must_use]
+    pub fn warn_quota(mut self, address: &str, kib: u32) -> Self {
+        self.quotas.entry(address.to_owned()).or_default().warn_kib = Some(kib);
+        self
+    }
+
     /// Limits what an account's mailbox may hold, in KiB.
     #[must_use]
     pub fn receive_quota(mut self, address: &str, kib: u32) -> Self {
-        let quota = Quota {
-            receive_kib: Some(kib),
-            ..Quota::default()
-        };
-        self.quotas.insert(address.to_owned(), quota);
+        self.quotas.entry(address.to_owned()).or_default().receive_kib = Some(kib);
         self
     }
 

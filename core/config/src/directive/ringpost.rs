@@ -39,6 +39,10 @@ directives! {
     SUBMISSION_AUTH_TIMES: quantity(1..=MAX) = "10", restart, Effective;
     /// How long a user is banned after too many failed logins of submission.
     SUBMISSION_BLOCK_INTERVAL_AUTHS: duration = "1 minute", restart, Effective;
+    /// Folder, as IMAP names it, that lda_junk_rules puts messages into; a mailbox without it uses its junk folder.
+    JUNK_FOLDER: text = "", hup, Effective;
+    /// How often an account is told by mail that its mailbox has passed its warning quota; 0 is never.
+    QUOTA_WARNING_INTERVAL: duration = "1day", hup, Effective;
     /// Clients, by their IP addresses, that may send by LMTP and SMTP to any address elsewhere without a login.
     RELAY_FROM: hosts = "", hup, Effective;
     /// Pause before outgoing mail is tried for the second time; each further pause is twice as long.
