@@ -59,6 +59,7 @@ pub(crate) enum Next {
     /// Replies are in `out` already.
     Replied,
     StartTls,
+    Rcpt(String, crate::RcptParameters),
     Data,
     Bdat(crate::Chunk),
     Auth(String, Option<String>),
@@ -93,6 +94,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 Next::Replied => Client::Stays,
                 Next::StartTls => {
                     self.start_tls().await?;
+                    Client::Stays
+                }
+                Next::Rcpt(address, parameters) => {
+                    let reply = self.rcpt(&address, parameters).await;
+                    self.answer(&reply);
                     Client::Stays
                 }
                 Next::Data => self.data().await?,
@@ -192,7 +198,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 }
                 match command {
                     Command::Mail(sender, parameters) => Next::Reply(self.mail(sender, parameters)),
-                    Command::Rcpt(address, parameters) => Next::Reply(self.rcpt(&address, parameters)),
+                    Command::Rcpt(address, parameters) => Next::Rcpt(address, parameters),
                     _ => match self.refuse_data() {
                         Some(refusal) => self.refuse_pipelined(&Command::Data, refusal),
                         None => Next::Data,

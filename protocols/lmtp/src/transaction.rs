@@ -8,7 +8,7 @@ use std::io;
 
 use bytes::Bytes;
 use ringpost_delivery::{Message, Recipient, Undeliverable, deliver, resolve, trace};
-use ringpost_host::{BodyKind, Connection, Envelope, EnvelopeRecipient, Host, Outgoing};
+use ringpost_host::{BodyKind, Connection, Envelope, EnvelopeRecipient, Host, Outgoing, Priority};
 use ringpost_mapi::FileTime;
 
 use crate::{
@@ -94,22 +94,64 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         Reply::new(250, "2.1.0", "sender ok")
     }
 
-    pub(crate) fn rcpt(&mut self, address: &str, parameters: RcptParameters) -> Reply {
+    pub(crate) async fn rcpt(&mut self, address: &str, parameters: RcptParameters) -> Reply {
+        match self.recipient(address, parameters) {
+            Ok(recipient) if self.is_full(&recipient).await => {
+                tracing::info!(recipient = address, "recipient refused: the mailbox is full");
+                Undeliverable::OverQuota.status().into()
+            }
+            Ok(recipient) => match &mut self.transaction {
+                Some(transaction) => {
+                    transaction.destinations += recipient.mailboxes.len() + recipient.outgoing.len();
+                    transaction.recipients.push(recipient);
+                    Reply::new(250, "2.1.5", "recipient ok")
+                }
+                None => Reply::new(503, "5.5.1", "MAIL comes first"),
+            },
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Whether the message can't have room in the recipient's mailbox. Asked where SMTP's one reply could not say so
+    /// of one recipient alone, who would have to be reported to what may be a forged address.
+    async fn is_full(&self, recipient: &Recipient) -> bool {
+        let [(address, mailbox)] = recipient.mailboxes.as_slice() else {
+            return false;
+        };
+        if self.greeting == Some(Greeting::Lhlo) || self.options.delivery.over_quota_is_temporary {
+            return false;
+        }
+        let directory = self.host.directory();
+        let account = directory.account(address);
+        let Some(limit_kib) = account.and_then(|account| directory.quota(&account).receive_kib) else {
+            return false;
+        };
+        let announced = self.transaction.as_ref().and_then(|transaction| transaction.size);
+        let size = self
+            .host
+            .mailbox(mailbox, Priority::Delivery, |store| Ok(store.size()));
+        // What can't be known now is found out at the delivery.
+        size.await
+            .is_ok_and(|size| size.saturating_add(announced.unwrap_or(1)) > u64::from(limit_kib) * 1024)
+    }
+
+    /// Finds a recipient that may be accepted.
+    fn recipient(&self, address: &str, parameters: RcptParameters) -> Result<Recipient, Reply> {
         let relays = self.may_relay();
-        let Some(transaction) = &mut self.transaction else {
-            return Reply::new(503, "5.5.1", "MAIL comes first");
+        let Some(transaction) = &self.transaction else {
+            return Err(Reply::new(503, "5.5.1", "MAIL comes first"));
         };
         if transaction.chunks.is_some() {
-            return Reply::new(503, "5.5.1", "the message has begun");
+            return Err(Reply::new(503, "5.5.1", "the message has begun"));
         }
         if parameters != RcptParameters::default() && !self.options.delivery.sends_out {
-            return crate::SyntaxError::UnknownParameter.reply();
+            return Err(crate::SyntaxError::UnknownParameter.reply());
         }
         if !address.is_ascii() && !transaction.envelope.utf8 {
-            return Reply::new(553, "5.6.7", "SMTPUTF8 is required for this address");
+            return Err(Reply::new(553, "5.6.7", "SMTPUTF8 is required for this address"));
         }
         if transaction.recipients.len() >= RECIPIENTS_MAX {
-            return Reply::new(452, "4.5.3", "too many recipients");
+            return Err(Reply::new(452, "4.5.3", "too many recipients"));
         }
         let sender = &transaction.envelope.sender;
         let resolved = match resolve(&*self.host.directory(), &self.options.delivery, sender, address) {
@@ -124,19 +166,17 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Ok(recipient) => recipient,
             Err(reason) => {
                 tracing::info!(recipient = address, sender, %reason, "recipient refused");
-                return reason.status().into();
+                return Err(reason.status().into());
             }
         };
         let destinations = transaction.destinations + recipient.mailboxes.len() + recipient.outgoing.len();
         if destinations > ringpost_delivery::MAILBOXES_MAX {
             // Fewer recipients in another transaction may fit; alone a recipient always does.
-            return Reply::new(452, "4.5.3", "too many mailboxes for one message");
+            return Err(Reply::new(452, "4.5.3", "too many mailboxes for one message"));
         }
         recipient.notify = parameters.notify;
         recipient.original = parameters.original;
-        transaction.destinations = destinations;
-        transaction.recipients.push(recipient);
-        Reply::new(250, "2.1.5", "recipient ok")
+        Ok(recipient)
     }
 
     /// Whether mail from this client may go to any address elsewhere.

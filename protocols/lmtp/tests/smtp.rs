@@ -396,6 +396,35 @@ fn who_was_not_reached_waits_in_the_queue() {
     session.say("Subject: x\r\n\r\nx\r\n.\r\n", &["45"]);
 }
 
+/// Refused at once: a report would go to what may be a forged address.
+#[test]
+fn a_full_mailbox_is_refused_at_rcpt() {
+    let mut session = Session::on(
+        TestHost::new(directory().receive_quota("alice@example.test", 1)),
+        transfer(),
+    );
+    session.hello();
+    let both = "RCPT TO:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\n";
+    session.say(
+        format!("MAIL FROM:<a@b> SIZE=2000\r\n{both}RSET\r\n"),
+        &["250", "552 5.2.2", "250", "250"],
+    );
+    session.submit(
+        "a@b",
+        "alice@example.test",
+        &format!("Subject: x\r\n\r\n{}", "x".repeat(600)),
+        "250",
+    );
+    session.say(
+        format!("MAIL FROM:<a@b> SIZE=500\r\n{both}"),
+        &["250", "552 5.2.2", "250"],
+    );
+    session.say("DATA\r\n", &["354"]);
+    session.say("Subject: x\r\n\r\nx\r\n.\r\n", &["250 2.6.0"]);
+    assert_eq!(session.inbox("bob@example.test").len(), 1);
+    assert!(session.queued().is_empty());
+}
+
 #[test]
 fn loops_end() {
     let mut session = Session::start(transfer());
