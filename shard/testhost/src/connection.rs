@@ -156,6 +156,13 @@ impl Client {
         pipe.wake();
     }
 
+    /// Sends no more; what the session sends can still be read.
+    pub fn close(&mut self) {
+        let mut pipe = self.pipe.borrow_mut();
+        pipe.client_closed = true;
+        pipe.wake();
+    }
+
     /// The next line from the session, without its CRLF; `None` when the session has ended.
     pub async fn line(&mut self) -> Option<String> {
         loop {
