@@ -7,6 +7,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub use codec::EnvelopeLines;
+
 /// Parts inside parts that are looked into; what is deeper is a leaf of unknown type.
 pub const MAX_DEPTH: usize = 48;
 /// Parts of one message; what comes after them belongs to the last one.

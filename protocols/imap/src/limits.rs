@@ -62,6 +62,11 @@ pub(crate) const REFERENCES: usize = 200;
 pub(crate) const SEARCHED_WHOLE_BYTES: u64 = 256 * 1024;
 /// Messages whose flags one step changes: about a millisecond, in which others get their turn by and by.
 pub(crate) const STORE_ROWS: usize = 8192;
+/// Messages, and bytes of them, that helper threads look through together: about a millisecond.
+pub(crate) const SEARCHED_TOGETHER: usize = 128;
+pub(crate) const SEARCHED_TOGETHER_BYTES: usize = 1024 * 1024;
+/// Fewer than this are not worth a helper thread's waking.
+pub(crate) const SEARCHED_ALONE: usize = if cfg!(debug_assertions) { 3 } else { 8 };
 /// How long one step on a mailbox works before others get their turn.
 pub(crate) const SLICE_TIME: std::time::Duration = std::time::Duration::from_millis(2);
 /// Commands in a row that could not be understood before the client is cut: it does not speak IMAP.

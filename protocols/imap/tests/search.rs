@@ -29,6 +29,50 @@ async fn three_messages(client: &mut ringpost_testhost::Client) {
 }
 
 #[test]
+fn helpers_search_what_a_step_collects_and_lines_are_compared_as_they_came() {
+    let host = host();
+    host.run(async {
+        let mut client = login(&host).await;
+        for number in 0..40 {
+            let id = match number {
+                7 => "=?utf-8?q?Odd=2DOne?=".to_owned(),
+                8 => "pdf".to_owned(),
+                _ => format!("<{number}.ODD-{number}@x.test>"),
+            };
+            let filler = "filler ".repeat(if number == 9 { 50_000 } else { 5 });
+            let mail = format!(
+                "From: a@x.test\nMessage-ID: {id}\nX-Number: n{number}.\n\nbody n{number}. {filler}\n"
+            );
+            append(&mut client, "INBOX", "", &mail).await;
+        }
+        talk(&mut client, "C: s SELECT INBOX\nS: …\nS: s OK …").await;
+        let before = host.helper_calls();
+        for (program, found) in [
+            ("BODY N13.", "14"),
+            ("NOT BODY filler", ""),
+            ("OR BODY n39. BODY n9.", "10 40"),
+            ("HEADER X-Number N21.", "22"),
+            ("HEADER Message-ID <12.odd", "13"),
+            ("HEADER Message-ID odd-one", "8"),
+            ("HEADER Message-ID PDF", "9"),
+            ("HEADER Message-ID nowhere", ""),
+            ("FROM a@x HEADER Message-ID <3.odd", "4"),
+            ("NOT HEADER Message-ID odd", "9"),
+            ("HEADER References a", ""),
+        ] {
+            let expected = format!("* SEARCH {found}");
+            let expected = expected.trim_end();
+            talk(
+                &mut client,
+                &format!("C: a SEARCH {program}\nS: {expected}\nS: a OK …"),
+            )
+            .await;
+        }
+        assert!(host.helper_calls() >= before + 4, "helpers had nothing to do");
+    });
+}
+
+#[test]
 fn keys() {
     let host = host();
     host.run(async {

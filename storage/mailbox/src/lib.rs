@@ -44,6 +44,7 @@ pub mod sync;
 pub mod table;
 
 pub use check::{Problem, Report, Sizes};
+pub use content::StoredContent;
 pub use error::StoreError;
 pub use event::{Event, EventKind};
 pub use folder::{DeletedFolder, Folder, FolderChange, FolderImport, FolderImported, SpecialUse};

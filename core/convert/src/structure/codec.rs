@@ -114,6 +114,39 @@ pub(super) fn decode_envelope(encoded: &[u8]) -> Option<Envelope> {
     reader.envelope()
 }
 
+/// The lines of an encoded structure's envelope, as they came, not decoded and not copied.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct EnvelopeLines<'a> {
+    /// `In-Reply-To:`
+    pub in_reply_to: Option<&'a [u8]>,
+    /// `Message-ID:`
+    pub message_id: Option<&'a [u8]>,
+    /// `References:`
+    pub references: Option<&'a [u8]>,
+}
+
+impl<'a> EnvelopeLines<'a> {
+    /// `None` where the lines are damaged.
+    pub fn of(encoded: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader { rest: encoded, at: 0 };
+        if reader.byte()? != VERSION {
+            return None;
+        }
+        let flags = reader.byte()?;
+        let mut string = |flag| match flags & flag {
+            0 => Some(None),
+            _ => reader.borrowed_token().map(Some),
+        };
+        string(DATE)?;
+        string(SUBJECT)?;
+        Some(Self {
+            in_reply_to: string(IN_REPLY_TO)?,
+            message_id: string(MESSAGE_ID)?,
+            references: string(REFERENCES)?,
+        })
+    }
+}
+
 struct Writer {
     out: Vec<u8>,
     /// Where the last range ended or, for a body, began.
@@ -269,7 +302,18 @@ struct Reader<'a> {
     at: u64,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn borrowed_token(&mut self) -> Option<&'a [u8]> {
+        let number = self.number()?;
+        if let Some(entry) = DICTIONARY.get(usize::try_from(number).ok()?) {
+            return Some(entry);
+        }
+        let length = usize::try_from(number - DICTIONARY.len() as u64).ok()?;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
     fn structure(&mut self, depth: usize) -> Option<Structure> {
         if depth > MAX_DEPTH {
             return None;

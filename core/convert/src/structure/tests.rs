@@ -242,6 +242,25 @@ proptest! {
     }
 }
 
+#[test]
+fn lines_of_an_envelope_are_read_without_decoding_it() {
+    // One of the ids is a token that has a number.
+    for (id, references) in [("<a@b>", "<c@d> <e@f>"), ("pdf", ""), ("", "<x@y>")] {
+        let source = format!("Subject: s\r\nMessage-ID: {id}\r\nReferences: {references}\r\n\r\nbody");
+        let structure = Structure::of(source.as_bytes());
+        let encoded = structure.encode();
+        let lines = EnvelopeLines::of(&encoded).unwrap();
+        let envelope = &structure.envelope;
+        assert_eq!(lines.message_id, envelope.message_id.as_deref());
+        assert_eq!(lines.in_reply_to, envelope.in_reply_to.as_deref());
+        assert_eq!(lines.references, envelope.references.as_deref());
+        for length in 0..encoded.len() {
+            let _ = EnvelopeLines::of(&encoded[..length]);
+        }
+    }
+    assert!(EnvelopeLines::of(b"").is_none());
+}
+
 const PIECES: &[&str] = &[
     "\r\n",
     "\n",

@@ -23,6 +23,26 @@ impl Needle {
         memchr::memchr(b'\n', self.finder.needle()).is_some()
     }
 
+    /// Whether it is ASCII without spaces, and not empty: text that is ASCII, too, has it only as it stands.
+    pub(crate) fn is_visible_ascii(&self) -> bool {
+        self.length() > 0 && self.finder.needle().iter().all(u8::is_ascii_graphic)
+    }
+
+    /// Whether a header's line as it came does not have it, whatever decoding the line would give. Of a needle that
+    /// [`Self::is_visible_ascii`].
+    pub(crate) fn is_surely_not_in(&self, line: &[u8]) -> bool {
+        const AT_ONCE: usize = 256;
+        let mut folded = [0; AT_ONCE];
+        let Some(folded) = folded.get_mut(..line.len()) else {
+            return false;
+        };
+        folded.copy_from_slice(line);
+        folded.make_ascii_lowercase();
+        // An encoded word may stand for anything.
+        let plain = folded.is_ascii() && memchr::memmem::find(folded, b"=?").is_none();
+        plain && !self.is_in_bytes(folded)
+    }
+
     /// Whether text that was folded ([`fold`]) has it.
     pub(crate) fn is_in_folded(&self, folded: &str) -> bool {
         self.is_in_bytes(folded.as_bytes())

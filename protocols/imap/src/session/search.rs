@@ -5,26 +5,29 @@
 //! stage is entered only for messages that the stages before left undecided. In a large folder the rows, and what is
 //! asked most often of the envelopes, come from its [`index`].
 
+mod batch;
 mod body;
 mod job;
 mod program;
 
 use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
 
-use ringpost_host::{Connection, Host};
+use futures_lite::future::zip;
+use ringpost_host::{CallError, Connection, Host};
 use ringpost_mapi::{ChangeNumber, FileTime, Uid};
 use ringpost_store::UidSet;
 
 use self::{
+    batch::{Batch, Reader},
     job::Job,
-    program::{Compare, Hits, Node, Program},
+    program::{Compare, Hits, LineField, Node, Program},
 };
 use super::{
     Session,
     reply::{Failure, Reply},
 };
 use crate::{
-    content::matcher::{Needle, Scratch},
+    content::matcher::Needle,
     encode::{self, put},
     limits,
     syntax::search::{Key, ReturnOptions, Search},
@@ -37,6 +40,15 @@ pub(super) struct Found {
     pub(super) uids: UidSet,
     /// The highest MODSEQ of the messages found.
     pub(super) highest: ChangeNumber,
+}
+
+impl Found {
+    fn add(&mut self, hits: Vec<(Uid, ChangeNumber)>) {
+        for (uid, change) in hits {
+            self.uids.insert(uid);
+            self.highest = self.highest.max(change);
+        }
+    }
 }
 
 impl<C: Connection, H: Host> Session<'_, C, H> {
@@ -222,11 +234,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let indexed = count >= limits::INDEXED_LEAST && selected.reader.is_none() && among.len() >= count / 4;
         let mut job = Job {
             folder: selected.folder,
-            reader: selected.reader.clone(),
+            as_reader: selected.reader.clone(),
             level: program.level.filter(|_| indexed),
             hits: Hits::default(),
-            source: Vec::new(),
-            scratch: Scratch::default(),
+            reader: Reader::default(),
+            batch: Batch::default(),
             program: Arc::new(program),
             left: among,
             undecided: UidSet::default(),
@@ -237,18 +249,43 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 highest: ChangeNumber(0),
             },
         };
+        let mut waiting = Batch::default();
         loop {
-            let (returned, done) = self
-                .call(move |mailbox| {
-                    let done = job.step(mailbox)?;
-                    Ok((job, done))
-                })
-                .await?;
+            let (program, batch) = (Arc::clone(&job.program), std::mem::take(&mut waiting));
+            let step = self.call(move |mailbox| {
+                let done = job.step(mailbox)?;
+                Ok((job, done))
+            });
+            let (stepped, hits) = zip(step, self.search_batch(program, batch)).await;
+            let (returned, done) = stepped?;
             job = returned;
+            job.found.add(hits?);
+            waiting = std::mem::take(&mut job.batch);
             if done {
+                let hits = self.search_batch(Arc::clone(&job.program), waiting).await?;
+                job.found.add(hits);
                 return Ok(job.found);
             }
         }
+    }
+
+    /// Looks through messages on helper threads, if they are not too few.
+    async fn search_batch(
+        &self,
+        program: Arc<Program>,
+        batch: Batch,
+    ) -> Result<Vec<(Uid, ChangeNumber)>, CallError> {
+        if batch.is_small() {
+            return Ok(batch.search(&program));
+        }
+        let (first, second) = batch.split();
+        let same = Arc::clone(&program);
+        let first = self.host.helper(move || first.search(&same));
+        let second = self.host.helper(move || second.search(&program));
+        let (first, second) = zip(first, second).await;
+        let mut hits = first?;
+        hits.extend(second?);
+        Ok(hits)
     }
 
     /// Turns a program into what can be evaluated without the session: sets of UIDs, absolute times, needles.
@@ -289,9 +326,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     "CC" => Node::Addresses(|e| &e.cc, needle),
                     "BCC" => Node::Addresses(|e| &e.bcc, needle),
                     "SUBJECT" => Node::Subject(needle),
-                    "MESSAGE-ID" => Node::Line(|e| e.message_id.as_deref(), needle),
-                    "IN-REPLY-TO" => Node::Line(|e| e.in_reply_to.as_deref(), needle),
-                    "REFERENCES" => Node::Line(|e| e.references.as_deref(), needle),
+                    "MESSAGE-ID" => Node::Line(LineField::MessageId, needle),
+                    "IN-REPLY-TO" => Node::Line(LineField::InReplyTo, needle),
+                    "REFERENCES" => Node::Line(LineField::References, needle),
                     _ => Node::Field(name.clone(), needle),
                 }
             }

@@ -7,6 +7,7 @@
 //! ```
 
 mod frames;
+mod stored;
 
 use std::{
     fs::File,
@@ -20,6 +21,7 @@ use rusqlite::{OptionalExtension, params};
 
 pub(crate) use frames::compress;
 use frames::{FRAME_BYTES, decompress, frame_count, frame_ranges, index_length};
+pub use stored::StoredContent;
 
 use crate::{Mailbox, StoreError};
 

@@ -155,7 +155,7 @@ pub struct MessageRow {
 
 /// A message's source in the store, for [`crate::Mailbox::read_row_source`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SourceId(i64);
+pub struct SourceId(pub(crate) i64);
 
 /// How STORE changes flags (RFC 9051 §6.4.6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,11 +1,6 @@
 //! A search on the mailbox, in steps: the index first, then rows, structures, and sources.
 
-use std::{
-    collections::VecDeque,
-    ops::{ControlFlow, Range},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::VecDeque, ops::ControlFlow, sync::Arc, time::Instant};
 
 use ringpost_convert::structure::Structure;
 use ringpost_mapi::{FolderId, Uid};
@@ -13,11 +8,11 @@ use ringpost_store::{Mailbox, MessageRow, StoreError, UidSet};
 
 use super::{
     Found,
-    body::{Begun, BodyPass, Piece, pieces},
+    batch::{Batch, Reader},
+    body::{Begun, BodyPass},
     program::{Facts, Hits, Known, KnownTexts, Program},
 };
 use crate::{
-    content::matcher::Scratch,
     limits,
     session::{
         fetch::read_structure,
@@ -30,14 +25,14 @@ use crate::{
 /// A search between two steps.
 pub(super) struct Job {
     pub(super) folder: FolderId,
-    pub(super) reader: Option<Arc<str>>,
+    pub(super) as_reader: Option<Arc<str>>,
     pub(super) program: Arc<Program>,
     /// What of an index is to be looked at first.
     pub(super) level: Option<Level>,
     pub(super) hits: Hits,
-    /// Working memory for messages that are searched whole.
-    pub(super) source: Vec<u8>,
-    pub(super) scratch: Scratch,
+    pub(super) reader: Reader,
+    /// What this step leaves to helpers.
+    pub(super) batch: Batch,
     /// Not visited yet.
     pub(super) left: UidSet,
     /// Visited; their rows did not decide.
@@ -52,7 +47,7 @@ impl Job {
     /// Works for a slice of time. True when all is decided.
     pub(super) fn step(&mut self, mailbox: &mut Mailbox) -> Result<bool, StoreError> {
         let started = Instant::now();
-        while started.elapsed() < limits::SLICE_TIME {
+        while started.elapsed() < limits::SLICE_TIME && !self.batch.is_full() {
             if let Some(level) = self.level {
                 if !self.visit_index(mailbox, level)? {
                     return Ok(false);
@@ -64,14 +59,12 @@ impl Job {
                     self.decide(&row, hit);
                 }
             } else if let Some((row, structure)) = self.sources.pop_front() {
-                let whole = row.size <= limits::SEARCHED_WHOLE_BYTES;
-                let begun = if whole {
-                    self.search_whole(mailbox, &row, &structure)
-                        .map(|hit| Begun::Decided(row, hit))
-                } else {
-                    BodyPass::begin(mailbox, &self.program, row, structure)
-                };
-                match begun {
+                if row.size <= limits::SEARCHED_WHOLE_BYTES {
+                    self.search_whole(mailbox, row, structure)
+                        .or_else(|error| unreadable(error).map(drop))?;
+                    continue;
+                }
+                match BodyPass::begin(mailbox, &self.program, row, structure) {
                     Ok(Begun::Decided(row, hit)) => self.decide(&row, hit),
                     Ok(Begun::Open(pass)) => self.body = Some(*pass),
                     Err(error) => {
@@ -147,68 +140,28 @@ impl Job {
         Ok(true)
     }
 
-    /// Searches a message's header and bodies, read at once.
+    /// Searches a message's header and bodies, read at once; or leaves that to a helper.
     fn search_whole(
         &mut self,
         mailbox: &mut Mailbox,
-        row: &MessageRow,
-        structure: &Structure,
-    ) -> Result<bool, StoreError> {
-        let program = &self.program;
-        self.source.clear();
-        mailbox.read_row_source(row, 0..row.size, &mut self.source)?;
-        let source = &self.source;
-        let slice = |range: &Range<u64>| {
-            let end = (range.end as usize).min(source.len());
-            &source[(range.start as usize).min(end)..end]
-        };
-        let header = slice(&structure.root.header);
-        let mut in_header = vec![false; program.needles.len()];
-        let mut in_body = in_header.clone();
-        self.scratch
-            .search_header(header, &program.needles, &program.header_needles, &mut in_header);
-        let known = Known::from(row);
-        let mut facts = Facts {
-            envelope: Some(&structure.envelope),
-            header: Some(header),
-            in_header: &in_header,
-            ..Facts::default()
-        };
-        if let Some(hit) = program.evaluate(&known, &facts) {
-            return Ok(hit);
+        row: MessageRow,
+        structure: Structure,
+    ) -> Result<(), StoreError> {
+        if let Some(stored) = mailbox.read_row_stored(&row)? {
+            self.batch.push(row, structure, stored);
+            return Ok(());
         }
-        let mut parts = VecDeque::new();
-        pieces(&structure.root, &mut parts);
-        for piece in parts {
-            match piece {
-                Piece::Header(range) => self.scratch.search_header(
-                    slice(&range),
-                    &program.needles,
-                    &program.body_needles,
-                    &mut in_body,
-                ),
-                Piece::Body {
-                    range,
-                    encoding,
-                    charset,
-                } => self.scratch.search_body(
-                    slice(&range),
-                    (&encoding, charset.as_deref()),
-                    &program.needles,
-                    &program.body_needles,
-                    &mut in_body,
-                ),
-            }
-        }
-        facts.in_body = &in_body;
-        facts.bodies_done = true;
-        Ok(program.evaluate(&known, &facts).unwrap_or(false))
+        self.reader.source.clear();
+        mailbox.read_row_source(&row, 0..row.size, &mut self.reader.source)?;
+        let hit = self.reader.search(&self.program, &row, &structure);
+        self.decide(&row, hit);
+        Ok(())
     }
 
     fn visit_rows(&mut self, mailbox: &mut Mailbox, started: Instant) -> Result<(), StoreError> {
         let (program, found, undecided) = (&self.program, &mut self.found, &mut self.undecided);
         let (mut last, mut rows, mut open) = (None, 0usize, 0usize);
-        let reader = self.reader.as_deref();
+        let reader = self.as_reader.as_deref();
         place::visit_as(mailbox, self.folder, &self.left, false, reader, &mut |row| {
             match program.evaluate(&Known::from(row), &Facts::default()) {
                 Some(true) => {
@@ -240,11 +193,12 @@ impl Job {
         let program = Arc::clone(&self.program);
         let (mut last, mut decided, mut missing) = (None, Vec::new(), Vec::new());
         let sources = &mut self.sources;
-        let reader = self.reader.as_deref();
+        let reader = self.as_reader.as_deref();
         place::visit_as(mailbox, self.folder, &self.undecided, true, reader, &mut |row| {
             // What the envelope decides needs no parts.
             let encoded = row.structure.as_deref();
-            let envelope = encoded.and_then(Structure::decode_envelope);
+            let lacks = encoded.is_some_and(|encoded| program.lacks(encoded));
+            let envelope = encoded.filter(|_| !lacks).and_then(Structure::decode_envelope);
             let hit = envelope.as_ref().map(|envelope| {
                 let facts = Facts {
                     envelope: Some(envelope),
@@ -253,6 +207,7 @@ impl Job {
                 program.evaluate(&Known::from(row), &facts)
             });
             match hit {
+                _ if lacks => decided.push((row.uid, row.change, false)),
                 Some(Some(hit)) => decided.push((row.uid, row.change, hit)),
                 _ => match encoded.and_then(Structure::decode) {
                     None => missing.push(row.clone()),

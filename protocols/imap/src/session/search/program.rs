@@ -1,6 +1,6 @@
 //! A search program as it is evaluated: three-valued, by what is known of a message so far.
 
-use ringpost_convert::structure::{Address, Envelope};
+use ringpost_convert::structure::{Address, Envelope, EnvelopeLines};
 use ringpost_mapi::{ChangeNumber, FileTime, Uid};
 use ringpost_store::{Flags, MessageRow, UidSet};
 
@@ -44,7 +44,7 @@ pub(super) enum Node {
     From(usize),
     Subject(usize),
     Addresses(fn(&Envelope) -> &Vec<Address>, usize),
-    Line(fn(&Envelope) -> Option<&[u8]>, usize),
+    Line(LineField, usize),
     Field(String, usize),
     Text(usize),
     Body(usize),
@@ -62,6 +62,34 @@ pub(super) struct Program {
     pub(super) header_needles: Vec<usize>,
     /// The needles that are looked for in bodies.
     pub(super) body_needles: Vec<usize>,
+    /// A needle that a line of the envelope must have as it stands, or the program is false.
+    required: Option<(LineField, usize)>,
+}
+
+/// A field of the envelope that is a line as it came.
+#[derive(Clone, Copy)]
+pub(super) enum LineField {
+    MessageId,
+    InReplyTo,
+    References,
+}
+
+impl LineField {
+    fn of(self, envelope: &Envelope) -> Option<&[u8]> {
+        match self {
+            Self::MessageId => envelope.message_id.as_deref(),
+            Self::InReplyTo => envelope.in_reply_to.as_deref(),
+            Self::References => envelope.references.as_deref(),
+        }
+    }
+
+    fn of_lines<'a>(self, lines: &EnvelopeLines<'a>) -> Option<&'a [u8]> {
+        match self {
+            Self::MessageId => lines.message_id,
+            Self::InReplyTo => lines.in_reply_to,
+            Self::References => lines.references,
+        }
+    }
 }
 
 /// What a row says of a message, be it from the store or from an index.
@@ -150,6 +178,7 @@ impl Program {
             level: None,
             header_needles: Vec::new(),
             body_needles: Vec::new(),
+            required: None,
         };
         node.visit(&mut |node| {
             match node {
@@ -162,8 +191,18 @@ impl Program {
             }
             program.level = program.level.max(node.level());
         });
+        program.required = node.required(&program.needles);
         program.node = node;
         program
+    }
+
+    /// Whether an encoded structure shows, without being decoded, that the program is false of its message.
+    pub(super) fn lacks(&self, structure: &[u8]) -> bool {
+        let required = self.required.zip(EnvelopeLines::of(structure));
+        required.is_some_and(|((field, needle), lines)| match field.of_lines(&lines) {
+            None => true,
+            Some(line) => self.needles[needle].is_surely_not_in(line),
+        })
     }
 
     pub(super) fn evaluate(&self, row: &Known<'_>, facts: &Facts<'_>) -> Option<bool> {
@@ -185,6 +224,16 @@ impl Node {
             | Self::ReceivedUntil(_)
             | Self::ChangedSince(_) => Some(Level::Lines),
             Self::SentDay(..) | Self::From(_) | Self::Subject(_) => Some(Level::Texts),
+            _ => None,
+        }
+    }
+
+    /// See [`Program::required`].
+    fn required(&self, needles: &[Needle]) -> Option<(LineField, usize)> {
+        match self {
+            // Other characters may be written, folded or compared in other ways.
+            Self::Line(field, needle) if needles[*needle].is_visible_ascii() => Some((*field, *needle)),
+            Self::And(nodes) => nodes.iter().find_map(|node| node.required(needles)),
             _ => None,
         }
     }
@@ -247,7 +296,8 @@ impl Node {
             },
             Self::Addresses(field, needle) => has_address(field(envelope?), &needles[*needle]),
             Self::Line(field, needle) => {
-                field(envelope?).is_some_and(|line| needles[*needle].is_in(&header::decode(line)))
+                let line = field.of(envelope?);
+                line.is_some_and(|line| needles[*needle].is_in(&header::decode(line)))
             }
             Self::Field(name, needle) => header::fields(facts.header?)
                 .filter(|field| header::name(field).eq_ignore_ascii_case(name.as_bytes()))
