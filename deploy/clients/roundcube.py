@@ -33,6 +33,8 @@ class Roundcube:
         (folder / "config/config.inc.php").write_text(f"""<?php
 $config['db_dsnw'] = 'sqlite:///{folder}/db/roundcube.sqlite3?mode=0640';
 $config['imap_host'] = '127.0.0.1:{imap}';
+// LIST "" "*" shows one's own folders, so that it opens no other mailbox.
+$config['imap_force_ns'] = true;
 $config['smtp_host'] = '127.0.0.1:{submission}';
 $config['smtp_user'] = '%u';
 $config['smtp_pass'] = '%p';
@@ -127,6 +129,7 @@ http {{
             return False
 
     def errors(self):
-        """What it logged as an error."""
+        """What it logged as an error, but for wrong passwords."""
         log = self.folder / "logs/errors.log"
-        return log.read_text() if log.exists() else ""
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line for line in lines if "Login failed for" not in line]
