@@ -9,6 +9,7 @@
 //! from the log, in the form that gromox(7) gives for fail2ban ([`rejection_line`]).
 
 mod cache;
+mod friends;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -21,6 +22,7 @@ use crate::{
     user_filter::{UserFilter, UserFilterOptions},
 };
 use cache::CredentialCache;
+use friends::Friends;
 
 /// `auth_backend_selection`
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -166,6 +168,7 @@ pub struct Authenticator {
     options: Options,
     filter: UserFilter,
     cache: CredentialCache,
+    friends: Friends,
     /// Hashed against when there is no such user.
     dummy_hash: String,
 }
@@ -176,6 +179,7 @@ impl Authenticator {
         Ok(Self {
             filter: UserFilter::new(options.filter),
             cache: CredentialCache::new(options.cache_lifetime)?,
+            friends: Friends::default(),
             dummy_hash: password::hash("nobody's password")?,
             backend,
             options,
@@ -195,7 +199,8 @@ impl Authenticator {
     pub fn begin(&self, credentials: &Credentials) -> Begun {
         let now = Instant::now();
         let name = LoginName::parse(&credentials.login);
-        let begun = if self.filter.judge(name.user, now) {
+        let counted_as = self.friends.counted_as(name.user, credentials.peer.ip(), now);
+        let begun = if self.filter.judge(&counted_as, now) {
             self.begin_check(&name, credentials, now)
         } else {
             Err(LoginError::Banned)
@@ -222,13 +227,18 @@ impl Authenticator {
         now: Instant,
     ) -> Result<Login, LoginError> {
         let name = LoginName::parse(&credentials.login);
+        let address = credentials.peer.ip();
+        let counted_as = self.friends.counted_as(name.user, address, now);
         match result {
-            Ok(_) => self.filter.succeeded(name.user),
+            Ok(_) => {
+                self.filter.succeeded(&counted_as);
+                self.friends.remember(name.user, address, now);
+            }
             Err(error) => {
                 tracing::warn!(target: "ringpost::auth", "{}", rejection_line(credentials, error));
                 if matches!(error, LoginError::Invalid | LoginError::NotPermitted(_)) {
                     let (tries, block) = self.tries(credentials.service);
-                    self.filter.failed(name.user, tries, block, now);
+                    self.filter.failed(&counted_as, tries, block, now);
                 }
             }
         }

@@ -273,6 +273,30 @@ fn failures_ban_the_user_for_a_while() {
 }
 
 #[test]
+fn a_stranger_bans_a_user_everywhere_but_where_the_user_is_at_home() {
+    let fixture = Fixture::new();
+    let authenticator = fixture.authenticator(|_| ());
+    let from = |host: u8, password| {
+        let peer = std::net::SocketAddr::from(([192, 0, 2, host], 4711));
+        authenticator.login(&Credentials {
+            peer,
+            ..credentials("alice@example.test", password, "imap")
+        })
+    };
+    let [home, stranger, elsewhere] = [7, 8, 9];
+    assert!(from(home, "secret").is_ok());
+    while from(stranger, "wrong") != Err(LoginError::Banned) {}
+    assert_eq!(from(elsewhere, "secret"), Err(LoginError::Banned));
+    assert!(from(home, "secret").is_ok());
+    // It is no way around the limit.
+    let tries = (0..100)
+        .take_while(|_| from(home, "wrong") != Err(LoginError::Banned))
+        .count();
+    assert!(tries < 100, "{tries}");
+    assert_eq!(from(home, "secret"), Err(LoginError::Banned));
+}
+
+#[test]
 fn an_unknown_user_costs_as_much_time_as_a_wrong_password() {
     let fixture = Fixture::new();
     fixture.change("alice", |change| {
