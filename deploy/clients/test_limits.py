@@ -186,7 +186,7 @@ def serve(tmp_path):
                   "imap_listen": f"127.0.0.1:{base + 143}", "pop3_listen": f"127.0.0.1:{base + 110}",
                   "imap_conn_timeout": "2", "pop3_conn_timeout": "2", "smtp_conn_timeout": "2",
                   "imap_autologout_time": "4", "connections_per_user": "3", "connections_per_address": "6",
-                  "sessions_without_login": "20"}
+                  "sessions_without_login": "20", "shards": "1"}
     with Serve(tmp_path, directives) as serve:
         yield serve.as_demo(base)
 
@@ -234,14 +234,20 @@ def test_sessions_of_a_user(serve):
 
 
 def test_sessions_without_login(serve):
-    """So many may wait, and none for long; those who are logged in don't count."""
+    """So many may wait, and none for long; who waits longest gives way; those who are logged in don't count."""
     with contextlib.ExitStack() as stack:
         inside = RawImap(serve.ports["imap"], "alice@example.test")
         waiting = [stack.enter_context(connect(serve, port, f"127.0.0.{n}"))
                    for n, port in enumerate(("imap", "pop3") * 10, 20)]
         assert all(one.recv(1000) for one in waiting)
-        data, _ = until_closed(stack.enter_context(connect(serve, "pop3", "127.0.0.50")))
-        assert b"too many" in data, data
+        time.sleep(0.2)
+        newcomers = []
+        for n in range(50, 55):
+            newcomers.append(stack.enter_context(connect(serve, "pop3", f"127.0.0.{n}")))
+            assert newcomers[-1].recv(1000).startswith(b"+OK")
+        cut = [one for one in waiting if is_closed(one)]
+        assert len(cut) == len(newcomers) and cut[0] is waiting[0], "as many as came, the oldest first"
+        waiting = [one for one in waiting if one not in cut]
         # Whoever is silent is cut after the timeout, whoever sends a byte now and then after twice of it.
         began = time.monotonic()
         with contextlib.suppress(ConnectionError):
@@ -255,6 +261,16 @@ def test_sessions_without_login(serve):
         assert time.monotonic() - began < 5
         inside.ok("NOOP")
         RawImap(serve.ports["imap"], "bob@example.test").ok("NOOP")
+
+
+def is_closed(connection):
+    connection.settimeout(0.2)
+    try:
+        return connection.recv(1000) == b""
+    except TimeoutError:
+        return False
+    finally:
+        connection.settimeout(10)
 
 
 def test_silent_clients_are_cut(serve):

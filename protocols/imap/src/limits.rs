@@ -69,5 +69,7 @@ pub(crate) const SEARCHED_TOGETHER_BYTES: usize = 1024 * 1024;
 pub(crate) const SEARCHED_ALONE: usize = if cfg!(debug_assertions) { 3 } else { 8 };
 /// How long one step on a mailbox works before others get their turn.
 pub(crate) const SLICE_TIME: std::time::Duration = std::time::Duration::from_millis(2);
+/// Commands before a login. A client needs some ten; more are a flood.
+pub(crate) const COMMANDS_BEFORE_LOGIN: u32 = 100;
 /// Commands in a row that could not be understood before the client is cut: it does not speak IMAP.
 pub(crate) const BAD_COMMANDS: u32 = 20;

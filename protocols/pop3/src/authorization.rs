@@ -4,7 +4,10 @@ use std::{io, time::Instant};
 
 use ringpost_host::{Connection, Credentials, Host, Login, LoginError, Outcome};
 
-use crate::{Command, FAILURES_MAX, Options, State, parse, parse_plain, reply, transport::Transport};
+use crate::{
+    COMMANDS_BEFORE_LOGIN_MAX, Command, FAILURES_MAX, Options, State, parse, parse_plain, reply,
+    transport::Transport,
+};
 
 /// Greets, and serves until the client is authenticated or gone.
 pub(crate) async fn run<C: Connection, H: Host>(
@@ -55,6 +58,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
     async fn serve(&mut self) -> io::Result<Option<Login>> {
         let banner = format!("+OK {} POP3 ready", self.transport.options.host_id);
         self.transport.put(&banner);
+        let mut commands = 0;
         while let Some(line) = self.transport.line().await? {
             let started = Instant::now();
             let before = self.transport.out.len();
@@ -84,7 +88,8 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
                     return Ok(Some(login));
                 }
             }
-            if self.failures >= FAILURES_MAX {
+            commands += 1;
+            if self.failures >= FAILURES_MAX || commands >= COMMANDS_BEFORE_LOGIN_MAX {
                 self.transport.put("-ERR too many errors");
                 self.transport.flush().await?;
                 return Ok(None);

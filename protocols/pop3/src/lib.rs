@@ -59,6 +59,8 @@ pub const DELETIONS_PER_CALL: usize = 200;
 pub const REPLIES_BUFFERED_MAX: usize = 64 * 1024;
 /// Commands in a row that failed before the connection is closed.
 pub const FAILURES_MAX: usize = 100;
+/// Commands before a login. A client needs some ten; more are a flood.
+pub const COMMANDS_BEFORE_LOGIN_MAX: usize = 100;
 
 /// Options of pop3(8gx).
 #[derive(Clone, Debug)]

@@ -21,6 +21,9 @@ use crate::{shard::Shard, tls::explain, waiters::within};
 
 /// Most bytes that one read gives.
 const READ_SIZE: usize = 64 * 1024;
+/// How long a session goes on before others get their turn. One whose client sends without a pause, and reads as fast,
+/// would never wait by itself.
+const TURN: Duration = Duration::from_millis(1);
 /// Plain bytes encrypted at once: four records.
 const ENCRYPT_SIZE: usize = 64 * 1024;
 
@@ -131,6 +134,15 @@ impl ShardConnection {
         take: impl FnMut(&[u8]) -> T,
     ) -> io::Result<T> {
         receive(&mut self.stream, &mut self.early, timeout, take).await
+    }
+
+    /// Lets others go first when this session has had its turn: the queue serves those next that had less time.
+    async fn give_way(&self) {
+        if self.shard.poll_began.get().elapsed() < TURN {
+            return;
+        }
+        self.shard.metrics.turns_used_up.increment();
+        ringpost_executor::yield_now().await;
     }
 
     async fn send(&mut self, data: &[u8]) -> io::Result<()> {
@@ -297,6 +309,7 @@ fn decrypt(tls: &mut ServerConnection, mut data: &[u8], buffer: &mut Vec<u8>) ->
 
 impl Connection for ShardConnection {
     async fn read(&mut self, buffer: &mut Vec<u8>, timeout: Duration) -> io::Result<usize> {
+        self.give_way().await;
         let before = buffer.len();
         if self.tls.is_none() {
             return self
@@ -320,6 +333,7 @@ impl Connection for ShardConnection {
     }
 
     async fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        self.give_way().await;
         if self.tls.is_none() {
             return self.send(data).await;
         }

@@ -20,11 +20,13 @@ use crate::{router::Message, shard::Shard, sys, waiters::within, watch::panic_te
 
 /// Jobs that wait for, or are with, a core's helper threads.
 const MAX_JOBS: usize = 1024;
-/// After a job that took so long its memory goes back to the system at once: a password hash works in 19 MiB,
-/// which every thread would keep until its next one.
+/// After a job that took so long its memory goes back to the system when no other waits: a password hash works in
+/// 19 MiB, which every thread would keep until its next one.
 const LARGE: Duration = Duration::from_millis(5);
 /// Where processors are scarce, the cores go first: whoever waits for a helper waits for something slow anyway.
-const NICENESS: i32 = 5;
+pub(crate) const NICENESS: i32 = 5;
+/// The same for hashing: a hash takes long by intention, and anybody can ask for any number of them.
+pub(crate) const HASHING_NICENESS: i32 = 10;
 /// How long a caller waits for room among them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -41,7 +43,12 @@ pub(crate) struct Helpers {
 
 impl Helpers {
     /// Starts the threads. Called outside of the executor: inside, they would inherit its one CPU.
-    pub(crate) fn start(name: &'static str, shard: usize, threads: usize) -> std::io::Result<Jobs> {
+    pub(crate) fn start(
+        name: &'static str,
+        shard: usize,
+        threads: usize,
+        niceness: i32,
+    ) -> std::io::Result<Jobs> {
         let (jobs, receiver) = mpsc::sync_channel::<Job>(MAX_JOBS);
         // Only helper threads take this lock.
         let receiver = Arc::new(Mutex::new(receiver));
@@ -50,7 +57,7 @@ impl Helpers {
             thread::Builder::new()
                 .name(format!("{name}-{shard}-{number}"))
                 .spawn(move || {
-                    sys::be_nice(NICENESS);
+                    sys::be_nice(niceness);
                     help(&receiver);
                 })?;
         }
@@ -85,18 +92,24 @@ impl Helpers {
 }
 
 fn help(jobs: &Mutex<Receiver<Job>>) {
+    let mut holds_memory = false;
     loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
+        // Who holds the lock waits for the next job: there is none.
+        let waiting = jobs.try_lock().ok().and_then(|jobs| jobs.try_recv().ok());
+        let job = waiting.or_else(|| {
+            if std::mem::take(&mut holds_memory) {
+                sys::release_memory();
+            }
+            jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+        });
+        let Some(job) = job else { return };
         // A job that panics takes its reply with it; the thread goes on, as good as a new one: jobs share
         // nothing with each other.
         let begun = Instant::now();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
             tracing::error!("a helper's job panicked: {}", panic_text(&*panic));
         }
-        if begun.elapsed() >= LARGE {
-            sys::release_memory();
-        }
+        holds_memory |= begun.elapsed() >= LARGE;
     }
 }
 

@@ -139,7 +139,7 @@ impl Host for ShardHost {
     {
         let answer = self.work(mailbox, priority, true, work).await;
         if let (Some(newcomer), Ok(_)) = (&self.newcomer, &answer) {
-            newcomer.prove();
+            self.shard.unproven.prove(newcomer);
         }
         answer
     }
@@ -154,7 +154,7 @@ impl Host for ShardHost {
         }
         let answer = self.shard.login(credentials).await;
         match &self.newcomer {
-            Some(newcomer) if answer.is_ok() => newcomer.prove(),
+            Some(newcomer) if answer.is_ok() => self.shard.unproven.prove(newcomer),
             Some(newcomer) => newcomer.failed(),
             None => {}
         }

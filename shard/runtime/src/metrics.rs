@@ -96,6 +96,8 @@ counters! {
     router_messages,
     /// Calls that had to wait for room in a queue to another core.
     router_waits,
+    /// Turns of sessions that were over before their work.
+    turns_used_up,
     /// Reads of pages that were not in the page cache.
     cold_reads,
     /// fdatasync and fsync calls.

@@ -212,10 +212,20 @@ impl Runtime {
                 accounts: Arc::clone(&accounts),
                 directory: Arc::clone(&directory),
                 tls: tls.configs()?,
-                jobs: Helpers::start("helper", id, config.helpers)?,
-                hashing: Helpers::start("password", id, config.helpers.div_ceil(2))?,
+                jobs: Helpers::start("helper", id, config.helpers, helpers::NICENESS)?,
+                hashing: Helpers::start(
+                    "password",
+                    id,
+                    config.helpers.div_ceil(2),
+                    helpers::HASHING_NICENESS,
+                )?,
                 resolving: match &config.blocklist_zone {
-                    Some(_) => Some(Helpers::start("resolver", id, RESOLVER_THREADS)?),
+                    Some(_) => Some(Helpers::start(
+                        "resolver",
+                        id,
+                        RESOLVER_THREADS,
+                        helpers::NICENESS,
+                    )?),
                     None => None,
                 },
                 inbox,

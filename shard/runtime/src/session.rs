@@ -107,7 +107,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
                 if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
                     shard.spare_descriptors();
                 }
-                let made_room = shard.displace(None);
+                let made_room = shard.displace(None, true);
                 timer::sleep(if made_room { DISPLACED_PAUSE } else { ACCEPT_PAUSE }).await;
             }
         }
@@ -169,11 +169,10 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
         }
     }
     let logs_in = config.login_timeout.is_some();
-    let entered = shard
-        .limits
-        .enter(name, connection.peer().ip(), logs_in, |service| {
-            shard.displace(service)
-        });
+    let address = connection.peer().ip();
+    let entered = shard.limits.enter(name, address, logs_in, |service| {
+        shard.displace(service, shard.unproven.knows(address))
+    });
     let (place, without_login) = match entered {
         Ok(entered) => entered,
         Err(reason) => {
@@ -189,7 +188,7 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
             return;
         }
     };
-    if shard.is_listed(connection.peer().ip()).await {
+    if shard.is_listed(address).await {
         shard.metrics.refused.increment();
         if let Some(more) = shard.refusals.say() {
             let peer = connection.peer();
@@ -200,7 +199,7 @@ async fn first_stage(shard: Rc<Shard>, mut connection: ShardConnection, config: 
         }
         return;
     }
-    let unproven = shard.unproven.enter(name);
+    let unproven = shard.unproven.enter(name, address);
     let newcomer = unproven.newcomer();
     let host = ShardHost::unproven(Rc::clone(&shard), Rc::clone(&newcomer));
     let security = config.security;

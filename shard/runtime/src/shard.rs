@@ -6,7 +6,7 @@ use std::{
     mem::ManuallyDrop,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ahash::AHashMap;
@@ -70,6 +70,8 @@ pub(crate) struct Shard {
     pub(crate) events: Events,
     pub(crate) stacks: StackPool,
     pub(crate) operations: Rc<Semaphore>,
+    /// When the task that runs was given the core.
+    pub(crate) poll_began: Cell<Instant>,
     pub(crate) helpers: Helpers,
     pub(crate) logins: Logins,
     pub(crate) blocklist: Blocklist,
@@ -138,6 +140,7 @@ impl Shard {
             events: Events::default(),
             stacks: StackPool::default(),
             operations: Semaphore::new(MAX_OPERATIONS),
+            poll_began: Cell::new(Instant::now()),
             helpers: Helpers::new(parts.jobs),
             logins: Logins::new(Helpers::new(parts.hashing)),
             blocklist: Blocklist::new(parts.resolving),
@@ -168,10 +171,9 @@ impl Shard {
         shard_of(guid, self.count)
     }
 
-    /// Tells the connection that has shown nothing for longest to give way, of a service or of all. `false`: there is
-    /// none on this core.
-    pub(crate) fn displace(&self, service: Option<&'static str>) -> bool {
-        let made_room = self.unproven.displace(service);
+    /// See [`Unproven::displace`].
+    pub(crate) fn displace(&self, service: Option<&'static str>, for_known: bool) -> bool {
+        let made_room = self.unproven.displace(service, for_known);
         if made_room {
             self.metrics.displaced.increment();
         }

@@ -52,6 +52,7 @@ fn poll_watched(
     context: &mut Context<'_>,
 ) -> Poll<Result<(), Box<dyn Any + Send>>> {
     let start = Instant::now();
+    shard.poll_began.set(start);
     // A task that panicked is never polled again, so nobody sees what it left half done; what it shares
     // with others (the shard's tables) is borrowed only for single steps.
     let result = catch_unwind(AssertUnwindSafe(|| future.poll(context)));

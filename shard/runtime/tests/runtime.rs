@@ -3,6 +3,8 @@
 mod common;
 
 use std::{
+    io::{Read, Write},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -114,7 +116,7 @@ fn the_stop_tells_sessions_and_waits_for_them() {
 #[test]
 fn connections_over_the_limits_are_refused_and_others_served() {
     let folder = tempfile::tempdir().unwrap();
-    create_mailboxes(folder.path(), 2_u16);
+    create_mailboxes(folder.path(), 3_u16);
     let limited = RuntimeConfig {
         max_connections: 3,
         max_sessions_per_user: 1,
@@ -123,35 +125,42 @@ fn connections_over_the_limits_are_refused_and_others_served() {
     let runtime = start(limited, folder.path());
     let address = runtime.addresses()[0];
     let mut inside: Vec<_> = (0..3).map(|_| connect(address)).collect();
-    for client in &mut inside {
+    for (n, client) in inside.iter_mut().enumerate() {
         assert_eq!(client.line().as_deref(), Some("hello"));
+        assert_eq!(
+            client.ask(&format!("login {n} demo")),
+            format!("welcome {n} tls=false")
+        );
     }
     let mut outside = connect(address);
     assert_eq!(outside.line().as_deref(), Some("busy"));
     assert_eq!(outside.line(), None);
 
-    assert_eq!(inside[0].ask("login 1 demo"), "welcome 1 tls=false");
-    inside[1].send("login 1 demo");
-    assert_eq!(
-        inside[1].line().as_deref(),
-        Some("busy"),
-        "a user's second session"
-    );
-    assert_eq!(inside[1].line(), None);
-    assert_eq!(inside[2].ask("on"), "on");
-    wait_for(address, |client| client.line().as_deref() == Some("hello"));
+    drop(inside.pop());
+    wait_for(address, |client| {
+        if client.line().as_deref() != Some("hello") {
+            return false;
+        }
+        assert_eq!(client.ask("login 1 demo"), "busy", "a user's second session");
+        client.line().is_none()
+    });
+    for client in &mut inside {
+        assert_eq!(client.ask("on"), "on");
+    }
     runtime.stop();
 }
 
 #[test]
 fn connections_of_one_service_are_limited() {
     let folder = tempfile::tempdir().unwrap();
+    create_mailboxes(folder.path(), 1_u16);
     let mut limited = config(2);
     limited.listeners[0].max_connections = 1;
     let runtime = start(limited, folder.path());
     let address = runtime.addresses()[0];
     let mut first = connect(address);
     assert_eq!(first.line().as_deref(), Some("hello"));
+    assert_eq!(first.ask("login 0 demo"), "welcome 0 tls=false");
     assert_eq!(connect(address).line().as_deref(), Some("busy"));
     drop(first);
     wait_for(address, |client| client.line().as_deref() == Some("hello"));
@@ -190,7 +199,7 @@ fn a_client_that_does_not_log_in_is_cut() {
 }
 
 #[test]
-fn connections_that_do_not_log_in_are_limited() {
+fn connections_that_log_in_do_not_count_as_those_that_do_not() {
     let folder = tempfile::tempdir().unwrap();
     create_mailboxes(folder.path(), 1_u16);
     let mut limited = RuntimeConfig {
@@ -204,21 +213,27 @@ fn connections_that_do_not_log_in_are_limited() {
     let mut second = connect(address);
     assert_eq!(first.line().as_deref(), Some("hello"));
     assert_eq!(second.line().as_deref(), Some("hello"));
-    assert_eq!(connect(address).line().as_deref(), Some("busy"));
     assert_eq!(first.ask("login 0 demo"), "welcome 0 tls=false");
-    assert_eq!(
-        connect(address).line().as_deref(),
-        Some("hello"),
-        "the first has logged in"
-    );
+    let mut third = connect(address);
+    assert_eq!(third.line().as_deref(), Some("hello"), "the first has logged in");
+    for client in [&mut first, &mut second, &mut third] {
+        assert_eq!(client.ask("on"), "on");
+    }
     runtime.stop();
 }
 
-/// Longer than a newcomer has to say something before its place may go to another.
-const PATIENCE: Duration = Duration::from_millis(1100);
+/// A client from another address of this machine.
+fn connect_from(source: [u8; 4], address: SocketAddr) -> Client<std::net::TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    Client::new(socket.into())
+}
 
 #[test]
 fn who_says_nothing_gives_way_to_newcomers() {
+    /// Longer than a stranger has to say something.
+    const PATIENCE: Duration = Duration::from_millis(200);
     let folder = tempfile::tempdir().unwrap();
     create_mailboxes(folder.path(), 1_u16);
     for service in [false, true] {
@@ -234,22 +249,26 @@ fn who_says_nothing_gives_way_to_newcomers() {
         let mut inside = connect(address);
         inside.line();
         assert_eq!(inside.ask("login 0 demo"), "welcome 0 tls=false");
-        let mut silent: Vec<_> = (0..2).map(|_| connect(address)).collect();
-        for client in &mut silent {
-            assert_eq!(client.line().as_deref(), Some("hello"));
-        }
+        let strangers = |last| -> Vec<_> {
+            let mut clients: Vec<_> = (0..2).map(|_| connect_from([127, 0, 0, last], address)).collect();
+            for client in &mut clients {
+                assert_eq!(client.line().as_deref(), Some("hello"), "service: {service}");
+            }
+            clients
+        };
+        let silent = strangers(2);
         std::thread::sleep(PATIENCE);
-        let mut newcomers: Vec<_> = (0..2).map(|_| connect(address)).collect();
-        for client in &mut newcomers {
-            assert_eq!(client.line().as_deref(), Some("hello"), "service: {service}");
-        }
-        for client in &mut silent {
+        let newcomers = strangers(3);
+        for mut client in silent {
             assert_eq!(client.line(), None, "service: {service}");
         }
-        assert_eq!(connect(address).line().as_deref(), Some("busy"), "those are new");
-        for client in &mut newcomers {
-            assert_eq!(client.ask("login 0 demo"), "welcome 0 tls=false");
-        }
+        // From where somebody has logged in before, there is no waiting.
+        let mut friend = connect(address);
+        assert_eq!(friend.line().as_deref(), Some("hello"), "service: {service}");
+        let mut newcomers = newcomers.into_iter();
+        assert_eq!(newcomers.next().unwrap().line(), None, "service: {service}");
+        assert_eq!(friend.ask("login 0 demo"), "welcome 0 tls=false");
+        assert_eq!(newcomers.next().unwrap().ask("on"), "on", "service: {service}");
         assert_eq!(inside.ask("on"), "on", "who is logged in stays");
         runtime.stop();
     }
@@ -262,12 +281,7 @@ fn a_storm_of_wrong_passwords_delays_nobody_for_long() {
     let runtime = start(config(1), folder.path());
     let address = runtime.addresses()[0];
     let from = |source: [u8; 4]| {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket
-            .bind(&std::net::SocketAddr::from((source, 0)).into())
-            .unwrap();
-        socket.connect(&address.into()).unwrap();
-        let mut client = Client::new(socket.into());
+        let mut client = connect_from(source, address);
         client.line();
         client
     };
@@ -290,6 +304,45 @@ fn a_storm_of_wrong_passwords_delays_nobody_for_long() {
         assert_eq!(client.line().as_deref(), Some("invalid credentials"));
     }
     assert!(begun.elapsed() > SLOW * (STORM as u32 - 2), "one at a time");
+    runtime.stop();
+}
+
+#[test]
+fn clients_that_never_pause_do_not_hold_up_others() {
+    const FLOODS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(config(1), folder.path());
+    let address = runtime.addresses()[0];
+    let floods: Vec<_> = (0..FLOODS)
+        .map(|_| {
+            let socket = std::net::TcpStream::connect(address).unwrap();
+            let [mut writer, mut reader] = [(); 2].map(|()| socket.try_clone().unwrap());
+            let lines = b"x\r\n".repeat(20_000);
+            std::thread::spawn(move || while writer.write_all(&lines).is_ok() {});
+            let answered = std::thread::spawn(move || {
+                let mut buffer = vec![0; 65536];
+                let mut read = 0;
+                while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                    read += length;
+                }
+                read
+            });
+            (socket, answered)
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    let mut user = connect(address);
+    user.line();
+    let begun = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(user.ask("hello"), "hello");
+    }
+    // Behind whole buffers of all the others it would be a minute.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    for (socket, answered) in floods {
+        socket.shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(answered.join().unwrap() > 100, "they are served as well");
+    }
     runtime.stop();
 }
 

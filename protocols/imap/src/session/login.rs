@@ -84,6 +84,7 @@ impl<C: Connection, H: Host> LoginSession<'_, C, H> {
             self.settings.host_id
         );
         self.stream.write(greeting.as_bytes()).await?;
+        let mut commands = 0;
         loop {
             let bytes = self.next_command().await?;
             let started = Instant::now();
@@ -110,6 +111,10 @@ impl<C: Connection, H: Host> LoginSession<'_, C, H> {
                 if self.bad_commands > limits::BAD_COMMANDS {
                     return Err(End::Bye("too many bad commands"));
                 }
+            }
+            commands += 1;
+            if commands >= limits::COMMANDS_BEFORE_LOGIN {
+                return Err(End::Bye("too many commands before a login"));
             }
             if self.failures >= self.settings.auth_times {
                 return Err(End::Bye("too many failed logins"));
