@@ -17,8 +17,10 @@ import time
 import pytest
 
 from conftest import need, run, wait_for_log, wait_until
+from next_hop import NextHop
 from postfix import Postfix
 from serving import Serve, make_data
+from test_queue import Queue
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
 
@@ -159,7 +161,7 @@ def test_smtplib(demo, client_tls):
     sources = [email.message_from_bytes(source, policy=email.policy.default) for source in found(demo, BOB, "smtplib")]
     (stored,) = [source for source in sources if source["Subject"] == "smtplib grüßt"]
     assert stored["Message-ID"] and stored["Date"] and not stored.defects
-    assert stored.get_content() == "Grüße\n"
+    assert stored.get_content().splitlines() == ["Grüße"]
     with smtplib.SMTP_SSL("127.0.0.1", demo.ports["submissions"], context=client_tls) as client:
         with pytest.raises(smtplib.SMTPAuthenticationError):
             client.login(ALICE, "wrong")
@@ -398,3 +400,103 @@ def test_clients_on_a_block_list_are_refused(tmp_path):
         assert proxied(ports["lda"], "192.0.2.99").startswith("220")
         assert time.monotonic() - began < 10
         wait_for_log(server, "192.0.2.66.*refused: listed by dnsbl_client")
+
+
+class Sending(Queue):
+    """A server whose users submit mail, and a next hop."""
+
+    def __init__(self, folder, hop, **directives):
+        super().__init__(folder, f"smtp://127.0.0.1:{hop.port}", **directives)
+        self.port = self.base + 587
+        self.serve.directives.update({"submission_listen": f"127.0.0.1:{self.port}",
+                                      "lda_listen": f"127.0.0.1:{self.base + 24}"})
+
+    def submit(self, sender, recipients, subject, mail=(), rcpt=()):
+        with smtplib.SMTP("127.0.0.1", self.port) as client:
+            client.login(sender, "demo")
+            message = f"From: {sender}\r\nSubject: {subject}\r\nMessage-ID: <{subject}@test>\r\n\r\nx\r\n"
+            assert client.sendmail(sender, recipients, message.encode(), mail, rcpt) == {}
+
+    def subjects(self, user):
+        return [str(message["Subject"]) for message in self.mailbox(user)]
+
+
+def test_users_send_elsewhere_and_are_told(tmp_path):
+    """Submission to here and elsewhere at once: mailboxes, queue, next hop, and the reports that were asked for."""
+    hop = NextHop().up()
+    hop.refuse = lambda recipient: recipient.startswith("gone@")
+    sending = Sending(tmp_path, hop)
+    with sending.serve:
+        sending.submit(ALICE, [BOB, "one@remote.test", "two@remote.test"], "both")
+        sending.submit(ALICE, ["gone@remote.test"], "refused", ["RET=HDRS", "ENVID=Q1"])
+        sending.submit(ALICE, [BOB], "reported", ["ENVID=Q2"], ["NOTIFY=SUCCESS"])
+        sending.submit(ALICE, ["gone@remote.test"], "silent", (), ["NOTIFY=NEVER"])
+        sending.wait_until_empty()
+        assert {recipient for about, recipient in hop.copies if "both" in about} == {"one@remote.test", "two@remote.test"}
+        mine = {"both", "refused", "reported", "silent"}
+        assert sorted(subject for subject in sending.subjects("bob") if subject in mine) == ["both", "reported"]
+        reports = {(about, recipient, action) for about, recipient, action in sending.reports("alice")}
+        assert reports == {("<refused@test>", "gone@remote.test", "failed"), ("<reported@test>", BOB, "delivered")}
+
+
+def test_relay_from_names_who_may_send_without_a_login(tmp_path):
+    hop = NextHop().up()
+    sending = Sending(tmp_path, hop, relay_from="192.0.2.1")
+    with sending.serve as serve:
+        with Raw(sending.ports["lmtp"]) as client:
+            assert client.envelope("sender@example.org", "x@remote.test")[0].startswith("550 5.7.1")
+        serve.reload(relay_from="192.0.2.1 127.0.0.1")
+        with Raw(sending.ports["lmtp"]) as client:
+            assert client.envelope("sender@example.org", "x@remote.test")[0].startswith("250")
+            assert client.say("DATA").startswith("354")
+            client.send(b"From: sender@example.org\r\nMessage-ID: <relayed@test>\r\n\r\nx\r\n.\r\n")
+            assert client.reply().startswith("250 2.6.0")
+        sending.wait_until_empty()
+        assert hop.copies[("<relayed@test>", "x@remote.test")] == 1
+
+
+def test_a_full_mailbox_and_a_warning(tmp_path):
+    sending = Sending(tmp_path, NextHop().up())
+    sending.admin("user", "change", "carol@example.test", "--quota", "1")
+    with sending.serve:
+        def deliver(number):
+            with Raw(sending.ports["lmtp"]) as client:
+                (reply,) = client.envelope("sender@example.org", "carol@example.test", parameters=" SIZE=100000")
+                if reply.startswith("250"):
+                    assert client.say("DATA").startswith("354")
+                    client.send(b"Subject: filling\r\n\r\n" + (b"x" * 96 + b"\r\n") * 1000 + b".\r\n")
+                    reply = client.reply()
+                return reply
+        replies = [deliver(number) for number in range(12)]
+        assert replies[0].startswith("250") and replies[-1].startswith("552 5.2.2"), replies
+        assert sending.subjects("carol").count("Your mailbox is almost full") == 1
+        assert not sending.reports("alice") and sending.metrics()["queue_size"] == 0
+
+
+def test_junk_by_the_headers_of_spam_filters(tmp_path):
+    sending = Sending(tmp_path, NextHop().up(), junk_folder="Spam",
+                      lda_junk_rules="X-Spam=Yes;X-Spam-Flag=YES;X-Spam-Status=Yes;X-Rspamd-Action=add header")
+    imap = sending.base + 143
+    sending.serve.directives["imap_listen"] = f"127.0.0.1:{imap}"
+    with sending.serve:
+        bob = imaplib.IMAP4("127.0.0.1", imap)
+        bob.login(BOB, "demo")
+        assert bob.create("Spam")[0] == "OK"
+        for number, header in enumerate(("X-Spam: Yes", "X-Spam-Status: Yes, score=6.3 required=5.0",
+                                         "X-Rspamd-Action: add header", "X-Spam-Status: No, score=0.1", "X-Spam-Flag: NO")):
+            with Raw(sending.ports["lmtp"]) as client:
+                client.envelope("sender@example.org", BOB, ALICE)
+                client.say("DATA")
+                client.send(f"{header}\r\nSubject: judged {number}\r\n\r\nx\r\n.\r\n".encode())
+                assert client.reply().startswith("250")
+        alice = imaplib.IMAP4("127.0.0.1", imap)
+        alice.login(ALICE, "demo")
+
+        def judged(connection, folder):
+            assert connection.select(f'"{folder}"')[0] == "OK"
+            return len(connection.search(None, "SUBJECT", "judged")[1][0].split())
+        assert (judged(bob, "Spam"), judged(bob, "INBOX")) == (3, 2)
+        junk = next(line.decode().rpartition(' "/" ')[2].strip('"') for line in alice.list()[1] if b"\\Junk" in line)
+        assert (judged(alice, junk), judged(alice, "INBOX")) == (3, 2)
+        bob.logout()
+        alice.logout()

@@ -13,7 +13,7 @@
 //!
 //! **LMTP** gives a reply for each recipient after the data; a positive one means that the message is
 //! durable in every mailbox behind that recipient. **SMTP** has one reply for all; a positive one means that the
-//! message is durable in the mailboxes or in the queue ([`transaction`]). Nobody is refused after a positive
+//! message is durable in the mailboxes or in the queue (`transaction.rs`). Nobody is refused after a positive
 //! reply to RCPT but for what only the message shows, so this server has next to no failures to report to
 //! addresses that spam has forged.
 //!
