@@ -4,13 +4,13 @@ RINGPOST_QUEUED says how many messages (300; 10000 is the whole test), RINGPOST_
 """
 
 import collections
+import contextlib
 import email
 import email.policy
 import os
 import poplib
 import random
 import re
-import shutil
 import ssl
 import subprocess
 import threading
@@ -21,6 +21,7 @@ import pytest
 
 from conftest import BINARY, LmtpClient
 from next_hop import NextHop
+from postfix import Postfix
 from serving import Serve, make_certificate, make_data
 
 MESSAGES = int(os.environ.get("RINGPOST_QUEUED", 300))
@@ -140,7 +141,7 @@ def test_a_message_goes_out_and_its_sender_is_told(tmp_path):
         assert {recipient for _, recipient in hop.copies} == {"r0@remote.test", "r2@remote.test", "r3@remote.test"}
         sender, recipients, data = hop.messages[0]
         assert sender.startswith("MAIL FROM:<alice@example.test>")
-        assert data.endswith(source("first")) and b"Return-Path" not in data and b"\r\nReceived: from " in data
+        assert data.endswith(source("first")) and b"Return-Path" not in data and data.startswith(b"Received: from ")
         assert queue.reports() == [("<first@test>", "r1@remote.test", "failed")]
         metrics = queue.metrics()
         assert metrics["queue_delivered_total"] == GROUP and metrics["queue_bounced_total"] == 1
@@ -214,7 +215,7 @@ def test_nothing_is_lost_whatever_the_next_hop_does_and_however_often_the_server
         client.close()
         load = Load(queue, MESSAGES)
         kills, started = 0, time.monotonic()
-        while not load.is_done() or kills < 8:
+        while not load.is_done() or kills < max(8, MESSAGES // 300):
             hop.cut = chance.choice([0, 0.3, 0.9])
             hop.slow = chance.choice([0, 0, 0.3])
             hop.temporary = chance.choice([0, 0.3])
@@ -259,4 +260,127 @@ def test_nothing_is_lost_whatever_the_next_hop_does_and_however_often_the_server
     assert all(recipient.startswith("r1@") for _, recipient in bounced)
     assert not any(recipient.startswith("r1@") for _, recipient in copies)
     assert twice <= counted
-    assert max(reports.values(), default=1) == 1, "a failure is reported once"
+    # A report can come twice only where a crash falls between its mailbox and the journal: counted as well.
+    assert sum(reports.values()) - len(reports) <= counted
+
+
+def accepts(queue, group, *members):
+    """Makes a group, and waits until the server knows it."""
+    queue.group(group, members)
+    client = queue.client()
+    wait_for(lambda: client.command("RSET") and client.command("MAIL FROM:<alice@example.test>") and
+             client.command(f"RCPT TO:<{group}@example.test>").startswith("250"))
+    client.command("RSET")
+    return client
+
+
+def leaf_certificate(folder, name):
+    """A self-signed certificate that is no authority's."""
+    chain, key = folder / "leaf.pem", folder / "leaf.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2",
+                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-addext",
+                    "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", chain, "-nodes"],
+                   check=True, capture_output=True)
+    return chain, key
+
+
+def tls_context(chain, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context
+
+
+@pytest.mark.parametrize("scheme, implicit, login", [
+    ("smtp", False, None), ("smtp", False, ("PLAIN", "me@x", "a:b")), ("smtp+unverifiedtls", False, None),
+    ("smtp+tls", False, ("LOGIN", "me@x", "a:b")), ("smtps", True, ("PLAIN LOGIN", "me@x", "a:b"))])
+def test_every_scheme(tmp_path, monkeypatch, scheme, implicit, login):
+    chain, key = leaf_certificate(tmp_path, "localhost")
+    tls = tls_context(chain, key) if scheme != "smtp" else None
+    hop = NextHop(tls=tls, implicit=implicit, login=login).up()
+    user = "me%40x:a%3Ab@" if login else ""
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    with (queue := Queue(tmp_path, f"{scheme}://{user}localhost:{hop.port}/")).serve:
+        client = accepts(queue, "out", "r0@remote.test")
+        for number in range(3):
+            assert client.deliver(["out@example.test"], source(f"m{number}"), "alice@example.test")[0][:3] == "250"
+            queue.wait_until_empty(20)
+        assert sorted(hop.copies.values()) == [1, 1, 1]
+        assert hop.connections == 1, "a connection is used again"
+
+
+def test_a_certificate_that_nobody_vouches_for_keeps_mail_here(tmp_path):
+    hop = NextHop(tls=tls_context(*make_certificate(tmp_path, "localhost"))).up()
+    directives = {"queue_lifetime": "3s", "queue_delay_notice": "1s"}
+    with (queue := Queue(tmp_path, f"smtp+tls://localhost:{hop.port}/", **directives)).serve:
+        client = accepts(queue, "out", "r0@remote.test")
+        assert client.deliver(["out@example.test"], source("secret"), "alice@example.test")[0].startswith("250")
+        wait_for(lambda: "r0@remote.test" in queue.mailq() and "4.7.5" in queue.mailq())
+        queue.wait_until_empty()
+        assert not hop.copies
+        assert queue.reports() == [("<secret@test>", "r0@remote.test", "delayed"),
+                                   ("<secret@test>", "r0@remote.test", "failed")]
+
+
+def test_a_next_hop_without_extensions_gets_seven_bits(tmp_path):
+    hop = NextHop(extensions=()).up()
+    with (queue := Queue(tmp_path, f"smtp://127.0.0.1:{hop.port}")).serve:
+        client = accepts(queue, "out", "r0@remote.test")
+        text = "Grüße, größer als 7 Bit\r\n.\r\n"
+        eight = source("eight", 0).replace(b"Message-ID", b"Content-Type: text/plain; charset=utf-8\r\nMessage-ID")
+        eight += text.encode()
+        assert client.deliver(["out@example.test"], eight, "alice@example.test")[0].startswith("250")
+        queue.wait_until_empty()
+        data = hop.messages[0][2]
+        assert data.isascii()
+        kept = email.message_from_bytes(data, policy=email.policy.default)
+        assert text.replace("\r", "") in kept.get_content().replace("\r", "")
+
+
+def test_postfix_is_the_smart_host(tmp_path):
+    with contextlib.ExitStack() as stack:
+        queue = Queue(tmp_path, "smtp://127.0.0.1:PORT")
+        postfix = Postfix(tmp_path / "postfix", queue.base + 25, virtual_mailbox_domains="remote.test")
+        table = postfix.table("mailboxes", {f"r{n}@remote.test": f"r{n}/" for n in range(3)})
+        with open(postfix.configuration / "main.cf", "a") as main:
+            main.write(f"virtual_mailbox_maps = {table}\nsmtpd_recipient_restrictions = "
+                       "reject_unlisted_recipient,permit_mynetworks,reject\n")
+        queue.serve.directives["outgoing_smtp_url"] = f"smtp://127.0.0.1:{postfix.port}"
+        stack.enter_context(queue.serve)
+        client = accepts(queue, "out", "r0@remote.test", "r1@remote.test", "nobody@remote.test")
+        for number in range(20):
+            if number == 5:
+                # Down for the first ones: they wait.
+                stack.enter_context(postfix)
+            assert client.deliver(["out@example.test"], source(f"m{number}"), "alice@example.test")[0][:3] == "250"
+        queue.wait_until_empty()
+        wait_for(lambda: len(postfix.kept("r0")) == 20 and len(postfix.kept("r1")) == 20)
+        subjects = {re.search(rb"Subject: (\S+)", kept)[1] for kept in postfix.kept("r0")}
+        assert subjects == {f"m{number}".encode() for number in range(20)}
+        reports = queue.reports()
+        assert len(reports) == 20 and {report[1:] for report in reports} == {("nobody@remote.test", "failed")}
+
+
+def test_out_of_office_is_answered_once_and_never_to_robots(tmp_path):
+    hop = NextHop().up()
+    with (queue := Queue(tmp_path, f"smtp://127.0.0.1:{hop.port}")).serve:
+        config = queue.data / "mailboxes/example.test/bob/config"
+        config.mkdir(exist_ok=True)
+        (config / "autoreply.cfg").write_text("oof_state=1\nallow_external_oof=1\n")
+        (config / "internal-reply").write_text("Subject: away\n\n<p>inside</p>")
+        (config / "external-reply").write_text("Content-Type: text/plain\n\noutside")
+        letter = (b"From: <x@remote.test>\r\nTo: Bob <bob@example.test>\r\nMessage-ID: <l@remote>\r\n"
+                  b"Subject: =?utf-8?q?Bcc=0D=0ABcc:_evil@remote.test?=\r\n")
+        client = queue.client()
+        for sender, extra in [("x@remote.test", b""), ("x@remote.test", b""), ("alice@example.test", b""), ("", b""),
+                              ("list-request@remote.test", b""), ("y@remote.test", b"List-Id: <l.remote>\r\n"),
+                              ("z@remote.test", b"Auto-Submitted: auto-replied\r\n"), ("bob@example.test", b"")]:
+            assert client.deliver(["bob@example.test"], letter + extra + b"\r\nhello\r\n", sender)[0][:3] == "250"
+        queue.wait_until_empty()
+        assert [key[1] for key in hop.copies.elements()] == ["x@remote.test"]
+        sender, _, data = hop.messages[0]
+        answer = email.message_from_bytes(data, policy=email.policy.default)
+        assert sender.startswith("MAIL FROM:<>") and answer["Auto-Submitted"] == "auto-replied"
+        assert answer["Bcc"] is None and answer["In-Reply-To"] == "<l@remote>"
+        assert answer.get_content() == "outside" and answer["Subject"].startswith("Automatic reply: ")
+        [inside] = [message for message in queue.mailbox() if message["Subject"] == "away"]
+        assert inside["Return-Path"] == "<>" and "inside" in inside.get_content()

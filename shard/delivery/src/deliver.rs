@@ -15,7 +15,7 @@ use ringpost_store::{Mailbox, Placement, PreparedMessage, StoreError, Stored, fo
 
 use crate::{
     CONCURRENT_MAILBOXES, DELIVERED_TO_MAX, HELPER_THRESHOLD_BYTES, HOPS_MAX, Options, Recipient,
-    Undeliverable, header, junk, quota::Warning, trace,
+    Undeliverable, autoreply, header, junk, quota::Warning, trace,
 };
 
 /// A message as it is to be stored.
@@ -62,7 +62,29 @@ pub async fn deliver<H: Host>(
     }
     let mut outcomes = plan.by_recipient(recipients);
     send_on(host, recipients, &message, &mut outcomes).await;
+    if !is_junk && options.sends_out {
+        answer_letter(host, options, &plan, arrived, &message.envelope.sender).await;
+    }
     outcomes
+}
+
+/// Answers for those who got the message and are out of office.
+async fn answer_letter<H: Host>(host: &H, options: &Options, plan: &Plan<'_>, arrived: &[u8], sender: &str) {
+    if sender.is_empty() {
+        return;
+    }
+    let stored = plan.mailboxes.iter().zip(&plan.outcomes);
+    let mut letter = None;
+    for ((address, mailbox), outcome) in stored {
+        if !matches!(outcome, Some(Ok(()))) || !autoreply::may_answer(&mailbox.path) {
+            continue;
+        }
+        // Its header is read for those few who may answer.
+        match letter.get_or_insert_with(|| autoreply::Letter::of(arrived, sender)) {
+            Some(letter) => autoreply::answer(host, options.autoreply_window, address, mailbox, letter).await,
+            None => return,
+        }
+    }
 }
 
 /// Queues the message for the addresses elsewhere of every recipient that did not fail for now: such a one comes

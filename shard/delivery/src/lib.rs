@@ -6,7 +6,8 @@
 //!           │ loop check, junk rules (header only)
 //!           │ PreparedMessage::new: parsed, hashed and compressed once, on a helper thread when large
 //!           ├ one durable call a mailbox, a bounded number at a time ─► one Outcome a recipient
-//!           └ one entry in the queue for all addresses elsewhere (contacts, forwards, members of groups)
+//!           ├ one entry in the queue for all addresses elsewhere (contacts, forwards, members of groups)
+//!           └ an out-of-office answer of a mailbox that wants one, into the queue (autoreply.rs)
 //! ```
 //!
 //! Every mailbox is stored into once for a message, however many recipients lead to it. The source is the
@@ -23,6 +24,7 @@ use ringpost_config::{
     directive::{exmdb_provider, gromox, ringpost, smtp},
 };
 
+mod autoreply;
 mod deliver;
 mod header;
 mod junk;
@@ -73,6 +75,8 @@ pub struct Options {
     /// Whether mail for contacts, forwards and members elsewhere leaves this server, through the queue; else
     /// such a recipient is refused.
     pub sends_out: bool,
+    /// `autoreply_silence_window`: a correspondent gets one out-of-office answer of a mailbox within this time.
+    pub autoreply_window: Duration,
 }
 
 impl Default for Options {
@@ -86,6 +90,7 @@ impl Default for Options {
             postmaster: None,
             over_quota_is_temporary: false,
             sends_out: false,
+            autoreply_window: Duration::from_hours(24),
         }
     }
 }
@@ -107,6 +112,7 @@ impl Options {
             postmaster: (!postmaster.is_empty()).then_some(postmaster),
             over_quota_is_temporary: false,
             sends_out: true,
+            autoreply_window: configuration.duration(gromox::AUTOREPLY_SILENCE_WINDOW),
         }
     }
 }

@@ -155,6 +155,9 @@ fn conclude<H: Outbound>(
     }
     let next_hop = options.next_hop.name();
     let mut changes: Vec<(u32, QueuedRecipient)> = Vec::new();
+    let directory = context.host.directory();
+    let reader = directory.account(&entry.envelope.sender);
+    let locale = reader.as_ref().map_or("", |account| account.locale.as_str());
     let mut told: [Vec<(usize, Status, Action)>; 3] = Default::default();
     for outcome in outcomes {
         let Some(recipient) = entry.recipients.get_mut(outcome.number) else {
@@ -165,10 +168,10 @@ fn conclude<H: Outbound>(
         if status.is_temporary() {
             let out_of_tries = outcome.local && entry.attempts > options.local_attempts;
             if expired || out_of_tries {
-                let last = if status.text.is_empty() {
-                    recipient.status.clone()
-                } else {
-                    status.to_string()
+                let last = match (status.text.as_ref(), recipient.status.as_str()) {
+                    ("", "") => "none; the next server could not be reached".to_owned(),
+                    ("", before) => before.to_owned(),
+                    _ => status.to_string(),
                 };
                 let text = format!("delivery time expired; the last answer was: {last}");
                 status = Status::own(554, "5.4.7", text);
@@ -202,12 +205,6 @@ fn conclude<H: Outbound>(
             }
         }
         recipient.status = text;
-        recipient.status.truncate(
-            (0..=ringpost_status_max(&recipient.status))
-                .rev()
-                .find(|at| recipient.status.is_char_boundary(*at))
-                .unwrap_or(0),
-        );
         changes.push((outcome.number as u32, recipient.clone()));
     }
     if is_delay_due(options, entry, now) {
@@ -217,7 +214,11 @@ fn conclude<H: Outbound>(
                 && recipient.recipient.notify.delay();
             if tell {
                 recipient.delay_told = true;
-                let status = Status::own(451, "4.4.7", recipient.status.clone());
+                let last = match recipient.status.as_str() {
+                    "" => "the next server could not be reached".to_owned(),
+                    before => before.to_owned(),
+                };
+                let status = Status::own(451, "4.4.7", last);
                 told[2].push((number, status, Action::Delayed));
                 changes.retain(|(changed, _)| *changed as usize != number);
                 changes.push((number as u32, recipient.clone()));
@@ -246,7 +247,21 @@ fn conclude<H: Outbound>(
                     remote: status.remote.then_some(next_hop.as_str()),
                 })
                 .collect();
-            let report = report::report(&context.reporter, action, &subject, &reported, FileTime::now());
+            let template = match reported.as_slice() {
+                [first, ..] if action == Action::Failed => {
+                    let local = local::is_local(&*directory, &first.recipient.address);
+                    options.templates.find(local, &first.status.enhanced, locale)
+                }
+                _ => None,
+            };
+            let report = report::report(
+                &context.reporter,
+                action,
+                &subject,
+                &reported,
+                FileTime::now(),
+                template,
+            );
             if let Some(report) = report {
                 context.queue.count(QueueCount::Reports, 1);
                 messages.push(report);
@@ -268,11 +283,6 @@ fn conclude<H: Outbound>(
         remove,
         messages,
     }
-}
-
-/// Octets of a status that fit into the journal.
-fn ringpost_status_max(status: &str) -> usize {
-    status.len().min(512)
 }
 
 /// How long until the next attempt, in milliseconds: doubling for the next hop, with a tenth more or less so that

@@ -34,6 +34,7 @@ mod reply;
 pub mod report;
 mod scheduler;
 mod sendmail;
+mod template;
 mod url;
 
 use std::{sync::Arc, time::Duration};
@@ -45,6 +46,7 @@ use ringpost_config::{
 use ringpost_host::{Outbound, Worker};
 
 pub use reply::{Reply, ReplyError, Status};
+pub use template::{Template, Templates};
 pub use url::{HopSecurity, NextHop, SmtpHop, UrlError};
 
 /// What the worker follows.
@@ -72,6 +74,8 @@ pub struct Options {
     pub delay_notice: Duration,
     /// `queue_connections`: connections to the next hop, over all cores.
     pub connections: usize,
+    /// `data_file_path` of delivery.cfg: texts of reports.
+    pub templates: Templates,
     /// `response_interval`: the same sender is not told of the same local recipient's failure again for so long.
     pub response_interval: Duration,
     /// `response_audit_capacity`: pairs that are remembered for that.
@@ -100,6 +104,7 @@ impl Options {
             lifetime: configuration.duration(directive::QUEUE_LIFETIME),
             delay_notice: configuration.duration(directive::QUEUE_DELAY_NOTICE),
             connections: configuration.size(directive::QUEUE_CONNECTIONS),
+            templates: Templates::read(configuration.paths(delivery::DATA_FILE_PATH)),
             response_interval: configuration.duration(exmdb_local::RESPONSE_INTERVAL),
             response_capacity: configuration.size(exmdb_local::RESPONSE_AUDIT_CAPACITY),
         })

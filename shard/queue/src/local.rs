@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ringpost_convert::header::format_date;
 use ringpost_delivery::{Message, Recipient, resolve};
 use ringpost_directory::Directory;
-use ringpost_host::{Entry, EnvelopeRecipient, Outbound, Outgoing, RecipientState};
+use ringpost_host::{Entry, EnvelopeRecipient, MailQueue, Outbound, Outgoing, RecipientState};
 use ringpost_mapi::FileTime;
 
 use crate::{Status, attempt::Outcome, content::Content, report::Action, scheduler::Context};
@@ -75,6 +75,8 @@ pub(crate) async fn deliver<H: Outbound>(
         received: now,
         envelope: entry.envelope.clone(),
     };
+    // Between the mailbox's transaction and the journal's record a crash leaves a copy that nobody knows of.
+    context.queue.sending(entry.id, found.len() as u32);
     let delivered = ringpost_delivery::deliver(&context.host, &options, &recipients, message).await;
     let return_path = source
         .iter()

@@ -30,6 +30,9 @@ const ADDRESSES_MAX: usize = 8;
 /// How long the addresses of a name are believed.
 const ADDRESSES_TIME: Duration = Duration::from_mins(1);
 
+/// Recipients on one command line of `sendmail`: far below what the system takes.
+const SENDMAIL_MAX: usize = 500;
+
 /// A core's connections to the next hop.
 pub(crate) struct Pool<P> {
     idle: RefCell<Vec<(Client<P>, Instant)>>,
@@ -118,14 +121,19 @@ pub(crate) async fn relay<H: Outbound>(
     let hop = match &context.options.next_hop {
         NextHop::Smtp(hop) => hop,
         NextHop::Sendmail => {
-            context.queue.sending(entry.id, left.len() as u32);
-            let recipients: Vec<_> = left.iter().map(|(_, recipient)| *recipient).collect();
-            let (status, reached) = sendmail::run(context, &entry.envelope, &recipients, content).await;
-            outcomes.extend(
-                left.iter()
-                    .map(|(number, _)| outcome(*number, status.clone(), true)),
-            );
-            return Some(reached);
+            let mut reached = None;
+            for batch in left.chunks(SENDMAIL_MAX) {
+                context.queue.sending(entry.id, batch.len() as u32);
+                let recipients: Vec<_> = batch.iter().map(|(_, recipient)| *recipient).collect();
+                let (status, ran) = sendmail::run(context, &entry.envelope, &recipients, content).await;
+                outcomes.extend(
+                    batch
+                        .iter()
+                        .map(|(number, _)| outcome(*number, status.clone(), true)),
+                );
+                reached = Some(ran);
+            }
+            return reached;
         }
     };
     let mut reached = None;

@@ -5,11 +5,15 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use bytes::Bytes;
-use ringpost_convert::header::format_date;
+use ringpost_convert::header::{HeaderWriter, decode_text, format_date};
 use ringpost_host::{BodyKind, Entry, Envelope, EnvelopeRecipient, Notify, Outgoing, QueueId, ReturnContent};
 use ringpost_mapi::FileTime;
 
-use crate::{content, reply::Status};
+use crate::{
+    content,
+    reply::Status,
+    template::{Template, Values},
+};
 
 /// A message up to this size is given back whole where its sender did not say.
 const RETURN_UNASKED_MAX: usize = 64 * 1024;
@@ -125,6 +129,7 @@ pub fn report(
     subject: &Subject<'_>,
     recipients: &[Reported<'_>],
     now: FileTime,
+    template: Option<&Template>,
 ) -> Option<Outgoing> {
     let sender = clean(&subject.envelope.sender);
     if sender.is_empty() || recipients.is_empty() {
@@ -138,12 +143,27 @@ pub fn report(
             None => subject.content.len() <= RETURN_UNASKED_MAX,
         };
     let returned = if whole { subject.content } else { header };
+    let time = |ms: u64| format_date(FileTime::from_unix_seconds((ms / 1000) as i64));
+    let (title, explanation) = match template {
+        Some(template) => template.fill(&Values {
+            recipients: recipients
+                .iter()
+                .map(|reported| reported.recipient.address.as_str())
+                .collect(),
+            from: &sender,
+            time: time(subject.queued_ms),
+            subject: field(header, "subject"),
+            length: subject.content.len(),
+            postmaster: &reporter.postmaster,
+        }),
+        None => (action.subject().to_owned(), action.explanation().to_owned()),
+    };
     let addresses_ascii = sender.is_ascii()
         && recipients
             .iter()
             .all(|reported| reported.recipient.address.is_ascii() && reported.status.text.is_ascii());
     // RFC 6533 §3 and §4 for what the older types can't say.
-    let global = !addresses_ascii || (subject.envelope.utf8 && !header.is_ascii());
+    let global = !addresses_ascii || !explanation.is_ascii() || (subject.envelope.utf8 && !header.is_ascii());
     let (status_type, returned_type) = match (global, whole) {
         (false, true) => ("message/delivery-status", "message/rfc822"),
         (false, false) => ("message/delivery-status", "text/rfc822-headers"),
@@ -157,10 +177,10 @@ pub fn report(
     let out = &mut text;
     let _ = write!(
         out,
-        "From: Mail Delivery System <{postmaster}>\r\nTo: <{sender}>\r\nSubject: {subject}\r\nDate: {date}\r\n\
+        "From: Mail Delivery System <{postmaster}>\r\nTo: <{sender}>\r\n{subject}Date: {date}\r\n\
          Message-ID: <{number:x}.{id}.{action}@{host}>\r\nAuto-Submitted: auto-replied\r\n",
         postmaster = clean(&reporter.postmaster),
-        subject = action.subject(),
+        subject = subject_field(&title),
         date = format_date(now),
         number = now.0,
         id = subject.id,
@@ -190,8 +210,7 @@ pub fn report(
         out,
         "\r\nThis is a report of delivery in MIME format.\r\n\r\n--{boundary}\r\n\
          Content-Type: text/plain; charset={charset}\r\nContent-Description: Notification\r\n\r\n\
-         This is the mail system at host {host}.\r\n\r\n{}\r\n\r\n",
-        action.explanation()
+         This is the mail system at host {host}.\r\n\r\n{explanation}\r\n\r\n"
     );
     for reported in recipients {
         let who = clean(&reported.recipient.address);
@@ -222,7 +241,6 @@ pub fn report(
     if let Some(id) = &subject.envelope.envelope_id {
         let _ = write!(out, "Original-Envelope-Id: {}\r\n", clean(id));
     }
-    let time = |ms: u64| format_date(FileTime::from_unix_seconds((ms / 1000) as i64));
     let _ = write!(out, "Arrival-Date: {}\r\n", time(subject.queued_ms));
     for reported in recipients {
         status_fields(action, subject, reported, global, &time, out);
@@ -334,6 +352,26 @@ fn bounded(header: &[u8]) -> &[u8] {
     &header[..end]
 }
 
+/// A subject as a field of its own, encoded where it must be.
+fn subject_field(title: &str) -> String {
+    let mut field = HeaderWriter::default();
+    field.text("Subject", title);
+    field.as_str().to_owned()
+}
+
+/// A field of the message as text.
+fn field(header: &[u8], name: &str) -> String {
+    let mut lines = header.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let begins = |line: &&[u8]| {
+        line.len() > name.len()
+            && line[name.len()] == b':'
+            && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+    };
+    lines
+        .find(begins)
+        .map_or_else(String::new, |line| decode_text(&line[name.len() + 1..]))
+}
+
 /// The message's own identifier, where it has a sound one.
 pub(crate) fn message_id(header: &[u8]) -> Option<&str> {
     let line = header
@@ -400,6 +438,7 @@ mod tests {
             &subject,
             &[reported],
             FileTime::from_unix_seconds(1_700_000_001),
+            None,
         )
     }
 

@@ -253,6 +253,10 @@ impl<H: Outbound> Scheduler<H> {
                 Class::Notice if self.running_notice >= NOTICE_ATTEMPTS => continue,
                 Class::Local if local_full => continue,
                 Class::Relay if now < self.hop_paused_until => {
+                    // As good as tried: it must be able to expire while the next hop is down.
+                    if let Some(entry) = self.entries.get_mut(&id) {
+                        entry.attempts = entry.attempts.max(1);
+                    }
                     // Looked at again then: where it will have expired, its sender is told.
                     later.push((due, id, self.hop_paused_until));
                     continue;

@@ -8,7 +8,7 @@ directives! {
     /// Where the delivery service's further configuration files are searched.
     CONFIG_FILE_PATH: paths = "/etc/gromox/delivery:/etc/gromox", restart, Effective;
     /// Where the delivery service's data files are searched.
-    DATA_FILE_PATH: paths = "/usr/share/gromox/delivery", restart, NotYet("outgoing mail");
+    DATA_FILE_PATH: paths = "/usr/share/gromox/delivery", restart, Effective;
     /// Most memory for queued messages.
     DEQUEUE_MAX_MEM: quantity(0..=MAX) = "1024M", restart, Effective;
     /// Folder of the queue.

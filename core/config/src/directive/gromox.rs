@@ -4,7 +4,7 @@ directives! {
     file Gromox;
 
     /// How long the same pair of sender and recipient gets no second automatic reply.
-    AUTOREPLY_SILENCE_WINDOW: duration = "1day", restart, NotYet("out-of-office");
+    AUTOREPLY_SILENCE_WINDOW: duration = "1day", hup, Effective;
     /// Stores the transport headers of submitted messages as a property.
     BACKFILL_TRANSPORT_HEADERS: boolean = "off", restart, NotYet("outgoing mail");
     /// Sender of bounce messages; a trailing @ is completed by the host's domain.
