@@ -32,12 +32,13 @@ const UPGRADES: &[Upgrade] = &[
     Upgrade {
         sql: "ALTER TABLE folders ADD COLUMN paged INTEGER NOT NULL DEFAULT 1;
               CREATE TABLE flag_pages (
+                  id INTEGER PRIMARY KEY,
                   folder INTEGER NOT NULL,
                   page INTEGER NOT NULL,
                   highest INTEGER NOT NULL,
                   entries BLOB NOT NULL,
-                  PRIMARY KEY (folder, page)
-              ) WITHOUT ROWID;
+                  UNIQUE (folder, page)
+              );
               CREATE INDEX flag_pages_by_change ON flag_pages (folder, highest);
               DROP INDEX messages_by_change;
               CREATE INDEX messages_hidden_by_change ON messages (folder, change) WHERE state <> 0;

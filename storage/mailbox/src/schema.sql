@@ -70,12 +70,13 @@ CREATE INDEX messages_by_received ON messages (folder, received) WHERE state = 0
 CREATE INDEX messages_hidden ON messages (folder, state) WHERE state <> 0;
 CREATE INDEX messages_hidden_by_change ON messages (folder, change) WHERE state <> 0;
 CREATE TABLE flag_pages (
+    id INTEGER PRIMARY KEY,
     folder INTEGER NOT NULL,
     page INTEGER NOT NULL,
     highest INTEGER NOT NULL,
     entries BLOB NOT NULL,
-    PRIMARY KEY (folder, page)
-) WITHOUT ROWID;
+    UNIQUE (folder, page)
+);
 CREATE INDEX flag_pages_by_change ON flag_pages (folder, highest);
 CREATE TABLE message_data (
     message INTEGER PRIMARY KEY,

@@ -6,11 +6,11 @@
 //! ```
 //!
 //! A new message's state is in its row: a delivery writes nothing besides. Once there are some hundred such rows, or
-//! the state of one of them changes, they are put into pages: a row is 150 bytes in a leaf of its folder's
-//! neighbours, a state in a page 8 to 20, so changing the flags of ten thousand messages rewrites a hundred pages of
-//! the database and not a thousand rows' pages and index entries. A page knows its latest change and is indexed by
-//! it: what changed since a state is found in the pages that did, and at the end of the rows, whose changes ascend
-//! with their UIDs.
+//! the state of one of them changes, they are put into pages. A row is 150 bytes among its neighbours, a state in a
+//! page 0 to 20 (numbers given out one after the other take nothing): changing the flags of ten thousand messages
+//! rewrites some kilobytes, not the pages of all rows and their index entries. A page knows its latest change and is
+//! indexed by it: what changed since a state is found in the pages that did, and at the end of the rows, whose
+//! changes ascend with their UIDs.
 //!
 //! Associated and soft-deleted messages keep their state in their rows.
 

@@ -55,33 +55,6 @@ impl Column {
     pub(super) fn numbered(number: i64) -> Option<Self> {
         Self::ALL.get(usize::try_from(number).ok()?).copied()
     }
-
-    fn of(self, state: &State) -> u64 {
-        match self {
-            Self::Flags => state.bits.bits() as u64,
-            Self::Keywords => u64::from(state.keywords),
-            Self::Change => state.change,
-            Self::Version => state.version,
-            Self::ReadChange => state.read_change,
-            Self::Modified => state.modified as u64,
-            Self::Id => state.id as u64,
-        }
-    }
-
-    fn put(self, state: &mut State, value: u64) -> Result<(), StoreError> {
-        match self {
-            Self::Flags => state.bits = MessageBits::from_bits_retain(value as i64),
-            Self::Keywords => {
-                state.keywords = u32::try_from(value).map_err(|_| damaged())?;
-            }
-            Self::Change => state.change = value,
-            Self::Version => state.version = value,
-            Self::ReadChange => state.read_change = value,
-            Self::Modified => state.modified = value as i64,
-            Self::Id => state.id = value as i64,
-        }
-        Ok(())
-    }
 }
 
 /// The states of the messages whose UIDs are `number * 256` to `number * 256 + 255`.
@@ -146,9 +119,14 @@ impl Page {
         }
         let mut out = Vec::with_capacity(BITMAP_BYTES + self.states.len() * 16 + 64);
         out.extend_from_slice(&bitmap);
-        for column in Column::ALL {
-            self.encode_column(column, &mut out);
-        }
+        // In the order of `Column`.
+        self.encode_column(|state| state.bits.bits() as u64, &mut out);
+        self.encode_column(|state| u64::from(state.keywords), &mut out);
+        self.encode_column(|state| state.change, &mut out);
+        self.encode_column(|state| state.version, &mut out);
+        self.encode_column(|state| state.read_change, &mut out);
+        self.encode_column(|state| state.modified as u64, &mut out);
+        self.encode_column(|state| state.id as u64, &mut out);
         for set in &self.sets[1..] {
             write_varint(&mut out, set.len() as u64);
             out.extend_from_slice(set);
@@ -156,12 +134,24 @@ impl Page {
         out
     }
 
-    fn encode_column(&self, column: Column, out: &mut Vec<u8>) {
-        let values = || self.states.iter().map(|state| column.of(state));
-        let least = values().min().unwrap_or(0);
-        let range = values().max().unwrap_or(0) - least;
+    fn encode_column(&self, value: impl Fn(&State) -> u64, out: &mut Vec<u8>) {
+        let stride = self.stride(&value);
+        // What is left of each value beside its place on the line.
+        let left =
+            |at: usize, state: &State| value(state).wrapping_sub(stride.wrapping_mul(at as u64)) as i64;
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        for (at, state) in self.states.iter().enumerate() {
+            let left = left(at, state);
+            least = least.min(left);
+            most = most.max(left);
+        }
+        if self.states.is_empty() {
+            (least, most) = (0, 0);
+        }
+        let range = most.wrapping_sub(least) as u64;
         let width = MAX_WIDTH - range.leading_zeros() as usize / 8;
-        write_varint(out, least);
+        write_varint(out, least as u64);
+        write_varint(out, stride);
         out.push(width as u8);
         if width == 0 {
             return;
@@ -170,10 +160,22 @@ impl Page {
         let start = out.len();
         let end = start + width * self.states.len();
         out.resize(end + MAX_WIDTH, 0);
-        for (at, value) in (start..end).step_by(width).zip(values()) {
-            out[at..at + MAX_WIDTH].copy_from_slice(&(value - least).to_le_bytes());
+        for (at, state) in self.states.iter().enumerate() {
+            let place = start + at * width;
+            let value = left(at, state).wrapping_sub(least);
+            out[place..place + MAX_WIDTH].copy_from_slice(&value.to_le_bytes());
         }
         out.truncate(end);
+    }
+
+    /// By how much a column's values grow from one message to the next, about: numbers that were given out one after
+    /// the other, as ids and changes of one step are, lie on a line and take no room.
+    fn stride(&self, value: impl Fn(&State) -> u64) -> u64 {
+        let (Some(first), Some(last)) = (self.states.first(), self.states.last()) else {
+            return 0;
+        };
+        let steps = (self.states.len() as u64 - 1).max(1);
+        value(last).saturating_sub(value(first)) / steps
     }
 
     fn drop_unused_sets(&mut self) {
@@ -226,21 +228,40 @@ impl Page {
             }
         }
         let mut reader = Reader::new(rest);
-        for column in Column::ALL {
-            let values = Values::read(&mut reader, states.len())?;
-            for (at, state) in states.iter_mut().enumerate() {
-                column.put(state, values.at(at))?;
-            }
-        }
+        let reader = &mut reader;
+        decode_column(reader, &mut states, |state, value| {
+            state.bits = MessageBits::from_bits_retain(value as i64);
+        })?;
+        // What does not fit is no set's number, either.
+        decode_column(reader, &mut states, |state, value| {
+            state.keywords = u32::try_from(value).unwrap_or(u32::MAX);
+        })?;
+        decode_column(reader, &mut states, |state, value| state.change = value)?;
+        decode_column(reader, &mut states, |state, value| state.version = value)?;
+        decode_column(reader, &mut states, |state, value| state.read_change = value)?;
+        decode_column(reader, &mut states, |state, value| state.modified = value as i64)?;
+        decode_column(reader, &mut states, |state, value| state.id = value as i64)?;
         let mut sets = vec![Vec::new()];
         while !reader.is_empty() {
-            sets.push(read_set(&mut reader)?.to_owned());
+            sets.push(read_set(reader)?.to_owned());
         }
         if states.iter().any(|state| state.keywords as usize >= sets.len()) {
             return Err(damaged());
         }
         Ok(Self { number, states, sets })
     }
+}
+
+fn decode_column(
+    reader: &mut Reader<'_>,
+    states: &mut [State],
+    put: impl Fn(&mut State, u64),
+) -> Result<(), StoreError> {
+    let values = Values::read(reader, states.len())?;
+    for (at, state) in states.iter_mut().enumerate() {
+        put(state, values.at(at));
+    }
+    Ok(())
 }
 
 /// One message's value in an encoded page, without decoding the others.
@@ -286,6 +307,7 @@ pub(crate) fn value_in(bytes: &[u8], uid: u32, column: Column) -> Result<Option<
 /// The values of a column.
 struct Values<'a> {
     least: u64,
+    stride: u64,
     width: usize,
     bytes: &'a [u8],
 }
@@ -293,32 +315,34 @@ struct Values<'a> {
 impl<'a> Values<'a> {
     fn read(reader: &mut Reader<'a>, count: usize) -> Result<Self, StoreError> {
         let least = reader.varint("flag page")?;
+        let stride = reader.varint("flag page")?;
         let width = usize::from(reader.u8("flag page")?);
         if width > MAX_WIDTH {
             return Err(damaged());
         }
         Ok(Self {
             least,
+            stride,
             width,
             bytes: reader.take(width * count, "flag page")?,
         })
     }
 
+    #[inline]
     fn at(&self, at: usize) -> u64 {
+        let line = self.least.wrapping_add(self.stride.wrapping_mul(at as u64));
+        if self.width == 0 {
+            return line;
+        }
         let start = at * self.width;
         let mut value = [0; MAX_WIDTH];
         if let Some(whole) = self.bytes.get(start..start + MAX_WIDTH) {
             value.copy_from_slice(whole);
-            let mask = if self.width == 0 {
-                0
-            } else {
-                u64::MAX >> (64 - 8 * self.width)
-            };
-            return self.least.wrapping_add(u64::from_le_bytes(value) & mask);
+            let mask = u64::MAX >> (64 - 8 * self.width);
+            return line.wrapping_add(u64::from_le_bytes(value) & mask);
         }
-        let bytes = &self.bytes[start..start + self.width];
-        value[..self.width].copy_from_slice(bytes);
-        self.least.wrapping_add(u64::from_le_bytes(value))
+        value[..self.width].copy_from_slice(&self.bytes[start..start + self.width]);
+        line.wrapping_add(u64::from_le_bytes(value))
     }
 }
 
