@@ -547,6 +547,38 @@ fn copies_and_moves_keep_the_email_id() {
 }
 
 #[test]
+fn recent_messages_are_counted_whatever_is_missing() {
+    let placed = placement(Flags::empty(), &[]);
+    // Before IMAP looked eight came, then four.
+    for gone in [
+        &[][..],
+        &[(1, 8)],
+        &[(1, 3)],
+        &[(5, 6)],
+        &[(10, 10)],
+        &[(12, 12)],
+        &[(8, 9)],
+        &[(1, 12)],
+        &[(9, 12)],
+    ] {
+        let (_folder, mut mailbox) = mailbox();
+        for n in 0..12 {
+            if n == 8 {
+                assert_eq!(mailbox.status(INBOX).unwrap().recent, 8);
+                mailbox.take_recent(INBOX).unwrap();
+            }
+            mailbox
+                .store_message(INBOX, &message(&n.to_string(), 100), &placed)
+                .unwrap();
+        }
+        let gone = set(gone);
+        mailbox.expunge(INBOX, &gone, false).unwrap();
+        let left = (9..=12).filter(|uid| !gone.contains(Uid(*uid))).count();
+        assert_eq!(mailbox.status(INBOX).unwrap().recent as usize, left, "{gone:?}");
+    }
+}
+
+#[test]
 fn a_visit_of_changes_goes_on_where_it_broke() {
     let (_folder, mut mailbox) = mailbox();
     let placed = placement(Flags::empty(), &[]);

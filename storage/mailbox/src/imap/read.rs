@@ -40,15 +40,36 @@ impl Mailbox {
             })
             .optional()?
             .ok_or_else(|| not_found(folder))?;
-        if recent_uid < status.uid_next {
-            status.recent = self
-                .connection
-                .prepare_cached(
-                    "SELECT count(*) FROM messages WHERE folder = ?1 AND uid >= ?2 AND state = 0",
-                )?
-                .query_row(params![folder.to_disk(), recent_uid], |row| row.get(0))?;
-        }
+        status.recent = self.count_recent(folder, recent_uid, &status)?;
         Ok(status)
+    }
+
+    /// How many messages have this UID or a later one. Where no message is missing from the folder's first to its
+    /// last, or all are recent, as many are in a mailbox that IMAP never opened, nothing is counted.
+    fn count_recent(&self, folder: FolderId, from: u32, status: &Status) -> Result<u32, StoreError> {
+        if from >= status.uid_next || status.messages == 0 {
+            return Ok(0);
+        }
+        let (first, last): (Option<u32>, Option<u32>) = self
+            .connection
+            .prepare_cached(
+                "SELECT (SELECT min(uid) FROM messages WHERE folder = ?1 AND state = 0),
+                     (SELECT max(uid) FROM messages WHERE folder = ?1 AND state = 0)",
+            )?
+            .query_row([folder.to_disk()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (Some(first), Some(last)) = (first, last) else {
+            return Ok(0);
+        };
+        if from <= first {
+            return Ok(status.messages);
+        }
+        if last - first + 1 == status.messages {
+            return Ok((last + 1).saturating_sub(from));
+        }
+        Ok(self
+            .connection
+            .prepare_cached("SELECT count(*) FROM messages WHERE folder = ?1 AND uid >= ?2 AND state = 0")?
+            .query_row(params![folder.to_disk(), from], |row| row.get(0))?)
     }
 
     /// Takes the folder's recent messages (RFC 3501 §2.3.2): all UIDs from the answer on are `\Recent` to
