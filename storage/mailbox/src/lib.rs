@@ -49,7 +49,7 @@ pub use error::StoreError;
 pub use event::{Event, EventKind};
 pub use folder::{DeletedFolder, Folder, FolderChange, FolderImport, FolderImported, SpecialUse};
 pub use imap::{
-    Annotation, Change, Changes, FlagAction, Flags, MAX_ANNOTATION_NAME_BYTES, MAX_ANNOTATIONS,
+    Annotation, Change, Changes, FlagAction, FlagChange, Flags, MAX_ANNOTATION_NAME_BYTES, MAX_ANNOTATIONS,
     MAX_ANNOTATIONS_BYTES, MAX_SPECIAL_USES, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow,
     SourceId, Status, UidSet,
 };

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use ringpost_host::{Connection, Host};
 use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
-use ringpost_store::{Change, FlagAction, Flags, Mailbox, StoreError, UidSet};
+use ringpost_store::{Change, FlagAction, FlagChange, Flags, Mailbox, StoreError, UidSet};
 
 use super::{
     Session, arrival,
@@ -56,6 +56,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             self.use_condstore();
         }
         let mut left = self.resolve(&store.set, uid)?;
+        let unanswered = store.silent && !self.enabled.condstore;
         let mut modified = UidSet::default();
         while !left.is_empty() {
             let slice = take_first(&mut left, limits::STORE_ROWS);
@@ -65,6 +66,16 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 .call(move |mailbox| {
                     let before = mailbox.status(folder)?.highest_change;
                     let (changed, refused) = match reader {
+                        None if unanswered => {
+                            let change = FlagChange {
+                                action,
+                                flags,
+                                keywords: &keywords,
+                                unchanged_since,
+                            };
+                            let refused = mailbox.change_flags_silently(folder, &slice, &change)?;
+                            (Vec::new(), refused)
+                        }
                         None => {
                             mailbox.change_flags(folder, &slice, action, flags, &keywords, unchanged_since)?
                         }

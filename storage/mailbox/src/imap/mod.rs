@@ -14,6 +14,7 @@ use ringpost_mapi::{ChangeNumber, FileTime, MessageId, Uid};
 pub use annotations::{Annotation, MAX_ANNOTATION_NAME_BYTES, MAX_ANNOTATIONS, MAX_ANNOTATIONS_BYTES};
 pub use special_use::MAX_SPECIAL_USES;
 pub use subscriptions::{MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES};
+pub use write::FlagChange;
 pub(crate) use write::take_uid;
 
 bitflags::bitflags! {

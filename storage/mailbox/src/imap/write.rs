@@ -42,22 +42,34 @@ impl Row {
     }
 }
 
+/// What becomes of flags and keywords.
+#[derive(Clone, Copy, Debug)]
+pub struct FlagChange<'a> {
+    /// How those below are meant.
+    pub action: FlagAction,
+    /// System flags
+    pub flags: Flags,
+    /// Keywords
+    pub keywords: &'a [String],
+    /// Only of messages that were not changed later (UNCHANGEDSINCE).
+    pub unchanged_since: Option<ChangeNumber>,
+}
+
 /// A change of flags that is under way.
-struct FlagWork {
+struct FlagWork<'a> {
     folder: FolderId,
-    action: FlagAction,
-    flags: Flags,
+    change: &'a FlagChange<'a>,
     /// Keywords by number.
     asked: Vec<u32>,
-    unchanged_since: Option<ChangeNumber>,
     now: i64,
-    done: Vec<Change>,
+    /// What all messages have now, where that is asked for.
+    done: Option<Vec<Change>>,
     refused: UidSet,
     delta: Delta,
     changed: bool,
 }
 
-impl FlagWork {
+impl FlagWork<'_> {
     /// Changes some of a page's messages; whether any.
     ///
     /// A message whose read state alone changed keeps its version (MS-OXCFXICS 3.2.5.6: read states are
@@ -73,7 +85,11 @@ impl FlagWork {
         let mut any = false;
         for at in places {
             let state = page.states[at];
-            if self.unchanged_since.is_some_and(|since| state.change > since.0) {
+            if self
+                .change
+                .unchanged_since
+                .is_some_and(|since| state.change > since.0)
+            {
                 self.refused.insert(Uid(state.uid));
                 continue;
             }
@@ -85,15 +101,15 @@ impl FlagWork {
                 known
             } else {
                 let old = decode(page.sets.get(number).map(Vec::as_slice))?;
-                let column = encode(&change_ids(&old, &self.asked, self.action)).unwrap_or_default();
+                let column = encode(&change_ids(&old, &self.asked, self.change.action)).unwrap_or_default();
                 let names = store.keyword_table()?.names_of(Some(&column))?;
                 becomes[number].insert((page.set(&column), names.into()))
             };
             let old = state.bits.imap();
-            let new = match self.action {
-                FlagAction::Replace => self.flags,
-                FlagAction::Add => old | self.flags,
-                FlagAction::Remove => old - self.flags,
+            let new = match self.change.action {
+                FlagAction::Replace => self.change.flags,
+                FlagAction::Add => old | self.change.flags,
+                FlagAction::Remove => old - self.change.flags,
             };
             let mut change = state.change;
             if new != old || *set != state.keywords {
@@ -115,12 +131,14 @@ impl FlagWork {
                 state.keywords = *set;
                 state.change = change;
             }
-            self.done.push(Change {
-                uid: Uid(state.uid),
-                flags: new,
-                keywords: Arc::clone(names),
-                change: ChangeNumber(change),
-            });
+            if let Some(done) = &mut self.done {
+                done.push(Change {
+                    uid: Uid(state.uid),
+                    flags: new,
+                    keywords: Arc::clone(names),
+                    change: ChangeNumber(change),
+                });
+            }
         }
         if any {
             store.stamps.touch(self.folder);
@@ -145,20 +163,46 @@ impl Mailbox {
         keywords: &[String],
         unchanged_since: Option<ChangeNumber>,
     ) -> Result<(Vec<Change>, UidSet), StoreError> {
+        let done = Vec::with_capacity(uids.len().min(MAX_RESERVED));
+        let change = FlagChange {
+            action,
+            flags,
+            keywords,
+            unchanged_since,
+        };
+        let (done, refused) = self.run_flag_change(folder, uids, &change, Some(done))?;
+        Ok((done.unwrap_or_default(), refused))
+    }
+
+    /// [`Self::change_flags`] for those who need not be told what the messages have now.
+    pub fn change_flags_silently(
+        &mut self,
+        folder: FolderId,
+        uids: &UidSet,
+        change: &FlagChange<'_>,
+    ) -> Result<UidSet, StoreError> {
+        Ok(self.run_flag_change(folder, uids, change, None)?.1)
+    }
+
+    fn run_flag_change(
+        &mut self,
+        folder: FolderId,
+        uids: &UidSet,
+        change: &FlagChange<'_>,
+        done: Option<Vec<Change>>,
+    ) -> Result<(Option<Vec<Change>>, UidSet), StoreError> {
         self.transaction(|store| {
             store.uid_state(folder, Kind::Generic)?;
-            let asked = store.keyword_ids(keywords, action != FlagAction::Remove)?;
+            let asked = store.keyword_ids(change.keywords, change.action != FlagAction::Remove)?;
             if let Some(last) = uids.ranges().last() {
                 store.page_through(folder, *last.end())?;
             }
             let mut work = FlagWork {
                 folder,
-                action,
-                flags,
+                change,
                 asked,
-                unchanged_since,
                 now: FileTime::now().0 as i64,
-                done: Vec::with_capacity(uids.len().min(MAX_RESERVED)),
+                done,
                 refused: UidSet::default(),
                 delta: Delta::default(),
                 changed: false,
