@@ -142,6 +142,28 @@ def test_swaks_is_refused_without_a_right_to_send(demo):
     swaks(demo, "lmtp", "--to", "x@example.net", "--from", ALICE, expect=24)
 
 
+def test_swaks_leaves_at_every_step(demo):
+    """In order and by cutting the line: nothing arrives before the last dot, and the server goes on. What is cut
+    behind the last dot may arrive, once."""
+    common = [need("swaks"), "--server", "127.0.0.1", "--port", demo.ports["lmtp"], "--helo", "client.example.org",
+              "--from", "sender@example.org", "--to", BOB]
+    steps = {"--quit-after": ["CONNECT", "BANNER", "EHLO", "STARTTLS", "TLS", "MAIL", "RCPT"],
+             "--drop-after": ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA"],
+             "--drop-after-send": ["EHLO", "MAIL", "RCPT", "DATA", "DOT"]}
+    for option, names in steps.items():
+        for name in names:
+            tls = ["--tls"] if name in ("STARTTLS", "TLS") else []
+            # Its exit code tells which step it left at; what it said, that it got there.
+            done = subprocess.run([str(word) for word in [*common, *tls, option, name, "--header", f"Subject: left {option} {name}"]],
+                                  capture_output=True, text=True, timeout=60)
+            assert "220 " in done.stdout, (option, name, done.stdout, done.stderr)
+    swaks(demo, "lmtp", "--from", "sender@example.org", "--to", BOB, "--header", "Subject: left nothing undone")
+    subjects = [email.message_from_bytes(source)["Subject"] for source in found(demo, BOB, "left ")]
+    assert subjects.count("left nothing undone") == 1
+    assert set(subjects) <= {"left nothing undone", "left --drop-after-send DOT"}, subjects
+    assert len(subjects) == len(set(subjects))
+
+
 def test_smtplib(demo, client_tls):
     message = email.message.EmailMessage(policy=email.policy.SMTPUTF8)
     message["From"], message["To"], message["Subject"] = f"Älice <{ALICE}>", BOB, "smtplib grüßt"
