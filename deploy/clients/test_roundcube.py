@@ -81,7 +81,9 @@ def test_log_in_read_send(server, web, browser, tmp_path):
     assert set(names) == {"INBOX", "Drafts", "Sent Items", "Junk E-mail", "Deleted Items", "Outbox"}
     alice.append("INBOX", "From: Bob <bob@example.test>\r\nTo: alice@example.test\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
                  "Message-ID: <rc@example.test>\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nH\u00f6r mal \u2014 \u65e5\u672c\u8a9e.\r\n".encode())
-    browser.click("a.refresh")
+    # Not by the button for refreshing: while Roundcube still counts what is unread, it may have seen the new message
+    # there and find nothing new.
+    browser.click("#mailboxlist li.inbox a")
     assert read(browser, "Gr\u00fc\u00dfe").strip() == "H\u00f6r mal \u2014 \u65e5\u672c\u8a9e."
     browser.picture("read")
     wait_until(lambda: alice.select_folder("INBOX") and alice.search(["SEEN", "HEADER", "MESSAGE-ID", "rc@example.test"]), 60)
