@@ -29,7 +29,8 @@
 //! | RTF compression | both ways | `rtf/compressed.rs` |
 //! | HTML in RTF (MS-OXRTFEX) | both ways, whole | `rtf/writer.rs`, `rtf/extract.rs`; `tests/rtf.rs` against unrtf |
 //! | TNEF | both ways, nothing lost; see [`tnef`] for attributes of before MAPI | `tnef/tests.rs`, `generated.rs` `tnef_keeps_everything`; `tests/tnef.rs` against tnef, ytnef and the corpora's lists |
-//! | delivery and read reports | both ways, as REPORT.* | both `report.rs`, `generated.rs`; Python's multipart/report |
+//! | `winmail.dat` in mail | opened: its properties, body and attachments; the header of the mail counts | `mime_to_mapi/winmail.rs` |
+//! | delivery and read reports | both ways, as REPORT.* | both `report.rs`, `generated.rs`; `defects.py`: Python's multipart/report, and what RFC 3464 and 8098 ask for |
 //! | S/MIME and OpenPGP, signed or encrypted | byte for byte, where they are the whole message; the bytes of a signed part inside another multipart are only in the source | `generated.rs` `mail_comes_back` |
 //! | calendar parts | kept as attachments, and beside the bodies again when written; objects of them are not made yet | `generated.rs` |
 //! | contacts, tasks | attachments only | |

@@ -21,10 +21,11 @@ mod people;
 mod report;
 #[cfg(test)]
 mod tests;
+mod winmail;
 
 use bodies::Layout;
 pub use report::MAX_GROUPS as MAX_REPORT_GROUPS;
-pub(crate) use report::status_code;
+pub(crate) use report::{says_something, status_code};
 
 /// Messages in messages that become embedded message objects; deeper ones are attached as files.
 pub const MAX_EMBEDDED: usize = 16;
@@ -51,7 +52,7 @@ pub fn html_body(source: &[u8], structure: &Structure) -> Option<String> {
 pub fn embedded<'a>(structure: &'a Structure, attachments: &[usize]) -> Option<&'a Structure> {
     attachments.iter().try_fold(structure, |structure, &index| {
         let layout = Layout::of(&structure.root);
-        let (_, part, _) = layout.attachments.get(index)?;
+        let (_, part, _) = layout.in_order().nth(index)?;
         match &part.children {
             Children::Message(inner) => Some(&**inner),
             _ => None,
@@ -72,7 +73,9 @@ fn fill(source: &[u8], outer: &Structure, structure: &Structure, content: &mut M
     if let Some(text) = plain_body(source, structure) {
         set_string(&mut content.properties, tags::BODY, &text);
     }
-    if let Some(html) = html_body(source, structure) {
+    if content.properties.get(tags::HTML).is_none()
+        && let Some(html) = html_body(source, structure)
+    {
         // The code page of PidTagHtml is UTF-8's already.
         content
             .properties

@@ -300,7 +300,8 @@ fn everything_converts() {
 
 fn readable(source: &[u8], structure: &Structure, attachment: &AttachmentContent) {
     match &attachment.data {
-        AttachmentData::None => panic!("an attachment without data"),
+        // Those in TNEF streams hold their data themselves.
+        AttachmentData::None => {}
         AttachmentData::Part(path) => assert!(part_data(source, structure, path).is_some(), "{path:?}"),
         AttachmentData::Embedded(message) => {
             message

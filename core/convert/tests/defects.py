@@ -1,6 +1,6 @@
 """Reads every message of a folder with Python's default policy, walks all of it, and tells of defects. The message that
 it was made from has the same name: with the ending .original its defects may be there too, with .same it must mean the
-same."""
+same. Reports have to say what their standards ask for."""
 import email
 import email.policy
 import pathlib
@@ -116,7 +116,46 @@ def difference(path, original):
     return None
 
 
+def report(path):
+    """What is wrong with a report (RFC 3464, RFC 8098, RFC 6522); None for other messages."""
+    message = parsed(path)
+    if message.get_content_type() != "multipart/report":
+        return None
+    parts = list(message.iter_parts())
+    kind = message["content-type"].params.get("report-type")
+    if len(parts) < 2 or parts[1].get_content_type() not in (f"message/{kind}", f"message/global-{kind}"):
+        return f"the second of {len(parts)} parts is not what {kind} says"
+    if parts[1].get_content_type().startswith("message/global"):
+        return None
+    blocks = list(parts[1].iter_parts())
+    if kind == "delivery-status":
+        first, *rows = blocks
+        if not str(first["reporting-mta"]).startswith("dns;"):
+            return f"Reporting-MTA is {first['reporting-mta']}"
+        for row in rows:
+            if "@" not in str(row["final-recipient"]) or not str(row["final-recipient"]).startswith("rfc822;"):
+                return f"Final-Recipient is {row['final-recipient']}"
+            if str(row["action"]).lower() not in ("failed", "delayed", "delivered", "relayed", "expanded"):
+                return f"Action is {row['action']}"
+            if not re.fullmatch(r"[245]\.\d{1,3}\.\d{1,3}.*", str(row["status"])):
+                return f"Status is {row['status']}"
+            if (str(row["action"]) == "failed") != str(row["status"]).startswith("5") and "original" not in path.name \
+                    and not str(row["status"]).startswith("4"):
+                return f"Action {row['action']} and status {row['status']}"
+            if row["diagnostic-code"] and ";" not in str(row["diagnostic-code"]):
+                return f"Diagnostic-Code is {row['diagnostic-code']}"
+        return None if rows else "no recipient"
+    fields = blocks[0]
+    if "@" not in str(fields["final-recipient"]):
+        return f"Final-Recipient is {fields['final-recipient']}"
+    mode = r"(manual|automatic)-action/MDN-sent-(manually|automatically)"
+    if not re.fullmatch(mode + r"; ?(displayed|deleted|dispatched|processed|denied|failed)(/.*)?", str(fields["disposition"])):
+        return f"Disposition is {fields['disposition']}"
+    return None
+
+
 wrong = []
+reports = 0
 messages = sorted(pathlib.Path(sys.argv[1]).glob("*.eml"))
 inherited = same = 0
 for path in messages:
@@ -126,6 +165,14 @@ for path in messages:
         inherited += 1
     elif found:
         wrong += [f"{path.name}: {text}" for text in found]
+    if not path.with_suffix(".original").exists():
+        try:
+            reports += b"multipart/report" in path.read_bytes()
+            found = report(path)
+        except Exception as error:
+            found = f"{type(error).__name__} {error}"
+        if found:
+            wrong.append(f"{path.name} is no report: {found}")
     original = path.with_suffix(".same")
     if original.exists():
         try:
@@ -136,7 +183,7 @@ for path in messages:
             wrong.append(f"{path.name} means something else: {found[:600]}")
         else:
             same += 1
-print(f"{len(messages)} messages, {same} mean the same as the original, {inherited} with defects of the original, "
-      f"{len(wrong)} wrong")
+print(f"{len(messages)} messages, {same} mean the same as the original, {reports} with reports, "
+      f"{inherited} with defects of the original, {len(wrong)} wrong")
 print("\n".join(wrong[:60]))
 sys.exit(bool(wrong) or len(messages) < 100)

@@ -2,10 +2,12 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use crate::header::HeaderWriter;
+use crate::header::{self, HeaderWriter, Parameterised};
 
 /// The longest line that any server takes (RFC 5322 2.1.1), without its end.
 const MAX_LINE: usize = 998;
+/// The longest media type, and name of a parameter, that is taken over.
+const MAX_NAME: usize = 100;
 /// Characters of a line of base64 or quoted-printable (RFC 2045 6.7, 6.8).
 const ENCODED_LINE: usize = 76;
 
@@ -66,15 +68,53 @@ impl Entity {
         }
     }
 
-    /// A MIME entity that exists already: its fields, an empty line, its body.
+    /// A MIME entity that exists already: its fields about content, an empty line, its body.
     pub(super) fn existing(bytes: &[u8]) -> Self {
-        let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 2);
+        let end = header::end_of_header(bytes, 0, |_| false);
         let (fields, body) = bytes.split_at(end);
         let mut header = HeaderWriter::default();
-        header.existing(&String::from_utf8_lossy(fields));
-        let body = body.strip_prefix(b"\r\n").unwrap_or(body).to_vec();
+        for field in header::fields(fields) {
+            let content = field
+                .name
+                .get(..8)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+            let mut lines = field.line.split(|&byte| byte == b'\n');
+            let clean = field
+                .line
+                .iter()
+                .all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
+                && lines.all(|line| {
+                    let line = line.strip_suffix(b"\r").unwrap_or(line);
+                    line.len() < MAX_LINE && !line.contains(&b'\r')
+                });
+            if content && clean {
+                header.existing(&with_crlf(&String::from_utf8_lossy(field.line)));
+            } else if field.is("Content-Type") {
+                // It is not signed, so it can be written as it should be.
+                let read = Parameterised::read(&field.unfolded());
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let parameters: Vec<(String, String)> = read
+                    .parameters
+                    .iter()
+                    .map(|(name, value)| (text(name), text(value)))
+                    .filter(|(name, _)| {
+                        name.len() <= MAX_NAME
+                            && name
+                                .bytes()
+                                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                    })
+                    .collect();
+                let parameters: Vec<(&str, &str)> = parameters
+                    .iter()
+                    .map(|(name, value)| (&**name, &**value))
+                    .collect();
+                let value: String = text(&read.value).chars().take(MAX_NAME).collect();
+                header.parameters("Content-Type", &value, &parameters);
+            }
+        }
+        let body = body.to_vec();
         // A multipart says so if any of its parts has 8-bit bytes (RFC 2045 6.4).
-        if !body.is_ascii() && crate::header::field(fields, "Content-Transfer-Encoding").is_none() {
+        if !body.is_ascii() && header::field(fields, "Content-Transfer-Encoding").is_none() {
             header.text("Content-Transfer-Encoding", "8bit");
         }
         Self { header, body }
@@ -231,6 +271,27 @@ mod tests {
 
     use super::*;
     use crate::body;
+
+    /// The fields of somebody else's entity: those about content, and in a form that every server takes.
+    #[test]
+    fn fields_of_existing_entities() {
+        let written = |bytes: &[u8]| {
+            let mut out = Vec::new();
+            Entity::existing(bytes).write(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let clean = "Content-Type: multipart/signed; protocol=\"x/y\";\r\n\tboundary=b\r\n\r\n--b \r\n";
+        assert_eq!(written(clean.as_bytes()), clean);
+        assert_eq!(
+            written(b"Bcc: a@x.test\r\nContent-Type: multipart/signed; protocol=\"x/\0y\"; boundary=b\r\n\r\n--b\r\n"),
+            "Content-Type: multipart/signed;\r\n\tprotocol=\"x/ y\";\r\n\tboundary=\"b\"\r\n\r\n--b\r\n"
+        );
+        let long = format!(
+            "Content-Type: multipart/signed; x={}; boundary=b\r\n\r\nx",
+            "y".repeat(2000)
+        );
+        assert!(written(long.as_bytes()).lines().all(|line| line.len() < 100));
+    }
 
     proptest! {
         #[test]

@@ -9,9 +9,9 @@ use super::{
     integer,
 };
 use crate::{
-    header::{self, HeaderWriter, format_date},
+    header::{HeaderWriter, format_date},
     message::MessageContent,
-    mime_to_mapi::status_code,
+    mime_to_mapi::{says_something, status_code},
 };
 
 /// The part of a report that programs read.
@@ -52,9 +52,9 @@ pub(super) fn part(
             let subtype = attachments::is_status(attachment)?;
             let data = attachments::data(attachment, parts)?;
             let text = with_crlf(&String::from_utf8_lossy(&data));
-            // What isn't fields is no report.
-            header::field(text.as_bytes(), "Final-Recipient")
-                .or(header::field(text.as_bytes(), "Reporting-MTA"))?;
+            if !says_something(text.as_bytes()) {
+                return None;
+            }
             let kind = match subtype {
                 "delivery-status" | "global-delivery-status" => "delivery-status",
                 _ => "disposition-notification",
@@ -154,9 +154,19 @@ fn delivery(message: &MessageContent, action: &str, options: &Options<'_>) -> Re
         }
         text.push_str(&fields.finish());
     }
+    if message.recipients.is_empty() {
+        // Of a report about nobody at least what it says (RFC 3464 2.3.1 has the type for it).
+        let mut fields = HeaderWriter::default();
+        fields.words("Final-Recipient", "unknown; unknown");
+        fields.words("Action", action);
+        fields.words("Status", &status(None, action));
+        text.push_str(&fields.finish());
+    }
+    // The last group ends where the part does.
+    let text = text.strip_suffix("\r\n").unwrap_or(&text);
     Report {
         kind: "delivery-status",
-        status: entity("delivery-status", &text),
+        status: entity("delivery-status", text),
         attachment: None,
     }
 }

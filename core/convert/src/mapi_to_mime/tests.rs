@@ -295,6 +295,35 @@ fn reports() {
     assert_eq!(back.properties.string(tags::REPORT_DISPOSITION), Some("deleted"));
 }
 
+/// A report that names nobody stays one.
+#[test]
+fn reports_about_nobody() {
+    let mut message = composed();
+    text(
+        &mut message.properties,
+        tags::MESSAGE_CLASS,
+        "REPORT.IPM.Note.NDR",
+    );
+    message.recipients.clear();
+    let (source, structure) = mail(&message);
+    let back = from_mime(&source, &structure);
+    assert_eq!(
+        back.properties.string(tags::MESSAGE_CLASS),
+        Some("REPORT.IPM.Note.NDR")
+    );
+    let received = "From: a@x.test\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\n--b\r\n\
+        Content-Type: message/delivery-status\r\n\r\nX: y\r\n\r\nAction: failed\r\n--b--\r\n";
+    let content = crate::mime_to_mapi::whole(received.as_bytes(), &Structure::of(received.as_bytes()));
+    let (source, structure) = mail(&content);
+    assert!(memchr::memmem::find(&source, b"\r\nX: y\r\n\r\nAction: failed\r\n").is_some());
+    assert_eq!(
+        from_mime(&source, &structure)
+            .properties
+            .string(tags::MESSAGE_CLASS),
+        Some("REPORT.IPM.Note.NDR")
+    );
+}
+
 #[test]
 fn empty_and_odd_messages() {
     let (source, _) = mail(&MessageContent::default());

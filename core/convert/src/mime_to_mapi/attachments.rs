@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ringpost_mapi::{PropTag, PropValue, PropertyBag, charset::Charset, codec::encode_bag, tags};
 
-use super::{MAX_EMBEDDED, bodies::Layout, class, message, set_string};
+use super::{MAX_EMBEDDED, bodies::Layout, class, message, set_string, winmail};
 use crate::{
     body,
     header::{
@@ -30,15 +30,17 @@ pub(super) fn convert(
 ) {
     let outer = path.len();
     let references = References::of(source, layout);
-    let mut shown = false;
-    for (below, part, related) in &layout.attachments {
+    for (below, part, related) in layout.in_order() {
+        if winmail::is_one(part) && winmail::open(source, part, content) {
+            continue;
+        }
         path.extend_from_slice(below);
         let inline = references.show(part, *related);
         let attachment = attachment(source, part, inline, below.is_empty(), path, depth);
         path.truncate(outer);
-        shown |= !inline;
         content.attachments.push(attachment);
     }
+    let shown = winmail::shows_any(content);
     content
         .properties
         .set(tags::HAS_ATTACHMENTS, PropValue::Boolean(shown));

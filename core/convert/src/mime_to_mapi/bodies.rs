@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ringpost_mapi::{PropValue, PropertyBag, tags};
 
-use super::{class, parts};
+use super::{class, parts, winmail};
 use crate::{
     body::{self, charset},
     header::parameter::parameter,
@@ -47,6 +47,16 @@ impl<'a> Layout<'a> {
             visit(root, &mut Vec::new(), Place::default(), &mut layout);
         }
         layout
+    }
+
+    /// The attachments as they are numbered: TNEF streams last, for those in them take their places.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &(Vec<u16>, &'a Part, bool)> {
+        let of_kind = |tnef: bool| {
+            self.attachments
+                .iter()
+                .filter(move |(_, part, _)| winmail::is_one(part) == tnef)
+        };
+        of_kind(false).chain(of_kind(true))
     }
 
     /// The pieces of HTML, in order.

@@ -167,6 +167,13 @@ fn disposition(text: &[u8], content: &mut MessageContent) -> Option<&'static str
     Some(class)
 }
 
+/// Whether the part of a report for programs says what happened to anything.
+pub(crate) fn says_something(text: &[u8]) -> bool {
+    groups(text).any(|group| {
+        header::field(group, "Action").is_some() || header::field(group, "Disposition").is_some()
+    })
+}
+
 /// The text behind `dns;` or `rfc822;`.
 fn typed(value: &str) -> &str {
     value.split_once(';').map_or(value, |(_, text)| text).trim()
