@@ -19,7 +19,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BINARY, LmtpClient
+from conftest import BINARY, LmtpClient, dot_stuffed
 from next_hop import NextHop
 from postfix import Postfix
 from serving import Serve, make_certificate, make_data
@@ -384,3 +384,23 @@ def test_out_of_office_is_answered_once_and_never_to_robots(tmp_path):
         assert answer.get_content() == "outside" and answer["Subject"].startswith("Automatic reply: ")
         [inside] = [message for message in queue.mailbox() if message["Subject"] == "away"]
         assert inside["Return-Path"] == "<>" and "inside" in inside.get_content()
+
+
+def test_a_delivery_is_reported_where_that_was_asked_for(tmp_path):
+    hop = NextHop(extensions=("PIPELINING",)).up()
+    with (queue := Queue(tmp_path, f"smtp://127.0.0.1:{hop.port}")).serve:
+        client = accepts(queue, "out", "r0@remote.test")
+        assert client.command("MAIL FROM:<alice@example.test> RET=HDRS ENVID=e1").startswith("250")
+        for recipient in ("out", "bob", "carol"):
+            notify = "SUCCESS" if recipient != "carol" else "NEVER"
+            reply = client.command(f"RCPT TO:<{recipient}@example.test> NOTIFY={notify} ORCPT=rfc822;{recipient}@old")
+            assert reply.startswith("250"), reply
+        assert client.command("DATA").startswith("354")
+        client.socket.sendall(dot_stuffed(source("wanted")) + b".\r\n")
+        assert all(client.reply().startswith("250") for _ in range(3))
+        queue.wait_until_empty()
+        assert sorted(queue.reports()) == [("<wanted@test>", "bob@example.test", "delivered"),
+                                           ("<wanted@test>", "r0@remote.test", "relayed")]
+        report = next(message for message in queue.mailbox() if message.get_content_type() == "multipart/report")
+        assert "Original-Envelope-Id: e1" in report.as_string() and "Original-Recipient: rfc822;" in report.as_string()
+        assert len([m for m in queue.mailbox("bob") if m["Subject"] == "wanted"]) == 1

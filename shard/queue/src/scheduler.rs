@@ -64,22 +64,16 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What makes an attempt wait for its turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
-    /// All that is left are mailboxes of this server.
-    Local,
-    /// A connection to the next hop is needed.
-    Relay,
-    /// Nothing is tried: a sender is to be told of delay or failure.
-    Notice,
-}
+/// The set of messages that mailboxes of this server alone wait for.
+const LOCAL: usize = 0;
+/// The set of messages that need a connection to the next hop.
+const RELAY: usize = 1;
 
 struct Scheduler<H: Outbound> {
     context: Rc<Context<H>>,
     entries: HashMap<QueueId, Entry>,
-    /// When each is looked at next.
-    due: BTreeSet<(u64, QueueId)>,
+    /// When each is looked at next: those for mailboxes of this server alone, and those for the next hop.
+    due: [BTreeSet<(u64, QueueId)>; 2],
     running_local: usize,
     running_relay: usize,
     running_notice: usize,
@@ -109,7 +103,7 @@ pub(crate) async fn run<H: Outbound>(host: &H, queue: H::Queue, options: Arc<Opt
     let mut scheduler = Scheduler {
         context,
         entries: HashMap::new(),
-        due: BTreeSet::new(),
+        due: Default::default(),
         running_local: 0,
         running_relay: 0,
         running_notice: 0,
@@ -181,9 +175,14 @@ impl<H: Outbound> Scheduler<H> {
                 tracing::warn!(queue_id = %entry.id, recipients = entry.uncertain,
                     "a copy may have been sent before the server ended; it is sent now");
             }
-            self.due.insert((entry.next_ms, entry.id));
-            self.entries.insert(entry.id, entry);
+            self.wait_for_turn(entry);
         }
+    }
+
+    fn wait_for_turn(&mut self, entry: Entry) {
+        let set = usize::from(self.relays(&entry));
+        self.due[set].insert((entry.next_ms, entry.id));
+        self.entries.insert(entry.id, entry);
     }
 
     fn end(&mut self, ended: Ended) {
@@ -221,65 +220,14 @@ impl<H: Outbound> Scheduler<H> {
             None => {}
         }
         if let Some(entry) = ended.entry {
-            self.due.insert((entry.next_ms, entry.id));
-            self.entries.insert(entry.id, entry);
+            self.wait_for_turn(entry);
         }
     }
 
     /// Starts what is due and finds a place; returns when to look again.
     fn start_due(&mut self) -> Duration {
         let now = now_ms();
-        let mut later = Vec::new();
-        let mut wait = IDLE;
-        // Each entry is looked at once; those without a place stay where they are.
-        let mut from = (0, QueueId(0));
-        while let Some(&(due, id)) = self.due.range(from..).next() {
-            from = (due, QueueId(id.0 + 1));
-            if due > now {
-                wait = wait.min(Duration::from_millis(due - now));
-                break;
-            }
-            let local_full = self.running_local >= LOCAL_ATTEMPTS;
-            let relay_full = self.running_relay >= self.relay_places();
-            if local_full && relay_full && self.running_notice >= NOTICE_ATTEMPTS {
-                break;
-            }
-            let Some(entry) = self.entries.get(&id) else {
-                self.due.remove(&(due, id));
-                continue;
-            };
-            let class = self.class(entry, now);
-            match class {
-                Class::Notice if self.running_notice >= NOTICE_ATTEMPTS => continue,
-                Class::Local if local_full => continue,
-                Class::Relay if now < self.hop_paused_until => {
-                    // As good as tried: it must be able to expire while the next hop is down.
-                    if let Some(entry) = self.entries.get_mut(&id) {
-                        entry.attempts = entry.attempts.max(1);
-                    }
-                    // Looked at again then: where it will have expired, its sender is told.
-                    later.push((due, id, self.hop_paused_until));
-                    continue;
-                }
-                Class::Relay if relay_full => {
-                    if self.running_local == 0 && self.running_notice == 0 && self.entries.len() > 1024 {
-                        // Nothing but the next hop is waited for by so many: they need not be looked at one by one.
-                        break;
-                    }
-                    continue;
-                }
-                _ => {}
-            }
-            self.due.remove(&(due, id));
-            if let Some(entry) = self.entries.remove(&id) {
-                self.start(entry, class);
-            }
-        }
-        for (due, id, until) in later {
-            self.due.remove(&(due, id));
-            self.due.insert((until, id));
-            wait = wait.min(Duration::from_millis(until - now));
-        }
+        let wait = self.start_due_of(LOCAL, now).min(self.start_due_of(RELAY, now));
         for client in self.context.pool.unused() {
             self.context
                 .host
@@ -292,6 +240,42 @@ impl<H: Outbound> Scheduler<H> {
         }
     }
 
+    /// The same for one of the sets. Every step is one look-up: a long queue costs no more than a short one.
+    fn start_due_of(&mut self, set: usize, now: u64) -> Duration {
+        while let Some(&(due, id)) = self.due[set].first() {
+            if due > now {
+                return Duration::from_millis(due - now);
+            }
+            let Some(entry) = self.entries.get_mut(&id) else {
+                self.due[set].remove(&(due, id));
+                continue;
+            };
+            let notice = attempt::is_expired(&self.context.options, entry, now)
+                || attempt::is_delay_due(&self.context.options, entry, now);
+            let attempt = match (notice, set) {
+                (true, _) if self.running_notice >= NOTICE_ATTEMPTS => break,
+                (true, _) => Attempt::Notice,
+                (false, RELAY) if now < self.hop_paused_until => {
+                    // Looked at again then. As good as tried: it must be able to expire while the next hop is down.
+                    entry.attempts = entry.attempts.max(1);
+                    self.due[set].remove(&(due, id));
+                    self.due[set].insert((self.hop_paused_until, id));
+                    continue;
+                }
+                (false, RELAY) if self.running_relay >= self.relay_places() => break,
+                (false, RELAY) => Attempt::Relay,
+                (false, _) if self.running_local >= LOCAL_ATTEMPTS => break,
+                (false, _) => Attempt::Local,
+            };
+            self.due[set].remove(&(due, id));
+            if let Some(entry) = self.entries.remove(&id) {
+                self.start(entry, attempt);
+            }
+        }
+        // Somebody's end makes room.
+        IDLE
+    }
+
     /// While the next hop is not known to answer, one attempt goes ahead.
     fn relay_places(&self) -> usize {
         if self.hop_failures > 0 {
@@ -301,35 +285,21 @@ impl<H: Outbound> Scheduler<H> {
         }
     }
 
-    fn class(&self, entry: &Entry, now: u64) -> Class {
-        if attempt::is_expired(&self.context.options, entry, now)
-            || attempt::is_delay_due(&self.context.options, entry, now)
-        {
-            return Class::Notice;
-        }
+    /// Whether a recipient is left that is not of this server.
+    fn relays(&self, entry: &Entry) -> bool {
         let directory = self.context.host.directory();
-        let relays = entry.recipients.iter().any(|recipient| {
+        entry.recipients.iter().any(|recipient| {
             recipient.state == RecipientState::Pending
                 && !local::is_local(&*directory, &recipient.recipient.address)
-        });
-        if relays { Class::Relay } else { Class::Local }
+        })
     }
 
-    fn start(&mut self, entry: Entry, class: Class) {
-        let attempt = match class {
-            Class::Local => {
-                self.running_local += 1;
-                Attempt::Local
-            }
-            Class::Relay => {
-                self.running_relay += 1;
-                Attempt::Relay
-            }
-            Class::Notice => {
-                self.running_notice += 1;
-                Attempt::Notice
-            }
-        };
+    fn start(&mut self, entry: Entry, attempt: Attempt) {
+        match attempt {
+            Attempt::Local => self.running_local += 1,
+            Attempt::Relay => self.running_relay += 1,
+            Attempt::Notice => self.running_notice += 1,
+        }
         let context = Rc::clone(&self.context);
         context.running.set(context.running.get() + 1);
         // Should the attempt panic, the message is tried again later, not never.
