@@ -32,7 +32,7 @@ pub struct RuntimeConfig {
     /// Open mailboxes, in all (`table_size`); fewer where a fifth of the open files that the process may have is not enough for them.
     pub table_size: usize,
     /// Memory for open mailboxes, in all: beyond it, the longest unused are closed. Where the same mailboxes are
-    /// needed again and again, up to six times as much.
+    /// needed again and again, up to 16 times as much.
     pub mailbox_memory: u64,
     /// After this time without use a mailbox is closed (`cache_interval`).
     pub cache_interval: Duration,

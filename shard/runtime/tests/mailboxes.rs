@@ -151,7 +151,7 @@ fn open_files() -> usize {
 #[test]
 fn five_hundred_mailboxes_served_in_turn_stay_within_their_memory() {
     const COUNT: u16 = 500;
-    const MEMORY: u64 = 4 << 20;
+    const MEMORY: u64 = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
     create_mailboxes(folder.path(), COUNT);
     let small = RuntimeConfig {
