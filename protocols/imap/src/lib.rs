@@ -16,7 +16,7 @@
 //! | command or extension | standard | state | tests (`tests/`, and beside the code) |
 //! |---|---|---|---|
 //! | CAPABILITY NOOP LOGOUT LOGIN AUTHENTICATE (PLAIN, LOGIN) SASL-IR STARTTLS | RFC 9051 §6.1-2, 4616, 4959 | whole | `session`: login, TLS, bad clients, silence |
-//! | SELECT EXAMINE CLOSE UNSELECT CHECK | RFC 9051, 3501 | whole; the `UNSEEN` code, which is optional, where the unseen ones are among the last 256 messages | `session`, `demands` |
+//! | SELECT EXAMINE CLOSE UNSELECT CHECK | RFC 9051, 3501 | whole; the `UNSEEN` code for IMAP4rev1 but in public folders | `session`, `demands` |
 //! | CREATE DELETE RENAME SUBSCRIBE UNSUBSCRIBE STATUS LSUB | RFC 9051, 3501 | whole; a name is subscribed to while it has a mailbox, and stays so without one | `session`, `rfc_dialogues`, `demands` |
 //! | LIST, LIST-EXTENDED, LIST-STATUS, LIST-MYRIGHTS, CHILDREN | RFC 5258, 5819, 8440, 3348 | whole | `session`, `demands`, `acl` |
 //! | SPECIAL-USE, CREATE-SPECIAL-USE | RFC 6154 | whole, in one's own mailbox; the uses that built-in folders have stay theirs | `extensions` |

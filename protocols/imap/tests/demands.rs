@@ -498,3 +498,31 @@ fn message_numbers_that_do_not_exist_are_bad() {
         .await;
     });
 }
+
+#[test]
+fn the_first_unseen_message_is_told_wherever_it_is() {
+    let host = host();
+    host.run(async {
+        let mut client = login(&host).await;
+        let many = " (\\Seen) {12+}\r\nSubject: x\r\n".repeat(600);
+        client.send(format!("a APPEND INBOX{many}\r\n"));
+        talk(&mut client, "S: a OK …").await;
+        let mut other = select(&host).await;
+        let mut expect = async |change: &str, first: Option<u32>| {
+            talk(&mut other, &format!("C: x {change}\nS: …\nS: x OK …")).await;
+            client.send("s SELECT INBOX\r\n");
+            let lines = client.lines_until("s ").await;
+            let told = lines.iter().find(|line| line.contains("[UNSEEN "));
+            assert_eq!(told.map(|line| number_after(line, "UNSEEN") as u32), first, "{change}");
+        };
+        expect("NOOP", None).await;
+        expect("STORE 300,301,600 -FLAGS.SILENT (\\Seen)", Some(300)).await;
+        expect("NOOP", Some(300)).await;
+        expect("STORE 300 +FLAGS.SILENT (\\Seen)", Some(301)).await;
+        expect("STORE 5,7 -FLAGS.SILENT (\\Seen)", Some(5)).await;
+        expect("STORE 5 +FLAGS.SILENT (\\Deleted)", Some(5)).await;
+        expect("EXPUNGE", Some(6)).await;
+        expect("STORE 1:300 +FLAGS.SILENT (\\Seen)", Some(599)).await;
+        expect("STORE 599 +FLAGS.SILENT (\\Seen)", None).await;
+    });
+}

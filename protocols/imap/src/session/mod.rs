@@ -30,6 +30,7 @@ mod stream;
 mod thread;
 mod transfer;
 mod uid_list;
+mod unseen;
 
 use std::{io, sync::Arc, time::Instant};
 

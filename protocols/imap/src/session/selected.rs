@@ -12,7 +12,8 @@ use super::{
     folders, index,
     place::{Place, visit_as},
     reply::{End, Failure, Reply},
-    uid_list::{UidList, take_first},
+    uid_list::UidList,
+    unseen::{self, Unseen},
 };
 use crate::{
     encode::{self, put},
@@ -132,9 +133,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 let status = mailbox.status(folder.id)?;
                 let uids = index::uids(mailbox, folder.id, &status)?;
                 let unseen = if wants_unseen && reader.is_none() && status.unseen > 0 {
-                    first_unseen(mailbox, folder.id, &uids, status.unseen)?
+                    unseen::first(mailbox, folder.id, &uids, status.unseen)?
                 } else {
-                    None
+                    Unseen::First(None)
                 };
                 // A visitor does not take what is recent from the owner.
                 let recent = if read_only || asked.visitor.is_some() {
@@ -157,6 +158,13 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             return Err(Reply::no("NONEXISTENT", "no such mailbox").into());
         };
         let (rights, reader, read_only, unseen) = asked;
+        let mut unseen = unseen;
+        while unseen == Unseen::Looking {
+            let (uids, count) = (uids.clone(), status.unseen);
+            unseen = self
+                .call_at(&at, move |mailbox| unseen::first(mailbox, folder, &uids, count))
+                .await?;
+        }
         let list = UidList::new(&uids);
         let mut recent = UidSet::default();
         match recent_from {
@@ -190,7 +198,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         if !self.enabled.revision2 {
             put!(self.out, "* {} RECENT\r\n", recent.len());
         }
-        if let Some(number) = unseen.and_then(|uid| list.number(uid)) {
+        if let Unseen::First(Some(uid)) = unseen
+            && let Some(number) = list.number(uid)
+        {
             put!(self.out, "* OK [UNSEEN {number}] first unseen\r\n");
         }
         put!(
@@ -544,27 +554,6 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         }
         Ok(())
     }
-}
-
-/// The first message without `\Seen`, if all `unseen` of them are among the last few: the response code is
-/// optional (RFC 3501 §7.1), and looking through a large mailbox for it would cost more than it is worth.
-fn first_unseen(
-    mailbox: &mut Mailbox,
-    folder: FolderId,
-    uids: &UidSet,
-    unseen: u32,
-) -> Result<Option<Uid>, StoreError> {
-    let mut last = uids.clone();
-    take_first(&mut last, uids.len().saturating_sub(limits::SLICE_ROWS));
-    let (mut first, mut count) = (None, 0);
-    mailbox.visit_flags(folder, &last, &mut |row| {
-        if !row.flags.contains(Flags::SEEN) {
-            first.get_or_insert(row.uid);
-            count += 1;
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(first.filter(|_| count == unseen))
 }
 
 /// Shows `\Seen` as it is for the reader.
