@@ -513,7 +513,11 @@ fn the_first_unseen_message_is_told_wherever_it_is() {
             client.send("s SELECT INBOX\r\n");
             let lines = client.lines_until("s ").await;
             let told = lines.iter().find(|line| line.contains("[UNSEEN "));
-            assert_eq!(told.map(|line| number_after(line, "UNSEEN") as u32), first, "{change}");
+            assert_eq!(
+                told.map(|line| number_after(line, "UNSEEN") as u32),
+                first,
+                "{change}"
+            );
         };
         expect("NOOP", None).await;
         expect("STORE 300,301,600 -FLAGS.SILENT (\\Seen)", Some(300)).await;

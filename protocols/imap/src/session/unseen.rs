@@ -58,7 +58,12 @@ pub(super) fn first(
 }
 
 impl SeenSoFar {
-    fn look_on(&mut self, mailbox: &mut Mailbox, folder: FolderId, uids: &UidSet) -> Result<Unseen, StoreError> {
+    fn look_on(
+        &mut self,
+        mailbox: &mut Mailbox,
+        folder: FolderId,
+        uids: &UidSet,
+    ) -> Result<Unseen, StoreError> {
         let started = Instant::now();
         let now = mailbox.status(folder)?.highest_change;
         let known = self.0.iter().position(|known| known.folder == folder);
