@@ -30,7 +30,7 @@ struct SeenSoFar(Vec<Folder>);
 
 #[derive(Clone, Copy)]
 struct Folder {
-    folder: FolderId,
+    id: FolderId,
     /// At this change ...
     as_of: ChangeNumber,
     /// ... all messages below this UID were seen.
@@ -66,12 +66,12 @@ impl SeenSoFar {
     ) -> Result<Unseen, StoreError> {
         let started = Instant::now();
         let now = mailbox.status(folder)?.highest_change;
-        let known = self.0.iter().position(|known| known.folder == folder);
+        let known = self.0.iter().position(|known| known.id == folder);
         // What is taken out here and not put back is not believed any more.
         let mut state = match known.map(|at| self.0.remove(at)) {
             Some(known) => known,
             None => Folder {
-                folder,
+                id: folder,
                 as_of: now,
                 below: 1,
             },
