@@ -44,10 +44,11 @@ fn integer(bag: &PropertyBag, tag: PropTag) -> i32 {
     }
 }
 
-/// Differences in white space at the end mean nothing.
+/// Differences in white space at the end mean nothing, and a CR alone is a line end when it is sent.
 fn text(text: Option<&str>) -> String {
     text.unwrap_or_default()
         .replace("\r\n", "\n")
+        .replace('\r', "\n")
         .trim_end()
         .to_owned()
 }
