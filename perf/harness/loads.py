@@ -1,7 +1,11 @@
 """Rows that need many connections: `loadgen` makes the load, closed loop, and checks every answer."""
 
+import os
+import re
+import subprocess
+
 from . import load
-from .servers import DOMAIN
+from .servers import DOMAIN, PERF, RELEASE
 
 # The mailboxes of rows, by number: "load0" and so on take deliveries; boxes have names of their own.
 CROWDED, APPENDED = "box3", "box4"
@@ -46,6 +50,19 @@ def logins(server, scale, round):
     done = load.run(server, "logins", ("imap",), connections=16, mailboxes=scale.mailboxes, closed=True,
                     duration=scale.seconds, warmup=scale.warmup, seed=round)
     return {"logins": done["operations"]["login"]["rate_per_s"]}
+
+
+# What it imports of the client tests needs pytest, which Debian has for its own Python.
+DEBIAN_PYTHON = "/usr/bin/python3"
+
+
+def queueing(scale):
+    """What perf/queueing.py says of ringpost and Postfix."""
+    text = subprocess.run([DEBIAN_PYTHON, PERF / "queueing.py", str(scale.crowded // 4)], check=True, text=True,
+                          stdout=subprocess.PIPE, env=os.environ | {"RINGPOST": str(RELEASE / "ringpost")}).stdout
+    rates = dict(re.findall(r"^(\S+) +([\d.]+)", text, re.MULTILINE))
+    return {"queueing": float(rates["ringpost"]), "queueing-postfix": float(rates["Postfix"]),
+            "queueing-ratio": float(rates["ratio"])}
 
 
 def pop3(server, scale, round):

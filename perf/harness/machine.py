@@ -9,7 +9,7 @@ import time
 
 from .servers import ROOT
 
-PACKAGES = ("dovecot-imapd", "dovecot-lmtpd", "dovecot-pop3d", "linux-perf", "openssl", "strace", "valgrind")
+PACKAGES = ("dovecot-imapd", "dovecot-lmtpd", "dovecot-pop3d", "linux-perf", "openssl", "postfix", "python3-pytest", "strace", "valgrind")
 CRATES = ("ringpost", "ringpost-loadgen", "ringpost-micro")
 
 

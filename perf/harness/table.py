@@ -82,13 +82,19 @@ RESOURCES = [
     Row("forwarded", "cost of a forwarded request over a local one, p50", "µs", "lower", limit=15),
     Row("disk", "bytes on disk for a byte of mail, realistic mix, after checkpoint", "times", "lower", limit=0.75),
 ]
+SENDING = [
+    Row("queueing", "SMTP into the queue, durable, 50 sessions, next hop down", "messages/s"),
+    Row("queueing-postfix", "the same, Postfix", "messages/s"),
+    Row("queueing-ratio", "the one against the other", "times"),
+]
 # At least so much, where `limit` says at most.
-AT_LEAST = {"shards-deliver": 1.7, "shards-fetch": 1.7}
+AT_LEAST = {"queueing-ratio": 5, "shards-deliver": 1.7, "shards-fetch": 1.7}
 SECTIONS = [
     ("Deliveries and APPEND", DELIVERY),
     ("Reading", READING),
     ("Searching", SEARCHING),
     ("Changing", CHANGING),
+    ("Sending", SENDING),
     ("Memory, latency under load, cores, disk", RESOURCES),
 ]
 ALL = {row.key: row for _, rows in SECTIONS for row in rows}
