@@ -78,7 +78,7 @@ def test_thousand_users_are_imported_while_it_serves(demo):
 
 def test_the_demo_prints_commands_that_work(demo):
     lines = [line.strip() for line in demo.log.read_text().split("Try:")[1].splitlines() if line.startswith("  ")]
-    assert len(lines) == 3, lines
+    assert len(lines) == 4, lines
     for line in lines:
         done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
