@@ -57,8 +57,8 @@ def test_metrics(server):
     before = families(server)
     client = LmtpClient(server)
     for number in range(5):
-        assert client.deliver(["alice@example.test", "bob@example.test"], plain_message(number)) \
-            == ["250 2.1.5 delivered"] * 2
+        replies = client.deliver(["alice@example.test", "bob@example.test"], plain_message(number))
+        assert len(replies) == 2 and all(reply.startswith("250 2.1.5 ") for reply in replies), replies
     client.close()
     imap = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
     imap.login("alice@example.test", "demo")
@@ -156,7 +156,8 @@ def test_a_stop_waits_for_nobody_for_long(data, tmp_path):
         class Ports:
             ports = {"lmtp": base + 24}
         lmtp = LmtpClient(Ports)
-        assert lmtp.deliver(["alice@example.test"], plain_message("acknowledged")) == ["250 2.1.5 delivered"]
+        [reply] = lmtp.deliver(["alice@example.test"], plain_message("acknowledged"))
+        assert reply.startswith("250 2.1.5 "), reply
         time.sleep(0.5)
         started = time.monotonic()
         serve.process.terminate()
