@@ -41,6 +41,9 @@ pub(crate) const DESCRIPTORS: u64 = 4;
 const LEAST: usize = 8;
 /// Openings that the share of those remembered is taken over, about.
 const SHARE_OVER: f32 = 64.0;
+/// By so much the allowance grows at an opening: more than one mailbox takes, so that what is needed is there after
+/// about one opening of each.
+const GROWTH_STEP: u64 = 4 * OPENING_BYTES;
 /// The allowance grows while at least this share of the openings is of remembered mailboxes, and shrinks
 /// below half of it.
 const GROWS_AT: f32 = 0.5;
@@ -190,7 +193,7 @@ impl Room {
     fn adapt(&self) {
         let allowed = self.allowed.get();
         if self.returns.get() >= GROWS_AT {
-            self.allowed.set((allowed + OPENING_BYTES).min(self.most));
+            self.allowed.set((allowed + GROWTH_STEP).min(self.most));
         } else if self.returns.get() < GROWS_AT / 2.0 {
             self.allowed
                 .set(allowed.saturating_sub(2 * OPENING_BYTES).max(self.base));
