@@ -29,7 +29,8 @@ pub struct RuntimeConfig {
     pub tls: Option<TlsSettings>,
     /// Those of services, by name, that have certificates or versions of their own.
     pub service_tls: Vec<(&'static str, TlsSettings)>,
-    /// Open mailboxes, in all (`table_size`); fewer where a fifth of the open files that the process may have is not enough for them.
+    /// Open mailboxes, in all (`table_size`); fewer where two fifths of the open files that the
+    /// process may have are not enough for them.
     pub table_size: usize,
     /// Memory for open mailboxes, in all: beyond it, the longest unused are closed. Where the same mailboxes are
     /// needed again and again, up to 16 times as much.

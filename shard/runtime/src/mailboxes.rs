@@ -314,6 +314,7 @@ impl Slot {
         };
         let guid = self.guid;
         let started = Instant::now();
+        let tight = shard.mailboxes.room.is_tight();
         let finished = operation::run(shard, move || {
             let mut mailbox = mailbox;
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&mut mailbox))) {
@@ -328,11 +329,15 @@ impl Slot {
                     memory: 0,
                 };
             }
+            let mut memory = mailbox.memory_bytes();
+            if tight && memory > room::PAGES_KEPT_BELOW && mailbox.release_pages().is_ok() {
+                memory = mailbox.memory_bytes();
+            }
             Finished {
                 events: mailbox.take_events(),
                 wal_bytes: mailbox.wal_bytes(),
                 suspect: mailbox.is_distrusted(),
-                memory: mailbox.memory_bytes(),
+                memory,
                 mailbox: Some(mailbox),
             }
         })

@@ -532,14 +532,15 @@ fn open_files(wanted: u64) -> io::Result<u64> {
     Ok(allowed)
 }
 
-/// How many of these open files connections may take: the others are for mailboxes, their content, logs.
+/// How many of these open files connections may take: eleven twentieths. Mailboxes have eight, and one is left for
+/// content, the queue, logs.
 fn for_connections(open_files: u64) -> usize {
-    usize::try_from(open_files / 4 * 3).unwrap_or(usize::MAX)
+    usize::try_from(open_files / 20 * 11).unwrap_or(usize::MAX)
 }
 
-/// How many mailboxes may be open with so many open files: a fifth is for them.
+/// How many mailboxes may be open with so many open files: two fifths are for them.
 fn for_mailboxes(open_files: u64) -> usize {
-    usize::try_from(open_files / 5 / DESCRIPTORS).unwrap_or(usize::MAX)
+    usize::try_from(open_files / 5 * 2 / DESCRIPTORS).unwrap_or(usize::MAX)
 }
 
 /// Looks for changed accounts now and then, on a thread of its own, and tells all cores.

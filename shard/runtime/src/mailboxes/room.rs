@@ -15,6 +15,9 @@
 //! them. Ten thousand mailboxes served in turn stay within the smaller one; a thousand that are served again and
 //! again are not opened again and again. (Remembering what was evicted is what ARC and 2Q do.)
 //!
+//! Before that, when seven eighths are taken, each job gives its mailbox's page cache back as it ends, where the
+//! mailbox takes more than [`PAGES_KEPT_BELOW`]: a cache grows to a MiB by and by, and most of it is not needed.
+//!
 //! Descriptors bound the number of open mailboxes, too: see [`DESCRIPTORS`].
 
 use std::{
@@ -35,6 +38,8 @@ use crate::{config::RuntimeConfig, shard::Shard, waiters::Waiters};
 const GROWTH: u64 = 16;
 /// What a mailbox is taken for until it has been measured.
 pub(super) const OPENING_BYTES: u64 = 128 * 1024;
+/// A mailbox that takes less keeps its page cache.
+pub(super) const PAGES_KEPT_BELOW: u64 = 224 * 1024;
 /// Descriptors of an open mailbox: its lock, database, WAL, and the WAL's for syncs.
 pub(crate) const DESCRIPTORS: u64 = 4;
 /// So many are open whatever they take: jobs on them would only wait for each other.
@@ -129,6 +134,11 @@ impl Room {
     /// Memory of the open mailboxes, what they may take now, and how many are open.
     pub(crate) fn state(&self) -> (u64, u64, usize) {
         (self.taken.get(), self.allowed.get(), self.open.get())
+    }
+
+    /// Whether page caches should be given back, so that mailboxes need not be closed.
+    pub(super) fn is_tight(&self) -> bool {
+        self.taken.get() > self.allowed.get() / 8 * 7
     }
 
     /// A mailbox's memory is another than before.
