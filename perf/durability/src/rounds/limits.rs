@@ -43,7 +43,7 @@ pub(crate) fn run(setting: &Setting) -> Result<usize> {
     let mut random = Random::new(setting.seed);
     let folder = setting.below("limits")?;
     let mut place = Place::make(&setting.binary, &folder, setting.users)?;
-    let clock = fake_clock(&folder, &mut place)?;
+    let clock = fake_clock(&folder, &mut place, &setting.binary)?;
     let mut server = place.start()?;
     let world = Arc::new(World::new(
         place.users.clone(),
@@ -224,10 +224,20 @@ fn prlimit(server: &Server, resource: &str, limit: &str) -> Result<String> {
 }
 
 /// Puts a clock that can be set before the server's; the file that sets it. `None`: there is none.
-fn fake_clock(folder: &Path, place: &mut Place) -> Result<Option<PathBuf>> {
+fn fake_clock(folder: &Path, place: &mut Place, binary: &Path) -> Result<Option<PathBuf>> {
     let Some(library) = FAKE_CLOCKS.iter().find(|path| Path::new(path).exists()) else {
         return Ok(None);
     };
+    // Its constructor lets the C library free memory before an allocator inside the program is ready, which mimalloc
+    // does not survive: better to know now than from a server that ends at once.
+    let starts = Command::new(binary)
+        .arg("--version")
+        .env("LD_PRELOAD", library)
+        .output()?;
+    if !starts.status.success() {
+        println!("  the server does not start with {library}: {}", starts.status);
+        return Ok(None);
+    }
     let file = folder.join("clock");
     fs::write(&file, "+0")?;
     let settings = [
