@@ -467,7 +467,7 @@ def test_relay_from_names_who_may_send_without_a_login(tmp_path):
     with sending.serve as serve:
         with Raw(sending.ports["lmtp"]) as client:
             assert client.envelope("sender@example.org", "x@remote.test")[0].startswith("550 5.7.1")
-        serve.reload(relay_from="192.0.2.1 127.0.0.1")
+        serve.reload(relay_from="192.0.2.1 127.0.0.0/8")
         with Raw(sending.ports["lmtp"]) as client:
             assert client.envelope("sender@example.org", "x@remote.test")[0].startswith("250")
             assert client.say("DATA").startswith("354")

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::Network;
+
 /// Most addresses in one list.
 pub const ADDRESSES_MAX: usize = 256;
 
@@ -16,6 +18,11 @@ pub enum AddressError {
     /// No `[address]:port`.
     #[error("`{0}` is no socket address; write [address]:port, such as [::]:143")]
     NotASocketAddress(String),
+    /// No network.
+    #[error(
+        "`{0}` is no IP address and no network such as 2001:db8::/32 or 192.0.2.0/24, with no bits behind its prefix"
+    )]
+    NotANetwork(String),
     /// More than [`ADDRESSES_MAX`].
     #[error("more than {ADDRESSES_MAX} addresses")]
     TooMany,
@@ -36,6 +43,11 @@ pub fn parse_host(text: &str) -> Result<IpAddr, AddressError> {
 /// Reads a list of IP addresses, separated by white space.
 pub fn parse_hosts(text: &str) -> Result<Vec<IpAddr>, AddressError> {
     parse_list(text, parse_host)
+}
+
+/// Reads a list of networks, separated by white space.
+pub fn parse_networks(text: &str) -> Result<Vec<Network>, AddressError> {
+    parse_list(text, str::parse)
 }
 
 /// Reads one bind address specifier, `[address]:port`. IPv4 is written as `[::ffff:192.0.2.1]:143` and

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    Network,
     diagnostic::{Diagnostic, Place, Problem},
     directive::{self, Directive, Effect, File, Kind},
     nearest::nearest_name,
@@ -216,6 +217,14 @@ impl Configuration {
     /// IP addresses.
     pub fn hosts(&self, key: directive::Hosts) -> &[IpAddr] {
         self.host_list(key.directive())
+    }
+
+    /// Networks of IP addresses.
+    pub fn networks(&self, key: directive::Networks) -> &[Network] {
+        match &self.setting(key.directive()).value {
+            Value::Networks(networks) => networks,
+            _ => &[],
+        }
     }
 
     fn host_list(&self, directive: &Directive) -> &[IpAddr] {

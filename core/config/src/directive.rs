@@ -138,6 +138,8 @@ pub enum Kind {
     Host,
     /// IP addresses, separated by white space.
     Hosts,
+    /// IP addresses and networks, separated by white space.
+    Networks,
     /// `[address]:port`, separated by white space.
     Sockets,
     /// The name of a file or folder, or nothing.
@@ -164,6 +166,7 @@ impl fmt::Display for Kind {
             Self::Repeated => f.write_str("text, one a line"),
             Self::Host => f.write_str("IP address"),
             Self::Hosts => f.write_str("IP addresses"),
+            Self::Networks => f.write_str("IP addresses and networks"),
             Self::Sockets => f.write_str("socket addresses"),
             Self::Path => f.write_str("path"),
             Self::Paths => f.write_str("paths, separated by colons"),
@@ -229,6 +232,8 @@ keys! {
     Host;
     /// A directive whose value is a list of IP addresses.
     Hosts;
+    /// A directive whose value is a list of networks.
+    Networks;
     /// A directive whose value is a list of socket addresses.
     Sockets;
     /// A directive whose value is a path.

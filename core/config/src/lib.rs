@@ -20,6 +20,7 @@ mod configuration;
 mod diagnostic;
 pub mod directive;
 mod nearest;
+mod network;
 pub mod number;
 pub mod report;
 pub mod syntax;
@@ -30,5 +31,6 @@ pub use configuration::{
 };
 pub use diagnostic::{Diagnostic, Place, Problem, Severity};
 pub use directive::{Directive, Effect, File, Kind};
+pub use network::Network;
 pub use number::{TimeSpan, parse_boolean, parse_quantity, parse_time_span};
 pub use value::{Remark, Value, ValueError};

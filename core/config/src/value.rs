@@ -10,6 +10,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
+    Network,
     address::{self, AddressError},
     directive::{Directive, Kind},
     number::{NumberError, parse_boolean, parse_quantity, parse_time_span},
@@ -30,6 +31,8 @@ pub enum Value {
     Texts(Vec<String>),
     /// [`Kind::Host`] and [`Kind::Hosts`]
     Hosts(Vec<IpAddr>),
+    /// [`Kind::Networks`]
+    Networks(Vec<Network>),
     /// [`Kind::Sockets`]
     Sockets(Vec<SocketAddr>),
     /// [`Kind::Path`] and [`Kind::Paths`]
@@ -51,6 +54,7 @@ impl fmt::Display for Value {
                 IpAddr::V4(host) => host.to_ipv6_mapped().to_string(),
                 IpAddr::V6(host) => host.to_string(),
             })),
+            Self::Networks(networks) => f.write_str(&join(networks, " ", Network::to_string)),
             Self::Sockets(sockets) => f.write_str(&join(sockets, " ", |socket| match socket {
                 SocketAddr::V4(v4) => format!("[{}]:{}", v4.ip().to_ipv6_mapped(), v4.port()),
                 SocketAddr::V6(v6) => v6.to_string(),
@@ -177,6 +181,7 @@ impl Value {
             Kind::Host if text.is_empty() => (Self::Hosts(Vec::new()), None),
             Kind::Host => (Self::Hosts(vec![address::parse_host(text)?]), form(text)),
             Kind::Hosts => (Self::Hosts(address::parse_hosts(text)?), form(text)),
+            Kind::Networks => (Self::Networks(address::parse_networks(text)?), None),
             Kind::Sockets => (Self::Sockets(address::parse_sockets(text)?), form(text)),
             Kind::Path if text.is_empty() => (Self::Paths(Vec::new()), None),
             Kind::Path => (Self::Paths(vec![text.into()]), None),

@@ -39,10 +39,10 @@ mod session;
 mod submission;
 mod transaction;
 
-use std::{convert::Infallible, net::IpAddr, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use ringpost_config::{
-    Configuration,
+    Configuration, Network,
     directive::{ringpost, smtp},
 };
 use ringpost_host::{Connection, Host, Outcome, Service};
@@ -118,7 +118,7 @@ pub struct Options {
     /// `smtp_support_starttls`
     pub offer_starttls: bool,
     /// `relay_from`: clients that may send to anywhere without a login.
-    pub relay_from: Vec<IpAddr>,
+    pub relay_from: Vec<Network>,
     /// `submission_auth_times`: failed logins before the connection is closed. Blocking the user is the user
     /// filter's matter.
     pub auth_times: u32,
@@ -161,7 +161,7 @@ impl Options {
             force_tls: configuration.boolean(smtp::SMTP_FORCE_STARTTLS),
             offer_pipelining: configuration.boolean(smtp::SMTP_SUPPORT_PIPELINE),
             offer_starttls: configuration.boolean(smtp::SMTP_SUPPORT_STARTTLS),
-            relay_from: configuration.hosts(ringpost::RELAY_FROM).to_vec(),
+            relay_from: configuration.networks(ringpost::RELAY_FROM).to_vec(),
             auth_times: u32::try_from(configuration.quantity(ringpost::SUBMISSION_AUTH_TIMES))
                 .unwrap_or(u32::MAX),
             delivery: ringpost_delivery::Options::of(configuration),

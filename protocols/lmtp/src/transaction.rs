@@ -181,8 +181,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 
     /// Whether mail from this client may go to any address elsewhere.
     fn may_relay(&self) -> bool {
-        let peer = self.connection.peer().ip().to_canonical();
-        let is_trusted = || self.options.relay_from.iter().any(|ip| ip.to_canonical() == peer);
+        let peer = self.connection.peer().ip();
+        let is_trusted = || {
+            let mut networks = self.options.relay_from.iter();
+            networks.any(|network| network.contains(peer))
+        };
         self.options.delivery.sends_out && (self.login.is_some() || is_trusted())
     }
 

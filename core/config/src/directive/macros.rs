@@ -85,6 +85,9 @@ macro_rules! key_type {
     (hosts) => {
         crate::directive::Hosts
     };
+    (networks) => {
+        crate::directive::Networks
+    };
     (sockets) => {
         crate::directive::Sockets
     };
@@ -112,6 +115,7 @@ macro_rules! kind {
     (repeated) => { Kind::Repeated };
     (host) => { Kind::Host };
     (hosts) => { Kind::Hosts };
+    (networks) => { Kind::Networks };
     (sockets) => { Kind::Sockets };
     (path) => { Kind::Path };
     (paths) => { Kind::Paths };

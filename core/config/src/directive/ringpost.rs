@@ -43,8 +43,9 @@ directives! {
     JUNK_FOLDER: text = "", hup, Effective;
     /// How often an account is told by mail that its mailbox has passed its warning quota; 0 is never.
     QUOTA_WARNING_INTERVAL: duration = "1day", hup, Effective;
-    /// Clients, by their IP addresses, that may send by LMTP and SMTP to any address elsewhere without a login.
-    RELAY_FROM: hosts = "", hup, Effective;
+    /// Clients, by IP address or network (192.0.2.0/24, 2001:db8::/32), that may send by LMTP and SMTP to any address
+    /// elsewhere without a login.
+    RELAY_FROM: networks = "", hup, Effective;
     /// Pause before outgoing mail is tried for the second time; each further pause is twice as long.
     QUEUE_RETRY_FIRST: duration(1..=MAX) = "1min", restart, Effective;
     /// The longest pause between two attempts at outgoing mail.

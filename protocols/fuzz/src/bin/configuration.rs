@@ -11,5 +11,8 @@ fuzz_target!(|data: &[u8]| {
     let _ = parse_time_span(&text);
     parse_boolean(&text);
     let _ = address::parse_hosts(&text);
+    for network in address::parse_networks(&text).unwrap_or_default() {
+        assert_eq!(network.to_string().parse(), Ok(network));
+    }
     let _ = address::parse_sockets(&text);
 });
