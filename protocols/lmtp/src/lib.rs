@@ -32,6 +32,7 @@ mod command;
 mod data;
 mod line;
 mod login;
+mod pace;
 mod parameters;
 mod path;
 mod reply;
@@ -51,6 +52,7 @@ pub use chunk::ChunkDecoder;
 pub use command::{Chunk, Command, Greeting, SyntaxError, parse};
 pub use data::{Decoder, Progress};
 pub use line::{Line, next_line};
+pub use pace::{LEAST_RATE, MESSAGE_TIME};
 pub use parameters::{ENVELOPE_ID_MAX, MailParameters, ORIGINAL_RECIPIENT_MAX, RcptParameters};
 
 /// Longest command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512, SMTPUTF8 and parameters for more.
@@ -111,6 +113,8 @@ pub struct Options {
     pub mail_max_length: u64,
     /// `smtp_conn_timeout`: how long a client may send nothing.
     pub timeout: Duration,
+    /// How long a message may take to arrive, besides a second for each [`LEAST_RATE`] bytes.
+    pub message_time: Duration,
     /// `smtp_force_starttls`
     pub force_tls: bool,
     /// `smtp_support_pipeline`: whether PIPELINING is offered. Commands sent ahead work all the same.
@@ -135,6 +139,7 @@ impl Default for Options {
             host_id: "localhost".to_owned(),
             mail_max_length: 64 << 20,
             timeout: Duration::from_mins(3),
+            message_time: MESSAGE_TIME,
             force_tls: false,
             offer_pipelining: true,
             offer_starttls: false,
@@ -158,6 +163,7 @@ impl Options {
             host_id: configuration.text(smtp::HOST_ID).to_owned(),
             mail_max_length: configuration.size(smtp::MAIL_MAX_LENGTH) as u64,
             timeout: configuration.duration(smtp::SMTP_CONN_TIMEOUT),
+            message_time: MESSAGE_TIME,
             force_tls: configuration.boolean(smtp::SMTP_FORCE_STARTTLS),
             offer_pipelining: configuration.boolean(smtp::SMTP_SUPPORT_PIPELINE),
             offer_starttls: configuration.boolean(smtp::SMTP_SUPPORT_STARTTLS),

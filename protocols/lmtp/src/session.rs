@@ -7,7 +7,9 @@ use ringpost_host::{Connection, Host, Login};
 
 use crate::{
     COMMANDS_BEFORE_LOGIN_MAX, Command, Dialects, FAILURES_MAX, Greeting, Line, Options,
-    REPLIES_BUFFERED_MAX, Role, next_line, parse,
+    REPLIES_BUFFERED_MAX, Role, next_line,
+    pace::Pace,
+    parse,
     reply::{self, Reply},
     transaction::Transaction,
 };
@@ -309,6 +311,21 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             None => Reply::new(421, "4.3.2", "the server is stopping"),
         };
         farewell.write(&mut self.out);
+        self.flush().await?;
+        Ok(Client::Gone)
+    }
+
+    /// The same amid a message: a client that sends it too slowly is `Gone`, too.
+    pub(crate) async fn receive_message(&mut self, pace: &mut Pace) -> io::Result<Client> {
+        let before = self.input.len();
+        if self.receive().await? == Client::Gone {
+            return Ok(Client::Gone);
+        }
+        if !pace.is_too_slow(self.input.len().saturating_sub(before)) {
+            return Ok(Client::Stays);
+        }
+        tracing::info!(peer = %self.connection.peer(), "a message came too slowly");
+        Reply::new(421, "4.4.2", "the message comes too slowly").write(&mut self.out);
         self.flush().await?;
         Ok(Client::Gone)
     }

@@ -14,6 +14,7 @@ use ringpost_mapi::FileTime;
 use crate::{
     Chunk, ChunkDecoder, Decoder, Greeting, MailParameters, Progress, RECIPIENTS_MAX, RcptParameters, Role,
     binary,
+    pace::Pace,
     reply::Reply,
     session::{Client, Session},
     submission,
@@ -45,6 +46,7 @@ struct Chunks {
 struct Arriving {
     /// The trace fields of this arrival, then what has come.
     source: Vec<u8>,
+    pace: Pace,
     trace_length: usize,
     received: FileTime,
     /// Names the transaction in the log, in `Received` and in the reply.
@@ -220,7 +222,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             if decoder.is_too_long() {
                 arriving.source.clear();
             }
-            if self.receive().await? == Client::Gone {
+            if self.receive_message(&mut arriving.pace).await? == Client::Gone {
                 return Ok(Client::Gone);
             }
         }
@@ -244,11 +246,12 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 Some(_) => "no valid recipients",
             };
             self.transaction = transaction;
+            let mut pace = Pace::new(self.options.message_time);
             while left > 0 {
                 let taken = left.min(self.input.len() as u64);
                 self.input.drain(..taken as usize);
                 left -= taken;
-                if left > 0 && self.receive().await? == Client::Gone {
+                if left > 0 && self.receive_message(&mut pace).await? == Client::Gone {
                     return Ok(Client::Gone);
                 }
             }
@@ -275,7 +278,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             if chunks.decoder.is_too_long() {
                 chunks.arriving.source.clear();
             }
-            if left > 0 && self.receive().await? == Client::Gone {
+            if left > 0 && self.receive_message(&mut chunks.arriving.pace).await? == Client::Gone {
                 return Ok(Client::Gone);
             }
         }
@@ -310,6 +313,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         source.extend_from_slice(header.as_bytes());
         Arriving {
             source,
+            pace: Pace::new(self.options.message_time),
             trace_length: header.len(),
             received,
             id,

@@ -334,6 +334,48 @@ fn no_open_relay() {
 }
 
 #[test]
+fn a_message_that_trickles_is_cut() {
+    let slow = || Options {
+        message_time: Duration::from_millis(20),
+        ..transfer()
+    };
+    let trickle = |session: &mut Session, last: &[u8]| {
+        for _ in 0..3 {
+            session.say("x", &[]);
+            std::thread::sleep(Duration::from_millis(15));
+            session.host.run(futures_lite::future::yield_now());
+        }
+        session.client.send(last);
+    };
+    let begun = |command: &str, reply: &[&str]| {
+        let mut session = Session::start(slow());
+        session.hello();
+        session.say(
+            "MAIL FROM:<a@b>\r\nRCPT TO:<bob@example.test>\r\n",
+            &["250", "250"],
+        );
+        session.say(command, reply);
+        session
+    };
+    let mut session = begun("DATA\r\n", &["354"]);
+    trickle(&mut session, b"\r\n.\r\n");
+    session.say("", &["421 4.4.2", "(closed)"]);
+    assert!(session.inbox("bob@example.test").is_empty());
+    let mut session = begun("BDAT 3\r\n", &[]);
+    trickle(&mut session, b"");
+    session.say("", &["421 4.4.2", "(closed)"]);
+    // Also where nobody would take them.
+    let mut session = Session::start(slow());
+    session.hello();
+    session.say("BDAT 10 LAST\r\n", &[]);
+    trickle(&mut session, b"");
+    session.say("", &["421 4.4.2", "(closed)"]);
+    // What comes at once may be of any size.
+    let mut session = begun("DATA\r\n", &["354"]);
+    session.say([b"x".repeat(500), b"\r\n.\r\n".to_vec()].concat(), &["250"]);
+}
+
+#[test]
 fn the_envelope_goes_along_with_what_is_queued() {
     let mut session = Session::start(transfer());
     session.hello();
