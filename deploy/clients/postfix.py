@@ -34,9 +34,13 @@ class Postfix:
             "virtual_mailbox_base": folder / "mail", "virtual_uid_maps": f"static:{user.pw_uid}",
             "virtual_gid_maps": f"static:{user.pw_gid}", **settings}
         (self.configuration / "main.cf").write_text("".join(f"{key} = {value}\n" for key, value in settings.items()))
-        master = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
-        lines = [f"127.0.0.1:{port} inet n - n - - smtpd" if line.startswith("smtp      inet") else line
-                 for line in master.splitlines()]
+        self.services()
+
+    def services(self, without=()):
+        """Writes what the master runs from its next start on: all of Debian's services but these."""
+        lines = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text().splitlines()
+        lines = [f"127.0.0.1:{self.port} inet n - n - - smtpd" if line.startswith("smtp      inet") else line for line in lines]
+        lines = [line for line in lines if line.split(" ")[0] not in without]
         # No chroot: the folders are the test's.
         lines = [" ".join([*line.split()[:4], "n", *line.split()[5:]]) if line[:1].isalpha() else line for line in lines]
         (self.configuration / "master.cf").write_text("\n".join(lines) + "\npostlog unix-dgram n - n - 1 postlogd\n")

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import smtplib
 import subprocess
 
 import pytest
@@ -98,6 +99,67 @@ def test_postfix_behind_as_smart_host(tmp_path):
             # Nothing was sent twice, and nobody else was told.
             assert len(postfix.kept("carol")) == len(postfix.kept("dave")) == 10 and len(reports(imap)) == 10
             assert postfix.logged(r"(?s)gone@remote\.example.*User unknown")
+
+
+@pytest.mark.parametrize("mailer", ["postfix", "msmtp"])
+def test_sendmail_of_another_mail_server(tmp_path, monkeypatch, mailer):
+    """`sendmail://`: a program takes the message, as Postfix's and msmtp's do, with all that belongs to it; what the
+    mail server behind it can't deliver it reports itself, and what the program refuses ringpost reports."""
+    data, base = make_data(tmp_path)
+    submission, lmtp, imap = base + 587, base + 24, base + 143
+    tables = tmp_path / "mailboxes"
+    tables.write_text("carol@remote.example carol/\n-odd@remote.example -odd/\n")
+    with Postfix(tmp_path / "postfix", free_port(), virtual_mailbox_domains="remote.example",
+                 virtual_mailbox_maps=f"texthash:{tables}", transport_maps=f"inline:{{ {{example.test=smtp:[127.0.0.1]:{lmtp}}} }}",
+                 authorized_submit_users="static:anyone", allow_min_user="yes",
+                 smtpd_recipient_restrictions="permit_auth_destination,reject") as postfix:
+        if mailer == "postfix":
+            # The program itself, at its own place.
+            monkeypatch.setenv("MAIL_CONFIG", str(postfix.configuration))
+        else:
+            monkeypatch.setenv("RINGPOST_SENDMAIL", str(msmtp(tmp_path, postfix.port)))
+        directives = {"data_path": data, "submission_listen": f"127.0.0.1:{submission}", "imap_listen": f"127.0.0.1:{imap}",
+                      "lda_listen": f"127.0.0.1:{lmtp}", "outgoing_smtp_url": "sendmail://localhost"}
+        with Serve(tmp_path, directives) as serve:
+            body = ".\n.hidden\nFrom here on\nThe end."
+            for number, recipients in enumerate(["carol@remote.example,-odd@remote.example", "gone@remote.example"]):
+                said = swaks(submission, "--auth", "PLAIN", "--auth-user", ALICE, "--auth-password", "demo", "--from", ALICE,
+                             "--to", recipients, "--h-Subject", f"by a program {number}", "--body", body)
+                assert "235 " in said and said.count("250 2.1.5") == recipients.count("@"), said
+            # msmtp knows no envelope ids: it gets this one without what the sender wants to be told.
+            with smtplib.SMTP("127.0.0.1", submission) as client:
+                client.login(ALICE, "demo")
+                client.sendmail(ALICE, ["carol@remote.example"], f"From: {ALICE}\nSubject: tell me\n\nhello\n",
+                                mail_options=["RET=HDRS", "ENVID=an+2Bid"], rcpt_options=["NOTIFY=SUCCESS"])
+            try:
+                wait_until(lambda: len(postfix.kept("carol")) == 2 and postfix.kept("-odd"), 60)
+                wait_until(lambda: len(reports(imap)) == 2, 60)
+            except AssertionError:
+                raise AssertionError(postfix.log.read_text() + serve.log.read_text()) from None
+            for name in ("carol", "-odd"):
+                kept = [email.message_from_bytes(source, policy=email.policy.default) for source in postfix.kept(name)]
+                first, = [message for message in kept if message["Subject"] == "by a program 0"]
+                assert first["Return-Path"] == f"<{ALICE}>"
+                assert first.get_content().rstrip() == body
+            told = {}
+            for report in reports(imap):
+                status = next(part for part in report.walk() if part.get_content_type() == "message/delivery-status")
+                told[status.get_payload()[1]["Final-Recipient"]] = status.get_payload()
+            message, gone = told["rfc822; gone@remote.example"]
+            assert gone["Action"] == "failed" and gone["Status"].startswith("5."), gone.items()
+            message, carol = told["rfc822; carol@remote.example"]
+            assert message["Original-Envelope-Id"] == "an+id", message.items()
+            assert carol["Action"] == ("delivered" if mailer == "postfix" else "relayed"), carol.items()
+
+
+def msmtp(folder, port):
+    """msmtp as a `sendmail` of its own: a program that is told where to send and nothing else."""
+    settings = folder / "msmtprc"
+    settings.write_text(f"account default\nhost 127.0.0.1\nport {port}\ntls off\nauth off\n")
+    program = folder / "sendmail"
+    program.write_text(f'#!/bin/sh\nexec {need("msmtp")} -C {settings} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 def reports(imap):

@@ -125,13 +125,13 @@ pub(crate) async fn relay<H: Outbound>(
             for batch in left.chunks(SENDMAIL_MAX) {
                 context.queue.sending(entry.id, batch.len() as u32);
                 let recipients: Vec<_> = batch.iter().map(|(_, recipient)| *recipient).collect();
-                let (status, ran) = sendmail::run(context, &entry.envelope, &recipients, content).await;
+                let handed = sendmail::run(context, &entry.envelope, &recipients, content).await;
                 outcomes.extend(
                     batch
                         .iter()
-                        .map(|(number, _)| outcome(*number, status.clone(), true)),
+                        .map(|(number, _)| outcome(*number, handed.status.clone(), handed.reports)),
                 );
-                reached = Some(ran);
+                reached = Some(handed.ran);
             }
             return reached;
         }
