@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """How fast messages are queued, durably, beside Postfix on the same disk: `sudo perf/queueing.py [MESSAGES [SESSIONS]]`.
 
 Both are given the same messages by Postfix's `smtp-source`, for a next hop that is down, so that nothing but taking

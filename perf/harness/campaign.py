@@ -151,6 +151,7 @@ class Campaign:
         with self.start("ringpost") as server:
             self.measure("notify", "ringpost", 0, lambda: self.notify(server))
         self.measure("queueing", "ringpost", 0, lambda: loads.queueing(scale))
+        self.measure("outgoing", "ringpost", 0, lambda: loads.outgoing(scale))
         self.measure("shards", "ringpost", 0, lambda: cores.shards(
             lambda count: self.start("ringpost", shards=count), scale))
         self.measure("forwarded", "ringpost", 0, cores.forwarded)

@@ -58,11 +58,19 @@ DEBIAN_PYTHON = "/usr/bin/python3"
 
 def queueing(scale):
     """What perf/queueing.py says of ringpost and Postfix."""
-    text = subprocess.run([DEBIAN_PYTHON, PERF / "queueing.py", str(scale.crowded // 4)], check=True, text=True,
+    return beside_postfix("queueing", scale.crowded // 4)
+
+
+def outgoing(scale):
+    """What perf/outgoing.py says of them."""
+    return beside_postfix("outgoing", scale.crowded // 2, len(scale.rounds))
+
+
+def beside_postfix(name, *arguments):
+    text = subprocess.run([DEBIAN_PYTHON, PERF / f"{name}.py", *map(str, arguments)], check=True, text=True,
                           stdout=subprocess.PIPE, env=os.environ | {"RINGPOST": str(RELEASE / "ringpost")}).stdout
     rates = dict(re.findall(r"^(\S+) +([\d.]+)", text, re.MULTILINE))
-    return {"queueing": float(rates["ringpost"]), "queueing-postfix": float(rates["Postfix"]),
-            "queueing-ratio": float(rates["ratio"])}
+    return {name: float(rates["ringpost"]), f"{name}-postfix": float(rates["Postfix"]), f"{name}-ratio": float(rates["ratio"])}
 
 
 def pop3(server, scale, round):

@@ -86,9 +86,12 @@ SENDING = [
     Row("queueing", "SMTP into the queue, durable, 50 sessions, next hop down", "messages/s"),
     Row("queueing-postfix", "the same, Postfix", "messages/s"),
     Row("queueing-ratio", "the one against the other", "times"),
+    Row("outgoing", "from the queue to the next hop by SMTP, 20 connections that are used again", "messages/s"),
+    Row("outgoing-postfix", "the same, Postfix", "messages/s"),
+    Row("outgoing-ratio", "the one against the other", "times"),
 ]
 # At least so much, where `limit` says at most.
-AT_LEAST = {"queueing-ratio": 5, "shards-deliver": 1.7, "shards-fetch": 1.7}
+AT_LEAST = {"queueing-ratio": 5, "outgoing-ratio": 5, "shards-deliver": 1.7, "shards-fetch": 1.7}
 SECTIONS = [
     ("Deliveries and APPEND", DELIVERY),
     ("Reading", READING),
