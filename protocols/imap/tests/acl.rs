@@ -145,7 +145,7 @@ fn another_user_sees_what_he_may() {
             S: f NO [NONEXISTENT] …
             C: g SELECT "Other Users/fred@example.test/INBOX"
             S: …
-            S: g OK [READ-ONLY] …"#,
+            S: g OK [READ-ONLY] SELECT completed"#,
         )
         .await;
         // Who may only deliver doesn't see the folder, and can put messages there all the same: without the flags that

@@ -251,11 +251,13 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         {
             self.resynchronise(resync).await?;
         }
-        Ok(if read_only {
-            Reply::ok_code("READ-ONLY", "EXAMINE completed")
+        let code = if read_only { "READ-ONLY" } else { "READ-WRITE" };
+        let done = if select.read_only {
+            "EXAMINE completed"
         } else {
-            Reply::ok_code("READ-WRITE", "SELECT completed")
-        })
+            "SELECT completed"
+        };
+        Ok(Reply::ok_code(code, done))
     }
 
     /// What changed since the client was here last (RFC 7162 §3.2.5.1).
