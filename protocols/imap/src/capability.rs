@@ -81,6 +81,7 @@ const CAPABILITIES: &[(&str, Shown)] = &[
     ("METADATA", Shown::AfterLogin),              // RFC 5464
     ("NOTIFY", Shown::AfterLogin),                // RFC 5465
     ("PREVIEW", Shown::AfterLogin),               // RFC 8970
+    ("SAVEDATE", Shown::AfterLogin),              // RFC 8514
     ("UTF8=ACCEPT", Shown::AfterLogin),           // RFC 6855
     ("OBJECTID", Shown::AfterLogin),              // RFC 8474
     ("COMPRESS=DEFLATE", Shown::Compress),        // RFC 4978

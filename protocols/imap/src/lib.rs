@@ -29,6 +29,7 @@
 //! | CATENATE | RFC 4469, 5092 | whole; URLs of this server without URLAUTH, by path or with the user's name and `host_id` | `catenate` |
 //! | REPLACE | RFC 8508 | whole; where both mailboxes are of one store, in one step | `catenate` |
 //! | PREVIEW | RFC 8970 | whole; LAZY has it at once, too | `extensions`, `session::preview` |
+//! | SAVEDATE | RFC 8514 | whole; NIL for messages that an older version stored, which are searched by INTERNALDATE instead | `savedate` |
 //! | FETCH, all items | RFC 9051 §6.4.5 | whole; a message number that is not there is BAD | `session`, `rfc_dialogues`, `demands`, `structure` |
 //! | BINARY | RFC 3516 | whole; a message with NULs is refused (UNKNOWN-CTE) | `resync`, `session` |
 //! | STORE EXPUNGE COPY MOVE, UIDPLUS | RFC 9051, 4315, 6851 | whole | `session` |

@@ -8,7 +8,7 @@ use ringpost_store::Mailbox;
 use ringpost_testhost::{Client, TestHost};
 use support::*;
 
-const QUESTIONS: [&str; 14] = [
+const QUESTIONS: [&str; 16] = [
     "SEARCH ALL",
     "SEARCH FLAGGED UNSEEN",
     "SEARCH NOT KEYWORD Work",
@@ -17,6 +17,8 @@ const QUESTIONS: [&str; 14] = [
     "SEARCH SINCE 1-Feb-2021 SUBJECT \"\"",
     "SEARCH FROM \"\" BODY body",
     "SEARCH LARGER 240",
+    "SEARCH UNFLAGGED SAVEDSINCE 1-Jan-2022",
+    "SEARCH OR SAVEDBEFORE 1-Jan-2022 SUBJECT s2",
     "SEARCH SUBJECT s TEXT body",
     "SORT (SUBJECT) UTF-8 ALL",
     "SORT (REVERSE DATE SUBJECT) UTF-8 UNFLAGGED",

@@ -14,7 +14,7 @@ use crate::{
     EventKind, Flags, Mailbox, StoreError,
     folder::{Delta, Kind, State},
     imap::{keywords, take_uid},
-    message::{columns::Columns, encoding::encode_attachments, packed::pack, tags},
+    message::{columns::Columns, encoding::encode_attachments, packed::pack, saved::saved_now, tags},
     named::has_names,
 };
 
@@ -162,8 +162,8 @@ impl Mailbox {
                 .connection
                 .prepare_cached(
                     "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, size,
-                         received, modified, source, class, subject, sender)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                         received, modified, source, class, subject, sender, saved)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                 )?
                 .execute(params![
                     id.to_disk(),
@@ -179,7 +179,8 @@ impl Mailbox {
                     source,
                     row.columns.class,
                     row.columns.subject,
-                    row.columns.sender
+                    row.columns.sender,
+                    saved_now(placement.received)
                 ])?;
             store
                 .connection

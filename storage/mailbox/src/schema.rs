@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::{StoreError, flag_pages};
 
 /// The version this program writes (`PRAGMA user_version`).
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// `PRAGMA application_id`: tells file(1) and the tools whose database it is ("ring").
 const APPLICATION_ID: i32 = 0x7269_6e67;
@@ -44,6 +44,11 @@ const UPGRADES: &[Upgrade] = &[
               CREATE INDEX messages_hidden_by_change ON messages (folder, change) WHERE state <> 0;
               DROP INDEX search_links_by_message;",
         then: Some(flag_pages::page_all),
+    },
+    // 4: when a message came into its folder. Of those that were there before nobody knows.
+    Upgrade {
+        sql: "ALTER TABLE messages ADD COLUMN saved INTEGER;",
+        then: None,
     },
 ];
 

@@ -63,7 +63,8 @@ CREATE TABLE messages (
     class TEXT,
     subject TEXT,
     sender TEXT,
-    identity INTEGER
+    identity INTEGER,
+    saved INTEGER
 );
 CREATE UNIQUE INDEX messages_by_uid ON messages (folder, uid) WHERE state = 0;
 CREATE INDEX messages_by_received ON messages (folder, received) WHERE state = 0;

@@ -257,3 +257,46 @@ fn a_mailbox_of_schema_2_keeps_flags_and_changes() {
     );
     assert_eq!(mailbox.check(false).unwrap().problems, []);
 }
+
+/// When its messages were saved nobody wrote down; of what comes now it is known.
+#[test]
+fn a_mailbox_of_schema_3_goes_on_with_save_dates() {
+    let folder = old(3, "private");
+    let mut mailbox = upgraded(folder.path());
+    let inbox = rows(&mut mailbox, built_in::INBOX);
+    let uids: Vec<u32> = inbox.iter().map(|row| row.uid.0).collect();
+    assert_eq!(uids, [121, 122, 124, 125, 126]);
+    assert_eq!(inbox[0].keywords, ["Work"]);
+    assert_eq!(inbox[0].flags, Flags::FLAGGED);
+    let archive = mailbox
+        .subfolder(built_in::IPM_SUBTREE, "Archive")
+        .unwrap()
+        .unwrap()
+        .id;
+    assert_eq!(rows(&mut mailbox, archive).len(), 3);
+    assert!(inbox.iter().all(|row| row.saved.is_none()));
+    mailbox
+        .copy_messages(built_in::INBOX, &set(&[(121, 122)]), archive)
+        .unwrap();
+    mailbox
+        .move_messages(built_in::INBOX, &set(&[(124, 124)]), archive)
+        .unwrap();
+    let now = ringpost_mapi::FileTime::now().unix_seconds();
+    let saved: Vec<bool> = rows(&mut mailbox, archive)
+        .iter()
+        .map(|row| {
+            row.saved
+                .is_some_and(|saved| (now - 60..=now).contains(&saved.unix_seconds()))
+        })
+        .collect();
+    assert_eq!(saved, [false, false, false, true, true, true]);
+    mailbox
+        .change_flags(built_in::INBOX, &all(), FlagAction::Add, Flags::SEEN, &[], None)
+        .unwrap();
+    assert!(
+        rows(&mut mailbox, built_in::INBOX)
+            .iter()
+            .all(|row| row.saved.is_none())
+    );
+    assert_eq!(mailbox.check(false).unwrap().problems, []);
+}

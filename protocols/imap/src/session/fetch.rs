@@ -505,6 +505,10 @@ impl Current {
                     date::format_date_time(row.received.unix_seconds())
                 );
             }
+            (Item::SaveDate, _) => match row.saved {
+                Some(saved) => put!(out, "SAVEDATE {}", date::format_date_time(saved.unix_seconds())),
+                None => out.extend_from_slice(b"SAVEDATE NIL"),
+            },
             (Item::Size, _) => put!(out, "RFC822.SIZE {}", row.size),
             (Item::ModSeq, _) => put!(out, "MODSEQ ({})", row.change),
             (Item::EmailId, _) => put!(out, "EMAILID (M{})", row.email_id),

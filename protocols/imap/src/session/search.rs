@@ -311,6 +311,11 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             Key::Before(day) => Node::Day(Compare::Before, *day),
             Key::On(day) => Node::Day(Compare::On, *day),
             Key::Since(day) => Node::Day(Compare::Since, *day),
+            Key::SavedBefore(day) => Node::SavedDay(Compare::Before, *day),
+            Key::SavedOn(day) => Node::SavedDay(Compare::On, *day),
+            Key::SavedSince(day) => Node::SavedDay(Compare::Since, *day),
+            // Every mailbox has them (RFC 8514 §4.3).
+            Key::SaveDateSupported => Node::Constant(true),
             Key::SentBefore(day) => date(Compare::Before, *day),
             Key::SentOn(day) => date(Compare::On, *day),
             Key::SentSince(day) => date(Compare::Since, *day),

@@ -1,4 +1,5 @@
-//! FETCH's items (RFC 9051 §6.4.5) with BINARY (RFC 3516), CONDSTORE and QRESYNC (RFC 7162), OBJECTID (RFC 8474).
+//! FETCH's items (RFC 9051 §6.4.5) with BINARY (RFC 3516), CONDSTORE and QRESYNC (RFC 7162), OBJECTID (RFC 8474),
+//! SAVEDATE (RFC 8514).
 
 use super::{SyntaxError, reader::Reader, sequence::SequenceSet};
 use crate::limits;
@@ -20,6 +21,7 @@ pub(crate) enum Item {
     Uid,
     Flags,
     InternalDate,
+    SaveDate,
     Size,
     Envelope,
     /// BODY
@@ -169,6 +171,7 @@ pub(super) fn item(reader: &mut Reader<'_>) -> Result<Item> {
         ("UID", false) => Item::Uid,
         ("FLAGS", false) => Item::Flags,
         ("INTERNALDATE", false) => Item::InternalDate,
+        ("SAVEDATE", false) => Item::SaveDate,
         ("RFC822.SIZE", false) => Item::Size,
         ("ENVELOPE", false) => Item::Envelope,
         ("BODY", false) => Item::Body,
@@ -306,6 +309,7 @@ mod tests {
     fn forms() {
         assert_eq!(items(" 1 FAST").unwrap().len(), 3);
         assert_eq!(items(" 1 (UID FLAGS)").unwrap(), [Item::Uid, Item::Flags]);
+        assert_eq!(items(" 998 (SAVEDATE)").unwrap(), [Item::SaveDate]);
         let section = |text: &str| match items(&format!(" 1 {text}")).unwrap().remove(0) {
             Item::Section(item) => item,
             other => panic!("{other:?}"),

@@ -1,4 +1,4 @@
-//! Search programs (RFC 9051 §6.4.4; RFC 5032 WITHIN, 7162 MODSEQ, 8474 ids), SORT and THREAD (RFC 5256, 5957).
+//! Search programs (RFC 9051 §6.4.4; RFC 5032 WITHIN, 7162 MODSEQ, 8474 ids, 8514 SAVEDATE), SORT and THREAD (RFC 5256, 5957).
 
 use ringpost_store::Flags;
 
@@ -83,6 +83,11 @@ pub(crate) enum Key {
     Before(i64),
     On(i64),
     Since(i64),
+    /// The same of when they came into the mailbox.
+    SavedBefore(i64),
+    SavedOn(i64),
+    SavedSince(i64),
+    SaveDateSupported,
     /// The same of `Date:`.
     SentBefore(i64),
     SentOn(i64),
@@ -296,6 +301,10 @@ impl Program {
             "SENTBEFORE" => Key::SentBefore(day(reader)?),
             "SENTON" => Key::SentOn(day(reader)?),
             "SENTSINCE" => Key::SentSince(day(reader)?),
+            "SAVEDBEFORE" => Key::SavedBefore(day(reader)?),
+            "SAVEDON" => Key::SavedOn(day(reader)?),
+            "SAVEDSINCE" => Key::SavedSince(day(reader)?),
+            "SAVEDATESUPPORTED" => Key::SaveDateSupported,
             "LARGER" => Key::Larger(number(reader)?),
             "SMALLER" => Key::Smaller(number(reader)?),
             "OLDER" => Key::Older(interval(reader)?),

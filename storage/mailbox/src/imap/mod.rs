@@ -148,6 +148,8 @@ pub struct MessageRow {
     pub size: u64,
     /// INTERNALDATE
     pub received: FileTime,
+    /// When it came into this folder, to the second (SAVEDATE, RFC 8514); `None`: not known.
+    pub saved: Option<FileTime>,
     /// Where its RFC 5322 source is; `None` for what MAPI made.
     pub source: Option<SourceId>,
     /// Encoded [`ringpost_convert::structure::Structure`], when asked for.

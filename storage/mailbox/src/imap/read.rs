@@ -13,7 +13,7 @@ use crate::{
     Mailbox, StoreError,
     flag_pages::{Pages, State},
     folder::{Kind, not_found},
-    message::columns::MessageBits,
+    message::{columns::MessageBits, saved::saved_at},
 };
 
 impl Mailbox {
@@ -113,11 +113,11 @@ impl Mailbox {
         };
         let mut statement = self.connection.prepare_cached(if structure {
             "SELECT m.uid, m.id, m.flags, m.keywords, m.change, m.size, m.received, coalesce(m.identity, m.id), m.source,
-                 d.structure
+                 d.structure, m.saved
              FROM messages m LEFT JOIN message_data d ON d.message = m.id
              WHERE m.folder = ?1 AND m.uid BETWEEN ?2 AND ?3 AND m.state = 0 ORDER BY m.uid"
         } else {
-            "SELECT uid, id, flags, keywords, change, size, received, coalesce(identity, id), source, NULL
+            "SELECT uid, id, flags, keywords, change, size, received, coalesce(identity, id), source, NULL, saved
              FROM messages WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0 ORDER BY uid"
         })?;
         let mut pages = Pages::default();
@@ -133,6 +133,7 @@ impl Mailbox {
                         row.get::<_, i64>(4)? as u64,
                     ),
                 };
+                let received = FileTime(row.get::<_, i64>(6)? as u64);
                 let message = MessageRow {
                     uid: Uid(uid),
                     message: MessageId::from_disk(row.get(1)?),
@@ -140,7 +141,8 @@ impl Mailbox {
                     keywords: keywords.names_of(set)?,
                     change: ChangeNumber(change),
                     size: row.get::<_, i64>(5)? as u64,
-                    received: FileTime(row.get::<_, i64>(6)? as u64),
+                    received,
+                    saved: saved_at(received, row.get(10)?),
                     email_id: row.get::<_, i64>(7)? as u64,
                     source: row.get::<_, Option<i64>>(8)?.map(SourceId),
                     structure: row.get(9)?,

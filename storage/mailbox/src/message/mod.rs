@@ -6,6 +6,7 @@ mod import;
 mod object;
 pub(crate) mod packed;
 pub(crate) mod removal;
+pub(crate) mod saved;
 mod soft;
 mod status;
 pub(crate) mod transfer;

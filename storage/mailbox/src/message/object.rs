@@ -22,6 +22,7 @@ use super::{
     encoding::{decode_attachments, encode_attachments},
     packed::{pack, unpack},
     removal::Removal,
+    saved::saved_now,
     tags,
 };
 use crate::{
@@ -315,6 +316,7 @@ impl Mailbox {
                 .or(replaced.as_ref().map(|old| old.received))
                 .unwrap_or_else(FileTime::now),
             modified: given.map_or_else(FileTime::now, |(_, modified)| modified),
+            saved: None,
         };
         let mut delta = Delta::of_message(row.state as i64, flags, size as i64);
         if let Some(old) = old {
@@ -329,6 +331,7 @@ impl Mailbox {
                 pages.finish(&self.connection)?;
                 row.uid = take_uid(&mut uid_next)?;
                 row.identity = Some(self.next_id());
+                row.saved = Some(saved_now(row.received));
                 self.update_row(&row, columns)?;
                 if let Some((state, keywords)) = taken {
                     self.restore_row(&row, state.read_change, keywords.as_deref())?;
@@ -348,6 +351,7 @@ impl Mailbox {
             if !associated {
                 row.uid = take_uid(&mut uid_next)?;
             }
+            row.saved = Some(saved_now(row.received));
             self.insert_row(&row, columns)?;
         }
         self.write_data(row.id, &encoded)?;
@@ -403,7 +407,8 @@ impl Mailbox {
         self.connection
             .prepare_cached(
                 "INSERT INTO messages (id, folder, uid, state, flags, change, version, size, received, modified,
-                     class, subject, sender) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                     class, subject, sender, saved)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute(params![
                 row.id.to_disk(),
@@ -417,7 +422,8 @@ impl Mailbox {
                 row.modified.0 as i64,
                 columns.class,
                 columns.subject,
-                columns.sender
+                columns.sender,
+                row.saved
             ])?;
         Ok(())
     }
@@ -427,7 +433,8 @@ impl Mailbox {
             .prepare_cached(
                 "UPDATE messages SET uid = ?2, flags = ?3, change = ?4, version = ?4, size = ?5, received = ?6,
                      modified = ?7, class = ?8, subject = ?9, sender = ?10, identity = coalesce(?11, identity),
-                     read_change = coalesce(?12, read_change) WHERE id = ?1",
+                     read_change = coalesce(?12, read_change),
+                     saved = coalesce(?13, saved + received / 10000000 - ?6 / 10000000) WHERE id = ?1",
             )?
             .execute(params![
                 row.id.to_disk(),
@@ -441,7 +448,8 @@ impl Mailbox {
                 columns.subject,
                 columns.sender,
                 row.identity.map(|id| id as i64),
-                row.read_change.map(|change| change.0 as i64)
+                row.read_change.map(|change| change.0 as i64),
+                row.saved
             ])?;
         Ok(())
     }
@@ -629,6 +637,8 @@ struct SavedRow {
     size: u64,
     received: FileTime,
     modified: FileTime,
+    /// The column, where the message is new in its folder; `None`: what it has follows `received`.
+    saved: Option<i64>,
 }
 
 /// A message that is saved over.

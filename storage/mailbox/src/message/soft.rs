@@ -3,7 +3,7 @@
 use ringpost_mapi::{FileTime, FolderId, MessageId};
 use rusqlite::{OptionalExtension, params};
 
-use super::{columns::MessageBits, object::not_found, removal::Removal};
+use super::{columns::MessageBits, object::not_found, removal::Removal, saved::now_seconds};
 use crate::{
     EventKind, Flags, Mailbox, StoreError,
     flag_pages::Pages,
@@ -89,14 +89,16 @@ impl Mailbox {
                 store
                     .connection
                     .prepare_cached(
-                        "UPDATE messages SET state = ?2, uid = ?3, change = ?4, version = ?4, modified = ?5 WHERE id = ?1",
+                        "UPDATE messages SET state = ?2, uid = ?3, change = ?4, version = ?4, modified = ?5,
+                             saved = ?6 - received / 10000000 WHERE id = ?1",
                     )?
                     .execute(params![
                         id.to_disk(),
                         state,
                         uid,
                         change.0 as i64,
-                        FileTime::now().0 as i64
+                        FileTime::now().0 as i64,
+                        now_seconds()
                     ])?;
                 let delta = Delta::of_message(row.state, row.flags, row.size)
                     .negated()

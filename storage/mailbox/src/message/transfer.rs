@@ -6,7 +6,7 @@
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
 use rusqlite::{OptionalExtension, params};
 
-use super::{columns::MessageBits, object::not_found, removal::Removal};
+use super::{columns::MessageBits, object::not_found, removal::Removal, saved::now_seconds};
 use crate::{
     EventKind, Mailbox, StoreError,
     flag_pages::{FLAGS, JOIN, KEYWORDS, Pages},
@@ -178,9 +178,9 @@ impl Mailbox {
         self.connection
             .prepare_cached(&format!(
                 "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, read_change,
-                     size, received, modified, source, class, subject, sender, identity)
+                     size, received, modified, source, class, subject, sender, identity, saved)
                  SELECT ?2, ?3, ?4, m.state, {FLAGS}, {KEYWORDS}, ?5, ?5, NULL, m.size, m.received, ?6, m.source,
-                     m.class, m.subject, m.sender, coalesce(m.identity, m.id)
+                     m.class, m.subject, m.sender, coalesce(m.identity, m.id), ?7 - m.received / 10000000
                  FROM messages m {JOIN} WHERE m.id = ?1"
             ))?
             .execute(params![
@@ -189,7 +189,8 @@ impl Mailbox {
                 to.to_disk(),
                 uid,
                 change.0 as i64,
-                FileTime::now().0 as i64
+                FileTime::now().0 as i64,
+                now_seconds()
             ])?;
         self.connection
             .prepare_cached(
@@ -239,7 +240,8 @@ impl Mailbox {
             .prepare_cached(
                 "UPDATE messages SET id = ?2, folder = ?3, uid = ?4, change = ?5, version = ?5,
                      read_change = NULL, modified = ?6, identity = coalesce(identity, id),
-                     flags = coalesce(?7, flags), keywords = iif(?7 IS NULL, keywords, ?8) WHERE id = ?1",
+                     flags = coalesce(?7, flags), keywords = iif(?7 IS NULL, keywords, ?8),
+                     saved = ?9 - received / 10000000 WHERE id = ?1",
             )?
             .execute(params![
                 row.id,
@@ -249,7 +251,8 @@ impl Mailbox {
                 change.0 as i64,
                 FileTime::now().0 as i64,
                 bits,
-                keywords
+                keywords,
+                now_seconds()
             ])?;
         self.connection
             .prepare_cached("UPDATE message_data SET message = ?2, lineage = NULL WHERE message = ?1")?

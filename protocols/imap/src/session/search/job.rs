@@ -110,6 +110,7 @@ impl Job {
                     size: line.size,
                     change: line.change,
                     email_id: None,
+                    saved: None,
                     texts: (level == Level::Texts).then_some(KnownTexts {
                         texts: &index.texts,
                         hits,
@@ -195,10 +196,13 @@ impl Job {
         let sources = &mut self.sources;
         let reader = self.as_reader.as_deref();
         place::visit_as(mailbox, self.folder, &self.undecided, true, reader, &mut |row| {
-            // What the envelope decides needs no parts.
             let encoded = row.structure.as_deref();
-            let lacks = encoded.is_some_and(|encoded| program.lacks(encoded));
-            let envelope = encoded.filter(|_| !lacks).and_then(Structure::decode_envelope);
+            // The row may know what the index did not.
+            let known = program.evaluate(&Known::from(row), &Facts::default());
+            let lacks = known.is_none() && encoded.is_some_and(|encoded| program.lacks(encoded));
+            // What the envelope decides needs no parts.
+            let undecided = known.is_none() && !lacks;
+            let envelope = encoded.filter(|_| undecided).and_then(Structure::decode_envelope);
             let hit = envelope.as_ref().map(|envelope| {
                 let facts = Facts {
                     envelope: Some(envelope),
@@ -206,7 +210,7 @@ impl Job {
                 };
                 program.evaluate(&Known::from(row), &facts)
             });
-            match hit {
+            match known.map(Some).or(hit) {
                 _ if lacks => decided.push((row.uid, row.change, false)),
                 Some(Some(hit)) => decided.push((row.uid, row.change, hit)),
                 _ => match encoded.and_then(Structure::decode) {

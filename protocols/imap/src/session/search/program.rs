@@ -40,6 +40,8 @@ pub(super) enum Node {
     ReceivedUntil(i64),
     ChangedSince(ChangeNumber),
     EmailId(String),
+    /// INTERNALDATE's day where it is not known when a message was saved (RFC 8514 §4.3).
+    SavedDay(Compare, i64),
     SentDay(Compare, i64),
     From(usize),
     Subject(usize),
@@ -101,6 +103,8 @@ pub(super) struct Known<'a> {
     pub(super) size: u64,
     pub(super) change: ChangeNumber,
     pub(super) email_id: Option<u64>,
+    /// When it was saved, or else received. An index does not know.
+    pub(super) saved: Option<FileTime>,
     pub(super) texts: Option<KnownTexts<'a>>,
 }
 
@@ -151,6 +155,7 @@ impl<'a> From<&'a MessageRow> for Known<'a> {
             size: row.size,
             change: row.change,
             email_id: Some(row.email_id),
+            saved: Some(row.saved.unwrap_or(row.received)),
             texts: None,
         }
     }
@@ -263,7 +268,8 @@ impl Node {
                 .keywords
                 .iter()
                 .any(|keyword| keyword.eq_ignore_ascii_case(name)),
-            Self::Day(compare, day) => compare.holds(row.received.unix_seconds().div_euclid(86_400), *day),
+            Self::Day(compare, day) => compare.holds(utc_day(row.received), *day),
+            Self::SavedDay(compare, day) => compare.holds(utc_day(row.saved?), *day),
             Self::Larger(size) => row.size > *size,
             Self::Smaller(size) => row.size < *size,
             Self::ReceivedUntil(seconds) => row.received.unix_seconds() <= *seconds,
@@ -355,6 +361,11 @@ pub(in crate::session) fn sent(envelope: &Envelope, received: FileTime) -> Heade
                 local_day: seconds.div_euclid(86_400),
             }
         })
+}
+
+/// Days since 1970.
+fn utc_day(time: FileTime) -> i64 {
+    time.unix_seconds().div_euclid(86_400)
 }
 
 pub(super) fn has_address(list: &[Address], needle: &Needle) -> bool {
