@@ -133,7 +133,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 let status = mailbox.status(folder.id)?;
                 let uids = index::uids(mailbox, folder.id, &status)?;
                 let unseen = if wants_unseen && reader.is_none() && status.unseen > 0 {
-                    unseen::first(mailbox, folder.id, &uids, status.unseen)?
+                    unseen::first(mailbox, folder.id, &uids, &status)?
                 } else {
                     Unseen::First(None)
                 };
@@ -160,9 +160,9 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         let (rights, reader, read_only, unseen) = asked;
         let mut unseen = unseen;
         while unseen == Unseen::Looking {
-            let (uids, count) = (uids.clone(), status.unseen);
+            let uids = uids.clone();
             unseen = self
-                .call_at(&at, move |mailbox| unseen::first(mailbox, folder, &uids, count))
+                .call_at(&at, move |mailbox| unseen::first(mailbox, folder, &uids, &status))
                 .await?;
         }
         let list = UidList::new(&uids);
