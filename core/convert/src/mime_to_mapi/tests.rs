@@ -428,6 +428,8 @@ fn subjects() {
         ("ftp://x", "", "ftp://x"),
         ("Long: x", "", "Long: x"),
         (": x", "", ": x"),
+        // What would mark a prefix of MAPI is left out.
+        ("\u{1}\u{1}=?utf-8?q?=C3=BC?= x", "", "ü x"),
     ] {
         let bag = convert(&format!("Subject: {subject}\r\n\r\n")).properties;
         assert_eq!(bag.string(tags::SUBJECT_PREFIX), Some(prefix), "{subject}");
