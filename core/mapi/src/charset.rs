@@ -12,6 +12,8 @@ mod iso_2022;
 mod names;
 mod unicode;
 
+pub use unicode::base64_digit;
+
 /// How bytes are text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Charset(Meaning);

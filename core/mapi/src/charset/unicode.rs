@@ -17,7 +17,7 @@ pub(super) fn utf_7(bytes: &[u8]) -> String {
             continue;
         }
         let rest = &bytes[at..];
-        let digits = rest.iter().map_while(|&byte| sextet(byte));
+        let digits = rest.iter().map_while(|&byte| base64_digit(byte));
         let (mut length, mut bits, mut count) = (0, 0_u32, 0);
         let mut units = Vec::new();
         for digit in digits {
@@ -39,7 +39,9 @@ pub(super) fn utf_7(bytes: &[u8]) -> String {
     out
 }
 
-fn sextet(byte: u8) -> Option<u32> {
+/// What a character of base64 stands for (RFC 4648 §4): six bits. `None`: it is none, or the padding.
+#[inline]
+pub fn base64_digit(byte: u8) -> Option<u32> {
     Some(u32::from(match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,

@@ -1,5 +1,7 @@
 //! Transfer encodings, decoded as a stream (RFC 2045 §6).
 
+use ringpost_mapi::charset::base64_digit;
+
 /// Most white space held back until it is known whether a line ends after it (RFC 2045 §6.7 rule 3).
 const HELD_BACK: usize = 1000;
 
@@ -44,7 +46,7 @@ impl Decoder {
                         *padded = true;
                         continue;
                     }
-                    let Some(value) = base64_value(byte) else { continue };
+                    let Some(value) = base64_digit(byte) else { continue };
                     if *padded {
                         // Two encoded texts one after the other.
                         (*bits, *count, *padded) = (0, 0, false);
@@ -85,17 +87,6 @@ impl Decoder {
             out.append(held);
         }
     }
-}
-
-fn base64_value(byte: u8) -> Option<u32> {
-    Some(u32::from(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    }))
 }
 
 /// Takes what comes before the next escape, or a whole line without one, at once; how many bytes that were.
