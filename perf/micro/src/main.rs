@@ -22,7 +22,7 @@ use ringpost_imap::{ImapService, Settings};
 use ringpost_lmtp::Lmtp;
 use ringpost_mapi::FileTime;
 use ringpost_pop3::Pop3;
-use ringpost_store::{Placement, PreparedMessage, folder::built_in};
+use ringpost_store::{Placement, PreparedMessage, UidSet, folder::built_in};
 use ringpost_testhost::{TestDirectory, TestHost};
 
 use crate::script::Script;
@@ -141,6 +141,32 @@ fn storing(host: &TestHost) -> Result<()> {
                 .expect("the message is stored");
             black_box(store.take_events());
         });
+        Ok(())
+    })?;
+    copying(host)?;
+    Ok(())
+}
+
+/// Of a folder's messages to another one, in a transaction.
+fn copying(host: &TestHost) -> Result<()> {
+    let mailbox = host.accounts().mailbox(USER);
+    host.with_mailbox(&mailbox, |store| {
+        let mut copy = |count: u32| {
+            let mut uids = UidSet::default();
+            uids.insert_range(1..=count);
+            let copied = store
+                .copy_messages(built_in::INBOX, &uids, built_in::SENT_ITEMS)
+                .expect("the messages are copied");
+            assert_eq!(copied.len(), count as usize);
+            black_box(store.take_events());
+        };
+        let copy = std::cell::RefCell::new(&mut copy);
+        task(
+            "COPY, a message of many",
+            MESSAGES - 100,
+            &mut || (copy.borrow_mut())(100),
+            &mut || (copy.borrow_mut())(MESSAGES),
+        );
         Ok(())
     })?;
     Ok(())

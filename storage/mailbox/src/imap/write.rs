@@ -227,20 +227,14 @@ impl Mailbox {
     ) -> Result<Vec<(Uid, Uid)>, StoreError> {
         self.transaction(|store| {
             store.uid_state(from, Kind::Any)?;
-            let UidState {
-                mut uid_next, paged, ..
-            } = store.uid_state(to, Kind::Generic)?;
             let rows = store.rows(from, uids)?;
-            let size: i64 = rows.iter().map(|row| row.size).sum();
-            store.check_quota(size as u64, rows.len())?;
-            let mut pairs = Vec::with_capacity(rows.len());
-            for row in rows {
-                let copied = store.copy_row(&row.transfer(from), to, &mut uid_next)?;
-                pairs.push((row.uid, copied.uid.unwrap_or(row.uid)));
-                ringpost_vfs::breathe();
-            }
-            store.page_tail(to, paged, uid_next)?;
-            Ok(pairs)
+            let transfers: Vec<_> = rows.iter().map(|row| row.transfer(from)).collect();
+            let copied = store.copy_rows(&transfers, to)?;
+            Ok(rows
+                .iter()
+                .zip(copied)
+                .map(|(row, copied)| (row.uid, copied.uid.unwrap_or(row.uid)))
+                .collect())
         })
     }
 

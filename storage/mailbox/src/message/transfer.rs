@@ -4,12 +4,20 @@
 //! an id names a message in its folder for ever; what stays the same is `identity`.
 
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{
+    OptionalExtension, params,
+    types::{ToSqlOutput, ValueRef},
+};
 
-use super::{columns::MessageBits, object::not_found, removal::Removal, saved::now_seconds};
+use super::{
+    columns::MessageBits,
+    object::not_found,
+    removal::Removal,
+    saved::{now_seconds, saved_now},
+};
 use crate::{
     EventKind, Mailbox, StoreError,
-    flag_pages::{FLAGS, JOIN, KEYWORDS, Pages},
+    flag_pages::{FLAGS, JOIN, Pages},
     folder::{Delta, Kind, State, UidState},
     imap::take_uid,
     lineage::Lineage,
@@ -61,18 +69,8 @@ impl Mailbox {
         to: FolderId,
     ) -> Result<Vec<Transferred>, StoreError> {
         self.transaction(|store| {
-            let UidState {
-                mut uid_next, paged, ..
-            } = store.uid_state(to, Kind::Generic)?;
             let rows = store.transfer_rows(from, messages)?;
-            store.check_quota(rows.iter().map(|row| row.size as u64).sum(), rows.len())?;
-            let mut copied = Vec::with_capacity(rows.len());
-            for row in &rows {
-                copied.push(store.copy_row(row, to, &mut uid_next)?);
-                ringpost_vfs::breathe();
-            }
-            store.page_tail(to, paged, uid_next)?;
-            Ok(copied)
+            store.copy_rows(&rows, to)
         })
     }
 
@@ -165,45 +163,116 @@ impl Mailbox {
             .optional()?)
     }
 
-    /// Copies one message. Inside a transaction.
-    pub(crate) fn copy_row(
+    /// Copies messages into a folder, as far as the quota allows all of them. Inside a transaction.
+    pub(crate) fn copy_rows(
+        &mut self,
+        rows: &[TransferRow],
+        to: FolderId,
+    ) -> Result<Vec<Transferred>, StoreError> {
+        let UidState {
+            mut uid_next, paged, ..
+        } = self.uid_state(to, Kind::Generic)?;
+        self.check_quota(rows.iter().map(|row| row.size as u64).sum(), rows.len())?;
+        let mut copied = Vec::with_capacity(rows.len());
+        let mut pages = Pages::default();
+        // The folder's counters are written once, not with each message.
+        let mut counted = Delta::default();
+        for row in rows {
+            copied.push(self.copy_row(row, to, &mut uid_next, &mut pages)?);
+            counted = counted.plus(row.counted());
+            ringpost_vfs::breathe();
+        }
+        if !copied.is_empty() {
+            let latest = ChangeNumber(self.counters.last_change);
+            self.count(to, counted, Some(uid_next), latest)?;
+        }
+        self.page_tail(to, paged, uid_next)?;
+        Ok(copied)
+    }
+
+    /// Copies one message; the caller counts it. `pages` are looked at for its state.
+    fn copy_row(
         &mut self,
         row: &TransferRow,
         to: FolderId,
         uid_next: &mut u32,
+        pages: &mut Pages,
     ) -> Result<Transferred, StoreError> {
         let uid = row.next_uid(uid_next)?;
         let change = self.next_change();
         let id = MessageId::own(self.next_id());
+        let paged = if row.state == State::Normal as i64 {
+            pages.get(&self.connection, row.folder, row.uid)?
+        } else {
+            None
+        };
+        // Not INSERT with SELECT: out of a table into itself SQLite copies by way of a temporary one, each time.
+        let mut original = self.connection.prepare_cached(
+            "SELECT m.flags, m.keywords, m.class, m.subject, m.sender, m.received, coalesce(m.identity, m.id),
+                 d.message, d.structure, d.properties, d.recipients, d.attachments, d.large_properties,
+                 d.large_attachments
+             FROM messages m LEFT JOIN message_data d ON d.message = m.id WHERE m.id = ?1",
+        )?;
+        let mut found = original.query([row.id])?;
+        let columns = found.next()?.ok_or_else(|| StoreError::damaged("message row"))?;
+        let column = |number| columns.get_ref(number).map(ToSqlOutput::Borrowed);
+        let (bits, keywords) = match &paged {
+            Some((state, keywords)) => (
+                ToSqlOutput::from(state.bits.bits()),
+                ToSqlOutput::Borrowed(match keywords {
+                    [] => ValueRef::Null,
+                    keywords => ValueRef::Blob(keywords),
+                }),
+            ),
+            None => (column(0)?, column(1)?),
+        };
         self.connection
-            .prepare_cached(&format!(
-                "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, read_change,
-                     size, received, modified, source, class, subject, sender, identity, saved)
-                 SELECT ?2, ?3, ?4, m.state, {FLAGS}, {KEYWORDS}, ?5, ?5, NULL, m.size, m.received, ?6, m.source,
-                     m.class, m.subject, m.sender, coalesce(m.identity, m.id), ?7 - m.received / 10000000
-                 FROM messages m {JOIN} WHERE m.id = ?1"
-            ))?
+            .prepare_cached(
+                "INSERT INTO messages (id, folder, uid, state, flags, keywords, change, version, size, received,
+                     modified, source, class, subject, sender, identity, saved)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            )?
             .execute(params![
-                row.id,
                 id.to_disk(),
                 to.to_disk(),
                 uid,
+                row.state,
+                bits,
+                keywords,
                 change.0 as i64,
+                row.size,
+                column(5)?,
                 FileTime::now().0 as i64,
-                now_seconds()
+                row.source,
+                column(2)?,
+                column(3)?,
+                column(4)?,
+                column(6)?,
+                saved_now(FileTime(columns.get::<_, i64>(5)? as u64))
             ])?;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO message_data (message, structure, properties, recipients, attachments,
-                     large_properties, large_attachments)
-                 SELECT ?2, structure, properties, recipients, attachments, large_properties, large_attachments
-                 FROM message_data WHERE message = ?1",
-            )?
-            .execute([row.id, id.to_disk()])?;
-        for content in self.contents_of(row.id, row.source)? {
+        if columns.get::<_, Option<i64>>(7)?.is_some() {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO message_data (message, structure, properties, recipients, attachments,
+                         large_properties, large_attachments)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute(params![
+                    id.to_disk(),
+                    column(8)?,
+                    column(9)?,
+                    column(10)?,
+                    column(11)?,
+                    column(12)?,
+                    column(13)?
+                ])?;
+        }
+        let contents = [row.source, columns.get(12)?, columns.get(13)?];
+        drop(found);
+        drop(original);
+        for content in contents.into_iter().flatten() {
             self.share_content(content)?;
         }
-        self.count(to, row.counted(), Some(*uid_next), change)?;
         self.tell(EventKind::MessageCreated, to, Some(id), change);
         Ok(Transferred {
             from: MessageId::from_disk(row.id),
