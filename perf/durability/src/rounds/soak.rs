@@ -18,8 +18,9 @@ use crate::{
     workload::{Clients, World, counting_clock},
 };
 
-/// Work before the server is measured for the first time: what it allocates once is there.
-const WARM_UP: Duration = Duration::from_secs(20);
+/// Work before the server is measured for the first time: what it allocates once is there. On a busy machine
+/// twenty seconds were once too few.
+const WARM_UP: Duration = Duration::from_mins(1);
 /// The longest stretch of work of one life of the server.
 const STRETCH: Duration = Duration::from_mins(5);
 /// Between two operations of a client: people think.
