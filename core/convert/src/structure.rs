@@ -6,6 +6,7 @@ mod codec;
 mod parse;
 #[cfg(test)]
 mod tests;
+pub mod view;
 
 pub use codec::EnvelopeLines;
 

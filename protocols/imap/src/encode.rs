@@ -30,8 +30,13 @@ macro_rules! put {
 pub(crate) use put;
 
 /// A number in decimal, without the machinery of formatting: long lists of them are sent.
-pub(crate) fn number(out: &mut Vec<u8>, mut number: u32) {
-    let mut digits = [0; 10];
+pub(crate) fn number(out: &mut Vec<u8>, number: u32) {
+    number64(out, number.into());
+}
+
+/// [`number`] of 64 bits.
+pub(crate) fn number64(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
         at -= 1;
@@ -46,7 +51,12 @@ pub(crate) fn number(out: &mut Vec<u8>, mut number: u32) {
 
 /// `string`: quoted where it may be, else a literal. `utf8`: the client takes UTF-8 in quoted strings.
 pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8], utf8: bool) {
-    let plain = bytes.iter().all(|&b| (0x20..0x7f).contains(&b) || b == b'\t');
+    // No way out of the loop, so that the processor takes 16 bytes at once.
+    let (mut plain, mut escapes) = (true, false);
+    for &byte in bytes {
+        plain &= (0x20..0x7f).contains(&byte) || byte == b'\t';
+        escapes |= byte == b'"' || byte == b'\\';
+    }
     let quotable = bytes.len() <= QUOTED_BYTES
         && (plain || utf8 && std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(['\r', '\n', '\0'])));
     if !quotable {
@@ -55,12 +65,17 @@ pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8], utf8: bool) {
         out.extend(bytes.iter().map(|&b| if b == 0 { b' ' } else { b }));
         return;
     }
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
-    for &byte in bytes {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
+    if escapes {
+        for &byte in bytes {
+            if matches!(byte, b'"' | b'\\') {
+                out.push(b'\\');
+            }
+            out.push(byte);
         }
-        out.push(byte);
+    } else {
+        out.extend_from_slice(bytes);
     }
     out.push(b'"');
 }
@@ -171,6 +186,7 @@ mod tests {
         for value in [0, 7, 10, 99, 100, 12_345, u32::MAX] {
             assert_eq!(written(|o| number(o, value)), value.to_string());
         }
+        assert_eq!(written(|o| number64(o, u64::MAX)), u64::MAX.to_string());
     }
 
     #[test]

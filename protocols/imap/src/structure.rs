@@ -1,152 +1,201 @@
-//! ENVELOPE and BODYSTRUCTURE from a message's structure (RFC 9051 §7.5.2), and where `BODY[…]` finds its bytes.
+//! ENVELOPE and BODYSTRUCTURE from a message's encoded structure (RFC 9051 §7.5.2), and where `BODY[…]` finds its
+//! bytes.
+//!
+//! A long list of messages is answered from these, so they are written straight from the bytes that the store has.
 
 use std::ops::Range;
 
-use ringpost_convert::structure::{Address, Children, Envelope, Part, Structure};
+use ringpost_convert::structure::{
+    Children, MAX_DEPTH, Part, Structure,
+    view::{AddressesView, Content, EnvelopeView, PairsView, PartView, StructureView},
+};
 
 use crate::{
-    encode::{nstring, put, string},
+    encode::{nstring, number64, string},
     syntax::fetch::SectionText,
 };
 
-type Parameters = [(Vec<u8>, Vec<u8>)];
+/// `envelope`; `None` where the encoded structure is damaged, with a part of it written perhaps.
+pub(crate) fn envelope(out: &mut Vec<u8>, encoded: &[u8], utf8: bool) -> Option<()> {
+    write_envelope(out, &StructureView::of(encoded)?.envelope()?, utf8);
+    Some(())
+}
 
-/// `envelope`
-pub(crate) fn envelope(out: &mut Vec<u8>, envelope: &Envelope, utf8: bool) {
+/// `body`: BODYSTRUCTURE with `extended`, else BODY; `None` as [`envelope`].
+pub(crate) fn body(out: &mut Vec<u8>, encoded: &[u8], extended: bool, utf8: bool) -> Option<()> {
+    let mut view = StructureView::of(encoded)?;
+    view.envelope()?;
+    Writer {
+        out,
+        view,
+        extended,
+        utf8,
+    }
+    .body(0)
+}
+
+/// The message's own part of an encoded structure, without what is inside.
+pub(crate) fn root(encoded: &[u8]) -> Option<PartView<'_>> {
+    let mut view = StructureView::of(encoded)?;
+    view.envelope()?;
+    view.part()
+}
+
+fn write_envelope(out: &mut Vec<u8>, envelope: &EnvelopeView<'_>, utf8: bool) {
     out.push(b'(');
-    nstring(out, envelope.date.as_deref(), utf8);
+    nstring(out, envelope.date, utf8);
     out.push(b' ');
-    nstring(out, envelope.subject.as_deref(), utf8);
+    nstring(out, envelope.subject, utf8);
     for list in [
-        &envelope.from,
-        &envelope.sender,
-        &envelope.reply_to,
-        &envelope.to,
-        &envelope.cc,
-        &envelope.bcc,
+        envelope.from,
+        envelope.sender,
+        envelope.reply_to,
+        envelope.to,
+        envelope.cc,
+        envelope.bcc,
     ] {
         out.push(b' ');
         addresses(out, list, utf8);
     }
     out.push(b' ');
-    nstring(out, envelope.in_reply_to.as_deref(), utf8);
+    nstring(out, envelope.in_reply_to, utf8);
     out.push(b' ');
-    nstring(out, envelope.message_id.as_deref(), utf8);
+    nstring(out, envelope.message_id, utf8);
     out.push(b')');
 }
 
-fn addresses(out: &mut Vec<u8>, list: &[Address], utf8: bool) {
+fn addresses(out: &mut Vec<u8>, list: AddressesView<'_>, utf8: bool) {
     if list.is_empty() {
         out.extend_from_slice(b"NIL");
         return;
     }
     out.push(b'(');
-    for address in list {
+    for address in list.iter() {
         out.push(b'(');
-        nstring(out, address.name.as_deref(), utf8);
+        nstring(out, address.name, utf8);
         out.extend_from_slice(b" NIL ");
-        nstring(out, address.mailbox.as_deref(), utf8);
+        nstring(out, address.mailbox, utf8);
         out.push(b' ');
-        nstring(out, address.host.as_deref(), utf8);
+        nstring(out, address.host, utf8);
         out.push(b')');
     }
     out.push(b')');
 }
 
-/// `body`: BODYSTRUCTURE with `extended`, else BODY.
-pub(crate) fn body(out: &mut Vec<u8>, part: &Part, extended: bool, utf8: bool) {
-    out.push(b'(');
-    if let Children::Multipart(parts) = &part.children {
-        if parts.is_empty() {
-            // The grammar wants a part at least.
-            body(out, &Part::default(), extended, utf8);
-        }
-        for child in parts {
-            body(out, child, extended, utf8);
-        }
-        out.push(b' ');
-        string(out, or(&part.media_subtype, b"mixed"), utf8);
-        if extended {
-            out.push(b' ');
-            parameters(out, &part.parameters, utf8);
-            disposition_and_rest(out, part, utf8);
-        }
-    } else {
-        leaf(out, part, extended, utf8);
-    }
-    out.push(b')');
+/// Writes a body part after part, as the encoded form has them.
+struct Writer<'o, 'a> {
+    out: &'o mut Vec<u8>,
+    view: StructureView<'a>,
+    extended: bool,
+    utf8: bool,
 }
 
-fn leaf(out: &mut Vec<u8>, part: &Part, extended: bool, utf8: bool) {
-    string(out, or(&part.media_type, b"text"), utf8);
-    out.push(b' ');
-    string(out, or(&part.media_subtype, b"plain"), utf8);
-    out.push(b' ');
-    parameters(out, &part.parameters, utf8);
-    out.push(b' ');
-    nstring(out, part.id.as_deref(), utf8);
-    out.push(b' ');
-    nstring(out, part.description.as_deref(), utf8);
-    out.push(b' ');
-    string(out, or(&part.encoding, b"7bit"), utf8);
-    put!(out, " {}", part.body.end.saturating_sub(part.body.start));
-    if let Children::Message(inner) = &part.children {
-        out.push(b' ');
-        envelope(out, &inner.envelope, utf8);
-        out.push(b' ');
-        body(out, &inner.root, extended, utf8);
-        put!(out, " {}", part.lines);
-    } else if or(&part.media_type, b"text") == b"text" {
-        put!(out, " {}", part.lines);
-    }
-    if extended {
-        out.push(b' ');
-        nstring(out, part.md5.as_deref(), utf8);
-        disposition_and_rest(out, part, utf8);
-    }
-}
-
-fn disposition_and_rest(out: &mut Vec<u8>, part: &Part, utf8: bool) {
-    match &part.disposition {
-        Some((kind, values)) => {
-            out.extend_from_slice(b" (");
-            string(out, kind, utf8);
-            out.push(b' ');
-            parameters(out, values, utf8);
-            out.push(b')');
+impl Writer<'_, '_> {
+    fn body(&mut self, depth: usize) -> Option<()> {
+        if depth > MAX_DEPTH {
+            return None;
         }
-        None => out.extend_from_slice(b" NIL"),
-    }
-    match part.language.as_slice() {
-        [] => out.extend_from_slice(b" NIL"),
-        [one] => {
-            out.push(b' ');
-            string(out, one, utf8);
-        }
-        several => {
-            for (index, language) in several.iter().enumerate() {
-                out.extend_from_slice(if index == 0 { b" (" } else { b" " });
-                string(out, language, utf8);
+        let part = self.view.part()?;
+        self.out.push(b'(');
+        if let Content::Parts(count) = part.content {
+            if count == 0 {
+                // The grammar wants a part at least.
+                self.out.push(b'(');
+                self.leaf(&PartView::default(), depth)?;
+                self.out.push(b')');
             }
-            out.push(b')');
+            for _ in 0..count {
+                self.body(depth + 1)?;
+            }
+            self.out.push(b' ');
+            string(self.out, or(part.media_subtype, b"mixed"), self.utf8);
+            if self.extended {
+                self.out.push(b' ');
+                self.parameters(part.parameters);
+                self.disposition_and_rest(&part);
+            }
+        } else {
+            self.leaf(&part, depth)?;
         }
+        self.out.push(b')');
+        Some(())
     }
-    out.push(b' ');
-    nstring(out, part.location.as_deref(), utf8);
-}
 
-fn parameters(out: &mut Vec<u8>, parameters: &Parameters, utf8: bool) {
-    if parameters.is_empty() {
-        out.extend_from_slice(b"NIL");
-        return;
+    fn leaf(&mut self, part: &PartView<'_>, depth: usize) -> Option<()> {
+        string(self.out, or(part.media_type, b"text"), self.utf8);
+        self.out.push(b' ');
+        string(self.out, or(part.media_subtype, b"plain"), self.utf8);
+        self.out.push(b' ');
+        self.parameters(part.parameters);
+        self.out.push(b' ');
+        nstring(self.out, part.id, self.utf8);
+        self.out.push(b' ');
+        nstring(self.out, part.description, self.utf8);
+        self.out.push(b' ');
+        string(self.out, or(part.encoding, b"7bit"), self.utf8);
+        self.number(part.body.end.saturating_sub(part.body.start));
+        if part.content == Content::Message {
+            self.out.push(b' ');
+            write_envelope(self.out, &self.view.envelope()?, self.utf8);
+            self.out.push(b' ');
+            self.body(depth + 1)?;
+            self.number(part.lines);
+        } else if or(part.media_type, b"text") == b"text" {
+            self.number(part.lines);
+        }
+        if self.extended {
+            self.out.push(b' ');
+            nstring(self.out, part.md5, self.utf8);
+            self.disposition_and_rest(part);
+        }
+        Some(())
     }
-    for (index, (name, value)) in parameters.iter().enumerate() {
-        out.push(if index == 0 { b'(' } else { b' ' });
-        string(out, name, utf8);
-        out.push(b' ');
-        string(out, value, utf8);
+
+    /// With a space before it.
+    fn number(&mut self, number: u64) {
+        self.out.push(b' ');
+        number64(self.out, number);
     }
-    out.push(b')');
+
+    fn disposition_and_rest(&mut self, part: &PartView<'_>) {
+        match part.disposition {
+            Some((kind, values)) => {
+                self.out.extend_from_slice(b" (");
+                string(self.out, kind, self.utf8);
+                self.out.push(b' ');
+                self.parameters(values);
+                self.out.push(b')');
+            }
+            None => self.out.extend_from_slice(b" NIL"),
+        }
+        let several = part.language.len() > 1;
+        for (index, language) in part.language.iter().enumerate() {
+            let open: &[u8] = if several && index == 0 { b" (" } else { b" " };
+            self.out.extend_from_slice(open);
+            string(self.out, language, self.utf8);
+        }
+        match part.language.len() {
+            0 => self.out.extend_from_slice(b" NIL"),
+            1 => {}
+            _ => self.out.push(b')'),
+        }
+        self.out.push(b' ');
+        nstring(self.out, part.location, self.utf8);
+    }
+
+    fn parameters(&mut self, parameters: PairsView<'_>) {
+        if parameters.is_empty() {
+            self.out.extend_from_slice(b"NIL");
+            return;
+        }
+        for (index, (name, value)) in parameters.iter().enumerate() {
+            self.out.push(if index == 0 { b'(' } else { b' ' });
+            string(self.out, name, self.utf8);
+            self.out.push(b' ');
+            string(self.out, value, self.utf8);
+        }
+        self.out.push(b')');
+    }
 }
 
 fn or<'a>(value: &'a [u8], default: &'a [u8]) -> &'a [u8] {
@@ -187,30 +236,47 @@ pub(crate) fn section(
     text: &SectionText,
     size: u64,
 ) -> Option<Range<u64>> {
-    let range = if path.is_empty() {
-        match text {
-            SectionText::All => 0..size,
-            SectionText::Header | SectionText::Fields { .. } => structure.root.header.clone(),
-            SectionText::Text => structure.root.body.clone(),
-            SectionText::Mime => return None,
-        }
-    } else {
-        let part = find_part(structure, path)?;
-        match (text, &part.children) {
-            (SectionText::All, _) => part.body.clone(),
-            (SectionText::Mime, _) => part.header.clone(),
-            (SectionText::Text, Children::Message(inner)) => inner.root.body.clone(),
-            (_, Children::Message(inner)) => inner.root.header.clone(),
-            _ => return None,
-        }
+    let root = &structure.root;
+    if path.is_empty() {
+        return top_section(root.header.clone(), root.body.clone(), text, size);
+    }
+    let part = find_part(structure, path)?;
+    let range = match (text, &part.children) {
+        (SectionText::All, _) => part.body.clone(),
+        (SectionText::Mime, _) => part.header.clone(),
+        (SectionText::Text, Children::Message(inner)) => inner.root.body.clone(),
+        (_, Children::Message(inner)) => inner.root.header.clone(),
+        _ => return None,
     };
-    // A damaged structure must not promise more than there is.
+    Some(within(range, size))
+}
+
+/// [`section`] of the message itself, by where its header and body are.
+pub(crate) fn top_section(
+    header: Range<u64>,
+    body: Range<u64>,
+    text: &SectionText,
+    size: u64,
+) -> Option<Range<u64>> {
+    let range = match text {
+        SectionText::All => 0..size,
+        SectionText::Header | SectionText::Fields { .. } => header,
+        SectionText::Text => body,
+        SectionText::Mime => return None,
+    };
+    Some(within(range, size))
+}
+
+/// A damaged structure must not promise more than there is.
+fn within(range: Range<u64>, size: u64) -> Range<u64> {
     let end = range.end.min(size);
-    Some(range.start.min(end)..end)
+    range.start.min(end)..end
 }
 
 #[cfg(test)]
 mod tests {
+    use ringpost_convert::structure::{Address, Envelope};
+
     use super::*;
 
     fn text_part(body: Range<u64>) -> Part {
@@ -292,7 +358,7 @@ mod tests {
     #[test]
     fn structures_as_text() {
         let mut out = Vec::new();
-        body(&mut out, &example().root, false, false);
+        body(&mut out, &example().encode(), false, false).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "((\"text\" \"plain\" NIL NIL NIL \"7bit\" 8 0)(\"text\" \"plain\" NIL NIL NIL \"7bit\" 8 0)\
@@ -307,12 +373,56 @@ mod tests {
         ));
         part.language = vec![b"en".to_vec(), b"de".to_vec()];
         let mut out = Vec::new();
-        body(&mut out, &part, true, false);
+        let structure = Structure {
+            root: part,
+            ..Structure::default()
+        };
+        body(&mut out, &structure.encode(), true, false).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "(\"text\" \"plain\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 3 0 NIL \
              (\"attachment\" (\"filename\" \"a\")) (\"en\" \"de\") NIL)"
         );
+    }
+
+    #[test]
+    fn what_is_damaged_is_noticed() {
+        let encoded = example().encode();
+        let written = |encoded: &[u8]| {
+            let mut out = Vec::new();
+            envelope(&mut out, encoded, false)?;
+            body(&mut out, encoded, true, false)
+        };
+        assert_eq!(written(&encoded), Some(()));
+        for length in 0..encoded.len() {
+            assert_eq!(written(&encoded[..length]), None, "{length}");
+        }
+        // Multiparts without an end.
+        let mut deep = Structure::default();
+        for _ in 0..=MAX_DEPTH {
+            deep.root = Part {
+                children: Children::Multipart(vec![deep.root]),
+                ..Part::default()
+            };
+        }
+        assert_eq!(written(&deep.encode()), None);
+        assert_eq!(root(&encoded).map(|part| part.header), Some(0..10));
+    }
+
+    #[test]
+    fn a_multipart_without_parts_shows_one() {
+        let empty = Structure {
+            root: Part {
+                media_subtype: b"mixed".to_vec(),
+                children: Children::Multipart(Vec::new()),
+                ..Part::default()
+            },
+            ..Structure::default()
+        };
+        let mut out = Vec::new();
+        body(&mut out, &empty.encode(), false, false).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "((\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0) \"mixed\")");
     }
 
     #[test]
@@ -335,7 +445,11 @@ mod tests {
             ..Envelope::default()
         };
         let mut out = Vec::new();
-        envelope(&mut out, &value, false);
+        let structure = Structure {
+            envelope: value,
+            ..Structure::default()
+        };
+        envelope(&mut out, &structure.encode(), false).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" NIL ((\"Terry Gray\" NIL \"gray\" \"cac.washington.edu\")) \

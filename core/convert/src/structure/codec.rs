@@ -6,13 +6,16 @@
 
 use std::ops::Range;
 
-use super::{Address, Children, Envelope, MAX_DEPTH, Part, Structure};
+use super::{
+    Address, Children, Envelope, MAX_DEPTH, Part, Structure,
+    view::{AddressView, AddressesView, Content, PairsView, StructureView},
+};
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// Tokens that have a number. Only ever append, and not beyond 100 entries, so that strings of some length
 /// keep a length of one byte; a changed entry needs a new version.
-static DICTIONARY: &[&[u8]] = &[
+pub(super) static DICTIONARY: &[&[u8]] = &[
     b"",
     b"text",
     b"plain",
@@ -66,23 +69,23 @@ static DICTIONARY: &[&[u8]] = &[
 ];
 
 /// Bits of a part's first byte.
-const ID: u8 = 1;
-const DESCRIPTION: u8 = 2;
-const MD5: u8 = 4;
-const DISPOSITION: u8 = 8;
-const LANGUAGE: u8 = 16;
-const LOCATION: u8 = 32;
-const MULTIPART: u8 = 64;
-const MESSAGE: u8 = 128;
+pub(super) const ID: u8 = 1;
+pub(super) const DESCRIPTION: u8 = 2;
+pub(super) const MD5: u8 = 4;
+pub(super) const DISPOSITION: u8 = 8;
+pub(super) const LANGUAGE: u8 = 16;
+pub(super) const LOCATION: u8 = 32;
+pub(super) const MULTIPART: u8 = 64;
+pub(super) const MESSAGE: u8 = 128;
 
 /// Bits of an envelope's first byte.
-const DATE: u8 = 1;
-const SUBJECT: u8 = 2;
-const IN_REPLY_TO: u8 = 4;
-const MESSAGE_ID: u8 = 8;
-const REFERENCES: u8 = 16;
-const OWN_SENDER: u8 = 32;
-const OWN_REPLY_TO: u8 = 64;
+pub(super) const DATE: u8 = 1;
+pub(super) const SUBJECT: u8 = 2;
+pub(super) const IN_REPLY_TO: u8 = 4;
+pub(super) const MESSAGE_ID: u8 = 8;
+pub(super) const REFERENCES: u8 = 16;
+pub(super) const OWN_SENDER: u8 = 32;
+pub(super) const OWN_REPLY_TO: u8 = 64;
 
 /// See [`Structure::encode`].
 pub(super) fn encode(structure: &Structure) -> Vec<u8> {
@@ -97,21 +100,14 @@ pub(super) fn encode(structure: &Structure) -> Vec<u8> {
 
 /// See [`Structure::decode`].
 pub(super) fn decode(encoded: &[u8]) -> Option<Structure> {
-    let mut reader = Reader { rest: encoded, at: 0 };
-    if reader.byte()? != VERSION {
-        return None;
-    }
-    let structure = reader.structure(0)?;
-    reader.rest.is_empty().then_some(structure)
+    let mut view = StructureView::of(encoded)?;
+    let structure = owned(&mut view, 0)?;
+    view.is_at_end().then_some(structure)
 }
 
 /// See [`Structure::decode_envelope`].
 pub(super) fn decode_envelope(encoded: &[u8]) -> Option<Envelope> {
-    let mut reader = Reader { rest: encoded, at: 0 };
-    if reader.byte()? != VERSION {
-        return None;
-    }
-    reader.envelope()
+    envelope(&mut StructureView::of(encoded)?)
 }
 
 /// The lines of an encoded structure's envelope, as they came, not decoded and not copied.
@@ -128,14 +124,11 @@ pub struct EnvelopeLines<'a> {
 impl<'a> EnvelopeLines<'a> {
     /// `None` where the lines are damaged.
     pub fn of(encoded: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader { rest: encoded, at: 0 };
-        if reader.byte()? != VERSION {
-            return None;
-        }
-        let flags = reader.byte()?;
+        let mut view = StructureView::of(encoded)?;
+        let flags = view.byte()?;
         let mut string = |flag| match flags & flag {
             0 => Some(None),
-            _ => reader.borrowed_token().map(Some),
+            _ => view.token().map(Some),
         };
         string(DATE)?;
         string(SUBJECT)?;
@@ -297,191 +290,78 @@ impl Writer {
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-    at: u64,
+/// Copies what a view shows.
+fn owned(view: &mut StructureView<'_>, depth: usize) -> Option<Structure> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    Some(Structure {
+        envelope: envelope(view)?,
+        root: part(view, depth)?,
+    })
 }
 
-impl<'a> Reader<'a> {
-    fn borrowed_token(&mut self) -> Option<&'a [u8]> {
-        let number = self.number()?;
-        if let Some(entry) = DICTIONARY.get(usize::try_from(number).ok()?) {
-            return Some(entry);
-        }
-        let length = usize::try_from(number - DICTIONARY.len() as u64).ok()?;
-        let (bytes, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(bytes)
-    }
-
-    fn structure(&mut self, depth: usize) -> Option<Structure> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
-        Some(Structure {
-            envelope: self.envelope()?,
-            root: self.part(depth)?,
-        })
-    }
-
-    fn envelope(&mut self) -> Option<Envelope> {
-        let flags = self.byte()?;
-        let mut string = |flag| match flags & flag {
-            0 => Some(None),
-            _ => self.token().map(Some),
+fn envelope(view: &mut StructureView<'_>) -> Option<Envelope> {
+    let string = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+    let addresses = |list: AddressesView<'_>| {
+        let address = |address: AddressView<'_>| Address {
+            name: string(address.name),
+            mailbox: string(address.mailbox),
+            host: string(address.host),
         };
-        let mut envelope = Envelope {
-            date: string(DATE)?,
-            subject: string(SUBJECT)?,
-            in_reply_to: string(IN_REPLY_TO)?,
-            message_id: string(MESSAGE_ID)?,
-            references: string(REFERENCES)?,
-            ..Envelope::default()
-        };
-        envelope.from = self.addresses()?;
-        for (list, flag) in [
-            (&mut envelope.sender, OWN_SENDER),
-            (&mut envelope.reply_to, OWN_REPLY_TO),
-        ] {
-            if flags & flag == 0 {
-                list.clone_from(&envelope.from);
-            } else {
-                *list = self.addresses()?;
-            }
-        }
-        envelope.to = self.addresses()?;
-        envelope.cc = self.addresses()?;
-        envelope.bcc = self.addresses()?;
-        Some(envelope)
-    }
+        list.iter().map(address).collect()
+    };
+    let envelope = view.envelope()?;
+    Some(Envelope {
+        date: string(envelope.date),
+        subject: string(envelope.subject),
+        in_reply_to: string(envelope.in_reply_to),
+        message_id: string(envelope.message_id),
+        references: string(envelope.references),
+        from: addresses(envelope.from),
+        sender: addresses(envelope.sender),
+        reply_to: addresses(envelope.reply_to),
+        to: addresses(envelope.to),
+        cc: addresses(envelope.cc),
+        bcc: addresses(envelope.bcc),
+    })
+}
 
-    fn addresses(&mut self) -> Option<Vec<Address>> {
-        let count = self.count(3)?;
-        (0..count)
-            .map(|_| {
-                Some(Address {
-                    name: self.optional()?,
-                    mailbox: self.optional()?,
-                    host: self.optional()?,
-                })
-            })
+fn part(view: &mut StructureView<'_>, depth: usize) -> Option<Part> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    let string = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+    let pairs = |pairs: PairsView<'_>| {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_vec(), value.to_vec()))
             .collect()
-    }
-
-    #[allow(clippy::option_option)] // Damaged, absent, present.
-    fn optional(&mut self) -> Option<Option<Vec<u8>>> {
-        match self.number()? {
-            0 => Some(None),
-            length => self.bytes(length - 1).map(Some),
-        }
-    }
-
-    fn part(&mut self, depth: usize) -> Option<Part> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
-        let flags = self.byte()?;
-        let mut part = Part {
-            header: self.range()?,
-            body: self.range()?,
-            lines: self.number()?,
-            media_type: self.token()?,
-            media_subtype: self.token()?,
-            encoding: self.token()?,
-            parameters: self.parameters()?,
-            ..Part::default()
-        };
-        for (slot, flag) in [
-            (&mut part.id, ID),
-            (&mut part.description, DESCRIPTION),
-            (&mut part.md5, MD5),
-            (&mut part.location, LOCATION),
-        ] {
-            if flags & flag != 0 {
-                *slot = Some(self.token()?);
-            }
-        }
-        if flags & DISPOSITION != 0 {
-            part.disposition = Some((self.token()?, self.parameters()?));
-        }
-        if flags & LANGUAGE != 0 {
-            let count = self.count(1)?;
-            part.language = (0..count).map(|_| self.token()).collect::<Option<_>>()?;
-        }
-        part.children = match flags & (MULTIPART | MESSAGE) {
-            0 => {
-                self.at = part.body.end;
-                Children::None
-            }
-            MULTIPART => {
-                let count = self.count(9)?;
-                self.at = part.body.start;
-                let parts = (0..count).map(|_| self.part(depth + 1));
+    };
+    let head = view.part()?;
+    Some(Part {
+        header: head.header,
+        body: head.body,
+        lines: head.lines,
+        media_type: head.media_type.to_vec(),
+        media_subtype: head.media_subtype.to_vec(),
+        encoding: head.encoding.to_vec(),
+        parameters: pairs(head.parameters),
+        id: string(head.id),
+        description: string(head.description),
+        md5: string(head.md5),
+        location: string(head.location),
+        disposition: head
+            .disposition
+            .map(|(kind, parameters)| (kind.to_vec(), pairs(parameters))),
+        language: head.language.iter().map(<[u8]>::to_vec).collect(),
+        children: match head.content {
+            Content::Nothing => Children::None,
+            Content::Parts(count) => {
+                let parts = (0..count).map(|_| part(view, depth + 1));
                 Children::Multipart(parts.collect::<Option<_>>()?)
             }
-            MESSAGE => {
-                self.at = part.body.start;
-                Children::Message(Box::new(self.structure(depth + 1)?))
-            }
-            _ => return None,
-        };
-        Some(part)
-    }
-
-    fn range(&mut self) -> Option<Range<u64>> {
-        let distance = self.number()?;
-        let start = self
-            .at
-            .wrapping_add((distance >> 1) ^ (distance & 1).wrapping_neg());
-        let end = start.checked_add(self.number()?)?;
-        self.at = end;
-        Some(start..end)
-    }
-
-    fn parameters(&mut self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-        let count = self.count(2)?;
-        (0..count).map(|_| Some((self.token()?, self.token()?))).collect()
-    }
-
-    fn token(&mut self) -> Option<Vec<u8>> {
-        let number = self.number()?;
-        match DICTIONARY.get(usize::try_from(number).ok()?) {
-            Some(entry) => Some(entry.to_vec()),
-            None => self.bytes(number - DICTIONARY.len() as u64),
-        }
-    }
-
-    /// A count of things of which each takes `least` bytes or more.
-    fn count(&mut self, least: u64) -> Option<u64> {
-        let count = self.number()?;
-        (count.checked_mul(least)? <= self.rest.len() as u64).then_some(count)
-    }
-
-    fn bytes(&mut self, length: u64) -> Option<Vec<u8>> {
-        let (bytes, rest) = self.rest.split_at_checked(usize::try_from(length).ok()?)?;
-        self.rest = rest;
-        Some(bytes.to_vec())
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (&byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(byte)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                return None;
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
+            Content::Message => Children::Message(Box::new(owned(view, depth + 1)?)),
+        },
+    })
 }

@@ -4,6 +4,7 @@
 //! source a slice at a time, so a message of any size passes through one buffer.
 
 mod flags;
+mod rows;
 
 use std::{
     collections::VecDeque,
@@ -18,7 +19,7 @@ use ringpost_mapi::{ChangeNumber, FolderId, rights::Rights};
 use ringpost_store::{FlagAction, Flags, Mailbox, MessageRow, StoreError, UidSet};
 
 use super::{
-    Session, place, preview,
+    Session, flag_lines, place, preview,
     reply::{End, Failure, Reply},
     selected::changed_uids,
     uid_list::{UidList, drop_through},
@@ -28,7 +29,6 @@ use crate::{
     encode::{self, put},
     limits, structure,
     syntax::{
-        date,
         fetch::{Fetch, Item, Partial, Section, SectionItem, SectionText},
         reader::is_atom,
     },
@@ -99,6 +99,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             list: Arc::clone(&selected.list),
             plan: Arc::new(Plan {
                 structure: items.iter().any(Item::needs_structure),
+                parts: items.iter().any(Item::needs_parts),
                 shows_flags,
                 items,
                 utf8: self.enabled.utf8_names(),
@@ -114,7 +115,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             rows: VecDeque::new(),
             current: None,
             found: 0,
-            unknown_encoding: false,
+            work: Work::default(),
             unreadable: false,
             message_start: None,
             marked: None,
@@ -159,7 +160,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             if done {
                 return Ok(Outcome {
                     found: job.found,
-                    unknown_encoding: job.unknown_encoding,
+                    unknown_encoding: job.work.unknown_encoding,
                     unreadable: job.unreadable,
                 });
             }
@@ -172,6 +173,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 struct Plan {
     items: Vec<Item>,
     structure: bool,
+    parts: bool,
     shows_flags: bool,
     utf8: bool,
     condstore: bool,
@@ -191,7 +193,7 @@ struct Job {
     rows: VecDeque<(MessageRow, bool)>,
     current: Option<Current>,
     found: usize,
-    unknown_encoding: bool,
+    work: Work,
     /// A message could not be read.
     unreadable: bool,
     /// Where in this step's output the current message begins, if it begins there.
@@ -202,6 +204,16 @@ struct Job {
     keywords: Vec<String>,
     /// Where in this step's output its first message began.
     boundary: usize,
+}
+
+/// What items leave behind for the next ones.
+#[derive(Default)]
+struct Work {
+    /// A part's transfer encoding is not known.
+    unknown_encoding: bool,
+    /// A header, and the fields of it that were asked for: buffers that are used again.
+    header: Vec<u8>,
+    chosen: Vec<u8>,
 }
 
 /// A message that is being written.
@@ -261,11 +273,14 @@ impl Job {
         if self.reader.is_none() && self.plan.only_flags() {
             return self.step_flags(mailbox, out);
         }
+        if self.plan.only_rows() {
+            return self.step_rows(mailbox, out);
+        }
         let started = Instant::now();
         self.message_start = None;
         while out.len() < limits::SLICE_BYTES && started.elapsed() < limits::SLICE_TIME {
             if let Some(current) = &mut self.current {
-                match current.write(mailbox, &self.plan, &mut self.unknown_encoding, out) {
+                match current.write(mailbox, &self.plan, &mut self.work, out) {
                     Ok(finished) => {
                         if finished {
                             self.current = None;
@@ -391,16 +406,18 @@ impl Job {
                 self.keywords.push(keyword.clone());
             }
         }
-        let structure = if self.plan.structure {
-            let encoded = row.structure.take();
-            match encoded.as_deref().and_then(Structure::decode) {
+        if self.plan.structure && row.structure.is_none() {
+            row.structure = Some(read_structure(mailbox, &row)?.encode());
+        }
+        let structure = if self.plan.parts {
+            match row.structure.as_deref().and_then(Structure::decode) {
                 Some(structure) => Some(structure),
                 None => Some(read_structure(mailbox, &row)?),
             }
         } else {
             None
         };
-        put!(out, "* {number} FETCH (");
+        flag_lines::begin(out, number);
         self.current = Some(Current {
             row,
             marked,
@@ -417,6 +434,22 @@ pub(super) fn read_structure(mailbox: &mut Mailbox, row: &MessageRow) -> Result<
     let mut source = Vec::new();
     mailbox.read_row_source(row, 0..row.size, &mut source)?;
     Ok(Structure::of(&source))
+}
+
+/// Where the message's header or body is.
+fn top_section(
+    mailbox: &mut Mailbox,
+    row: &MessageRow,
+    text: &SectionText,
+) -> Result<Option<Range<u64>>, StoreError> {
+    let known = row.structure.as_deref().and_then(structure::root);
+    let (header, body) = if let Some(root) = known {
+        (root.header, root.body)
+    } else {
+        let root = read_structure(mailbox, row)?.root;
+        (root.header, root.body)
+    };
+    Ok(structure::top_section(header, body, text, row.size))
 }
 
 /// Reads a range that must be there.
@@ -443,7 +476,7 @@ impl Current {
         &mut self,
         mailbox: &mut Mailbox,
         plan: &Plan,
-        unknown_encoding: &mut bool,
+        work: &mut Work,
         out: &mut Vec<u8>,
     ) -> Result<bool, StoreError> {
         while out.len() < limits::SLICE_BYTES {
@@ -469,7 +502,7 @@ impl Current {
                 out.push(b' ');
             }
             self.next_item += 1;
-            self.item(mailbox, plan, item, unknown_encoding, out)?;
+            self.item(mailbox, plan, item, work, out)?;
         }
         Ok(false)
     }
@@ -488,70 +521,38 @@ impl Current {
         mailbox: &mut Mailbox,
         plan: &Plan,
         item: &Item,
-        unknown_encoding: &mut bool,
+        work: &mut Work,
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
+        if item.is_of_row() {
+            return self.row_item(mailbox, plan, item, out);
+        }
         let row = &self.row;
         match (item, &self.structure) {
-            (Item::Uid, _) => put!(out, "UID {}", row.uid),
-            (Item::Flags, _) => {
-                out.extend_from_slice(b"FLAGS ");
-                self.flags(plan, out);
-            }
-            (Item::InternalDate, _) => {
-                put!(
-                    out,
-                    "INTERNALDATE {}",
-                    date::format_date_time(row.received.unix_seconds())
-                );
-            }
-            (Item::SaveDate, _) => match row.saved {
-                Some(saved) => put!(out, "SAVEDATE {}", date::format_date_time(saved.unix_seconds())),
-                None => out.extend_from_slice(b"SAVEDATE NIL"),
-            },
-            (Item::Size, _) => put!(out, "RFC822.SIZE {}", row.size),
-            (Item::ModSeq, _) => put!(out, "MODSEQ ({})", row.change),
-            (Item::EmailId, _) => put!(out, "EMAILID (M{})", row.email_id),
-            (Item::ThreadId, _) => out.extend_from_slice(b"THREADID NIL"),
             (Item::Preview, Some(structure)) => preview::write(mailbox, row, structure, plan.utf8, out)?,
-            (Item::Envelope, Some(structure)) => {
-                out.extend_from_slice(b"ENVELOPE ");
-                structure::envelope(out, &structure.envelope, plan.utf8);
-            }
-            (Item::Body, Some(structure)) => {
-                out.extend_from_slice(b"BODY ");
-                structure::body(out, &structure.root, false, plan.utf8);
-            }
-            (Item::BodyStructure, Some(structure)) => {
-                out.extend_from_slice(b"BODYSTRUCTURE ");
-                structure::body(out, &structure.root, true, plan.utf8);
-            }
             (Item::Section(section), structure) => {
-                let whole = || {
-                    (section.section.text == SectionText::All && section.section.part.is_empty())
-                        .then_some(0..row.size)
-                };
+                let Section { part, text } = &section.section;
                 let range = match structure {
-                    Some(structure) => {
-                        structure::section(structure, &section.section.part, &section.section.text, row.size)
-                    }
-                    None => whole(),
+                    Some(structure) => structure::section(structure, part, text, row.size),
+                    None if *text == SectionText::All => Some(0..row.size),
+                    None => top_section(mailbox, row, text)?,
                 };
                 section_name(out, section, plan.utf8);
                 match (range, &section.section.text) {
                     (None, _) => out.extend_from_slice(b"NIL"),
                     (Some(range), SectionText::Fields { names, not }) => {
                         let range = range.start..range.end.min(range.start + limits::HEADER_BYTES);
-                        let (mut raw, mut chosen) = (Vec::new(), Vec::new());
-                        read_exactly(mailbox, row, range, &mut raw)?;
-                        header::choose(&raw, names, *not, &mut chosen);
-                        let part = cut(0..chosen.len() as u64, section.partial);
-                        put!(out, "{{{}}}\r\n", part.end - part.start);
-                        out.extend_from_slice(&chosen[part.start as usize..part.end as usize]);
+                        work.header.clear();
+                        work.chosen.clear();
+                        read_exactly(mailbox, row, range, &mut work.header)?;
+                        header::choose(&work.header, names, *not, &mut work.chosen);
+                        let part = cut(0..work.chosen.len() as u64, section.partial);
+                        literal(out, part.end - part.start);
+                        out.extend_from_slice(&work.chosen[part.start as usize..part.end as usize]);
                     }
                     (Some(range), _) => {
                         let range = cut(range, section.partial);
-                        put!(out, "{{{}}}\r\n", range.end - range.start);
+                        literal(out, range.end - range.start);
                         self.stream = Some(Stream::Raw(range));
                     }
                 }
@@ -566,7 +567,7 @@ impl Current {
                 match (range, decoder_for(structure, part)) {
                     (None, _) => out.extend_from_slice(b"NIL"),
                     (Some(_), None) => {
-                        *unknown_encoding = true;
+                        work.unknown_encoding = true;
                         out.extend_from_slice(b"NIL");
                     }
                     (Some(range), Some(Decoder::Identity)) => {
@@ -598,13 +599,31 @@ impl Current {
                         });
                     }
                     (range, _) => {
-                        *unknown_encoding |= range.is_some();
+                        work.unknown_encoding |= range.is_some();
                         out.push(b'0');
                     }
                 }
             }
-            // `begin` read the structure when any item needs it.
-            (_, None) => {}
+            // `begin` read the structure when any item needs it, and rows have the rest.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn row_item(
+        &mut self,
+        mailbox: &mut Mailbox,
+        plan: &Plan,
+        item: &Item,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let start = out.len();
+        if plan.row_item(out, item, &self.row).is_none() {
+            // The structure is damaged.
+            out.truncate(start);
+            self.row.structure = Some(read_structure(mailbox, &self.row)?.encode());
+            plan.row_item(out, item, &self.row)
+                .ok_or_else(|| rows::unwritable(mailbox, &self.row))?;
         }
         Ok(())
     }
@@ -712,6 +731,13 @@ fn cut(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     start..start.saturating_add(partial.length).min(range.end)
 }
 
+/// The beginning of a literal of so many bytes.
+fn literal(out: &mut Vec<u8>, bytes: u64) {
+    out.push(b'{');
+    encode::number64(out, bytes);
+    out.extend_from_slice(b"}\r\n");
+}
+
 fn part_text(part: &[u32]) -> String {
     part.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
 }
@@ -723,7 +749,6 @@ fn section_name(out: &mut Vec<u8>, item: &SectionItem, utf8: bool) {
         return;
     }
     let Section { part, text } = &item.section;
-    let mut inner = part_text(part);
     let text_name = match text {
         SectionText::All => "",
         SectionText::Header => "HEADER",
@@ -732,15 +757,22 @@ fn section_name(out: &mut Vec<u8>, item: &SectionItem, utf8: bool) {
         SectionText::Text => "TEXT",
         SectionText::Mime => "MIME",
     };
-    if !inner.is_empty() && !text_name.is_empty() {
-        inner.push('.');
+    out.extend_from_slice(b"BODY[");
+    for (index, number) in part.iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        encode::number(out, *number);
     }
-    put!(out, "BODY[{inner}{text_name}");
+    if !part.is_empty() && !text_name.is_empty() {
+        out.push(b'.');
+    }
+    out.extend_from_slice(text_name.as_bytes());
     if let SectionText::Fields { names, .. } = text {
         for (index, name) in names.iter().enumerate() {
             out.extend_from_slice(if index == 0 { b" (" } else { b" " });
             if !name.is_empty() && name.bytes().all(is_atom) {
-                out.extend_from_slice(name.to_ascii_uppercase().as_bytes());
+                out.extend(name.bytes().map(|byte| byte.to_ascii_uppercase()));
             } else {
                 encode::string(out, name.as_bytes(), utf8);
             }

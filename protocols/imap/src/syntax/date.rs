@@ -3,6 +3,7 @@
 use ringpost_mapi::calendar::{MONTHS, SECONDS_PER_DAY, civil_from_days, days_from_civil};
 
 use super::{SyntaxError, reader::Reader};
+use crate::encode::put;
 
 fn month(name: &[u8]) -> Option<i64> {
     MONTHS
@@ -39,16 +40,17 @@ pub(crate) fn parse_date_time(text: &[u8]) -> Option<i64> {
 }
 
 /// INTERNALDATE's form, in UTC, with its quotes.
-pub(crate) fn format_date_time(seconds: i64) -> String {
+pub(crate) fn write_date_time(out: &mut Vec<u8>, seconds: i64) {
     let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
     let second = seconds.rem_euclid(SECONDS_PER_DAY);
-    format!(
+    put!(
+        out,
         "\"{day:2}-{}-{year:04} {:02}:{:02}:{:02} +0000\"",
         MONTHS[(month - 1) as usize],
         second / 3600,
         second / 60 % 60,
         second % 60
-    )
+    );
 }
 
 /// A header's date: seconds since 1970 UTC, and the day (since 1970) as written, whatever the zone (which
@@ -151,12 +153,18 @@ fn named_zone(name: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
 
+    fn written(seconds: i64) -> String {
+        let mut out = Vec::new();
+        write_date_time(&mut out, seconds);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn date_times() {
         assert_eq!(parse_date_time(b"17-Jul-1996 02:44:25 -0700"), Some(837_596_665));
         assert_eq!(parse_date_time(b" 1-Jan-1970 00:00:00 +0000"), Some(0));
-        assert_eq!(format_date_time(837_596_665), "\"17-Jul-1996 09:44:25 +0000\"");
-        assert_eq!(format_date_time(-1), "\"31-Dec-1969 23:59:59 +0000\"");
+        assert_eq!(written(837_596_665), "\"17-Jul-1996 09:44:25 +0000\"");
+        assert_eq!(written(-1), "\"31-Dec-1969 23:59:59 +0000\"");
         for bad in [
             "31-Feb-2020 00:00:00 +0000",
             "1-Jan-70 00:00:00 +0000",
@@ -168,7 +176,7 @@ mod tests {
             assert_eq!(parse_date_time(bad.as_bytes()), None, "{bad}");
         }
         for seconds in (-5_000_000_000..5_000_000_000).step_by(7_777_777) {
-            let text = format_date_time(seconds);
+            let text = written(seconds);
             assert_eq!(parse_date_time(text.trim_matches('"').as_bytes()), Some(seconds));
         }
     }

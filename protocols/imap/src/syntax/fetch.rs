@@ -91,18 +91,30 @@ impl Item {
         }
     }
 
-    /// Whether it needs the message's structure.
+    /// Whether it needs the message's structure, as it is encoded.
     pub(crate) fn needs_structure(&self) -> bool {
         match self {
-            Self::Envelope
-            | Self::Body
-            | Self::BodyStructure
-            | Self::Preview
-            | Self::Binary { .. }
-            | Self::BinarySize(_) => true,
+            Self::Envelope | Self::Body | Self::BodyStructure => true,
             Self::Section(item) => !(item.section.part.is_empty() && item.section.text == SectionText::All),
+            _ => self.needs_parts(),
+        }
+    }
+
+    /// Whether it needs the structure's parts.
+    pub(crate) fn needs_parts(&self) -> bool {
+        match self {
+            Self::Preview | Self::Binary { .. } | Self::BinarySize(_) => true,
+            Self::Section(item) => !item.section.part.is_empty(),
             _ => false,
         }
+    }
+
+    /// Whether the message's row has it, or its encoded structure.
+    pub(crate) fn is_of_row(&self) -> bool {
+        !matches!(
+            self,
+            Self::Preview | Self::Section(_) | Self::Binary { .. } | Self::BinarySize(_)
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, MessageId, Uid};
 use rusqlite::{OptionalExtension, params};
 
-use super::{Change, Changes, MessageRow, SourceId, Status, UidSet, keywords::Keywords};
+use super::{Change, Changes, Flags, MessageRow, SourceId, Status, UidSet, keywords::Keywords};
 use crate::{
     Mailbox, StoreError,
     flag_pages::{Pages, State},
@@ -121,6 +121,21 @@ impl Mailbox {
              FROM messages WHERE folder = ?1 AND uid BETWEEN ?2 AND ?3 AND state = 0 ORDER BY uid"
         })?;
         let mut pages = Pages::default();
+        // One for all: its buffers are used again, and neighbours mostly have the same keywords.
+        let mut message = MessageRow {
+            uid: Uid(0),
+            message: MessageId(0),
+            email_id: 0,
+            flags: Flags::default(),
+            keywords: Vec::new(),
+            change: ChangeNumber(0),
+            size: 0,
+            received: FileTime(0),
+            saved: None,
+            source: None,
+            structure: None,
+        };
+        let (mut known_set, mut spare): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
         for range in uids.ranges() {
             let mut rows = statement.query(params![folder.to_disk(), range.start(), range.end()])?;
             while let Some(row) = rows.next()? {
@@ -134,19 +149,31 @@ impl Mailbox {
                     ),
                 };
                 let received = FileTime(row.get::<_, i64>(6)? as u64);
-                let message = MessageRow {
-                    uid: Uid(uid),
-                    message: MessageId::from_disk(row.get(1)?),
-                    flags: bits.imap(),
-                    keywords: keywords.names_of(set)?,
-                    change: ChangeNumber(change),
-                    size: row.get::<_, i64>(5)? as u64,
-                    received,
-                    saved: saved_at(received, row.get(10)?),
-                    email_id: row.get::<_, i64>(7)? as u64,
-                    source: row.get::<_, Option<i64>>(8)?.map(SourceId),
-                    structure: row.get(9)?,
-                };
+                let set = set.unwrap_or_default();
+                if set != known_set.as_slice() {
+                    message.keywords = keywords.names_of(Some(set))?;
+                    known_set.clear();
+                    known_set.extend_from_slice(set);
+                }
+                let mut buffer = message.structure.take().unwrap_or(spare);
+                buffer.clear();
+                spare = Vec::new();
+                match row.get_ref(9)?.as_blob_or_null()? {
+                    Some(encoded) => {
+                        buffer.extend_from_slice(encoded);
+                        message.structure = Some(buffer);
+                    }
+                    None => spare = buffer,
+                }
+                message.uid = Uid(uid);
+                message.message = MessageId::from_disk(row.get(1)?);
+                message.flags = bits.imap();
+                message.change = ChangeNumber(change);
+                message.size = row.get::<_, i64>(5)? as u64;
+                message.received = received;
+                message.saved = saved_at(received, row.get(10)?);
+                message.email_id = row.get::<_, i64>(7)? as u64;
+                message.source = row.get::<_, Option<i64>>(8)?.map(SourceId);
                 if visit(&message).is_break() {
                     return Ok(());
                 }
