@@ -12,10 +12,11 @@
 //!                          └ EAGAIN ─► suspend ─► Step::Wait(Read) ─► io_uring ─► Operation::run(answer)
 //! ```
 //!
-//! A warm read is one system call, as it would be with SQLite's own VFS. A cold one costs that call, two
+//! A warm read is one system call, as it would be with SQLite's own VFS, or none where a listing reads on (`ahead`). A cold one costs that call, two
 //! switches (nanoseconds) and one request to io_uring. [`coroutine`] knows no executor: who runs an
 //! [`coroutine::Operation`] does the waiting it asks for.
 
+mod ahead;
 pub mod coroutine;
 mod sqlite;
 mod wal;

@@ -19,7 +19,10 @@ use std::{
 
 use rusqlite::ffi;
 
-use crate::wal::{EMPTY_BYTES, WalWriter};
+use crate::{
+    ahead::Reading,
+    wal::{EMPTY_BYTES, WalWriter},
+};
 
 /// The VFS's name.
 const NAME: &CStr = c"ringpost";
@@ -105,6 +108,8 @@ struct OpenFile {
     /// For a database: its length, once known. SQLite asks at each read transaction, and nobody else writes the
     /// file.
     length: Cell<Option<u64>>,
+    /// For a database: how it is read.
+    reading: Option<Reading>,
 }
 
 impl OpenFile {
@@ -190,6 +195,7 @@ unsafe extern "C" fn open(
         wal,
         keeps_wal: Cell::new(false),
         length: Cell::new(None),
+        reading: (flags & ffi::SQLITE_OPEN_MAIN_DB != 0).then(Reading::new),
     };
     // SAFETY: as above; `out_flags` may be null.
     unsafe {
@@ -283,7 +289,12 @@ unsafe extern "C" fn read(
     let file = &state.file;
     let mut filled = 0;
     while filled < buffer.len() {
-        match crate::read_at(file, &mut buffer[filled..], offset as u64 + filled as u64) {
+        let (rest, at) = (&mut buffer[filled..], offset as u64 + filled as u64);
+        let read = match &state.reading {
+            Some(reading) => reading.read_at(file, rest, at),
+            None => crate::read_at(file, rest, at),
+        };
+        match read {
             Ok(0) => {
                 // SQLite relies on zeros behind the end.
                 buffer[filled..].fill(0);
@@ -313,6 +324,9 @@ unsafe extern "C" fn write(
     // A checkpoint is a long row of reads and writes in which SQLite asks nobody whether to go on.
     crate::breathe();
     state.length.set(None);
+    if let Some(reading) = &state.reading {
+        reading.changed();
+    }
     let written = match &state.wal {
         Some(wal) => wal.write(&state.file, data, offset as u64),
         None => state.file.write_all_at(data, offset as u64),
@@ -334,6 +348,9 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_i
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
     state.length.set(None);
+    if let Some(reading) = &state.reading {
+        reading.changed();
+    }
     let truncated = match &state.wal {
         Some(wal) if size == 0 => wal.empty(&state.file),
         // After a restart of the log, to what is in use: the rest counts for nothing, and its blocks are kept.
