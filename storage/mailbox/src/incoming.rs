@@ -41,7 +41,10 @@ impl PreparedMessage {
         let content = ringpost_convert::message::from_mime(&source, &structure);
         Arc::new(Self {
             hash: *blake3::hash(&source).as_bytes(),
-            compressed: compression_level.and_then(|level| crate::content::compress(&source, level)),
+            compressed: compression_level.and_then(|level| {
+                let header = structure.root.header.end as usize;
+                crate::content::compress_message(&source, header, level)
+            }),
             row: Row::of(&content, &structure),
             structure,
             content,

@@ -9,6 +9,9 @@
 //! ```
 //!
 //! The whole is a valid zstd stream: `zstd -d` makes the value of a content file.
+//!
+//! A message of one frame has two where its body is long: the header and the rest. Clients list mailboxes by header
+//! fields, and a frame is decompressed whole.
 
 use std::cell::RefCell;
 
@@ -39,8 +42,26 @@ thread_local! {
     static DECOMPRESSOR: Kept<zstd::bulk::Decompressor<'static>> = const { RefCell::new(None) };
 }
 
+/// Bytes of body with which the header has a frame of its own: it costs some 60 bytes, and to decompress less than
+/// this is no matter.
+const LONG_BODY: usize = 2560;
+
 /// Compresses `value`; `None` where that saves nothing.
 pub(crate) fn compress(value: &[u8], level: i32) -> Option<Vec<u8>> {
+    compress_pieces(value, value.chunks(FRAME_BYTES), level)
+}
+
+/// [`compress`] of a message whose header has so many bytes.
+pub(crate) fn compress_message(value: &[u8], header: usize, level: i32) -> Option<Vec<u8>> {
+    let apart = value.len() <= FRAME_BYTES && header > 0 && value.len().saturating_sub(header) >= LONG_BODY;
+    if !apart {
+        return compress(value, level);
+    }
+    let (header, body) = value.split_at(header);
+    compress_pieces(value, [header, body].into_iter(), level)
+}
+
+fn compress_pieces<'a>(value: &[u8], pieces: impl Iterator<Item = &'a [u8]>, level: i32) -> Option<Vec<u8>> {
     if value.len() < MIN_COMPRESSED {
         return None;
     }
@@ -59,12 +80,12 @@ pub(crate) fn compress(value: &[u8], level: i32) -> Option<Vec<u8>> {
         let (_, compressor) = kept.as_mut()?;
         let mut out = Vec::new();
         let mut lengths = Vec::new();
-        for piece in value.chunks(FRAME_BYTES) {
+        for piece in pieces {
             let frame = compressor.compress(piece).ok()?;
             lengths.push(frame.len() as u32);
             out.extend_from_slice(&frame);
         }
-        if lengths.len() > 1 {
+        if value.len() > FRAME_BYTES {
             out.extend_from_slice(&SKIPPABLE_MAGIC.to_le_bytes());
             out.extend_from_slice(&((lengths.len() * 4 + INDEX_TAIL) as u32).to_le_bytes());
             for length in &lengths {
@@ -82,7 +103,7 @@ pub(crate) fn frame_count(size: u64) -> u64 {
     size.div_ceil(FRAME_BYTES as u64).max(1)
 }
 
-/// Appends the `length` bytes of the value that one frame holds.
+/// Appends the `length` bytes of the value that one frame holds, or a header's and the rest's.
 pub(crate) fn decompress(frame: &[u8], length: usize, out: &mut Vec<u8>) -> Result<(), StoreError> {
     let before = out.len();
     out.resize(before + length, 0);
@@ -99,6 +120,14 @@ pub(crate) fn decompress(frame: &[u8], length: usize, out: &mut Vec<u8>) -> Resu
         return Err(StoreError::damaged("compressed content"));
     }
     Ok(())
+}
+
+/// The first of two frames of a message's source: its stored bytes, and how many it holds.
+pub(crate) fn header_frame(stored: &[u8]) -> Option<(&[u8], usize)> {
+    let length = zstd::zstd_safe::find_frame_compressed_size(stored).ok()?;
+    let frame = stored.get(..length).filter(|frame| frame.len() < stored.len())?;
+    let holds = zstd::zstd_safe::get_frame_content_size(frame).ok()??;
+    Some((frame, usize::try_from(holds).ok()?))
 }
 
 /// Where each of `count` frames is, from the stored bytes' total length and the end of them. `tail` holds
@@ -169,6 +198,32 @@ mod tests {
             value,
             "zstd reads it whole"
         );
+    }
+
+    #[test]
+    fn a_header_is_read_without_the_rest() {
+        let value = value(20_000);
+        for header in [1, 100, 700, 17_000] {
+            let stored = compress_message(&value, header, 3).unwrap();
+            let (frame, holds) = header_frame(&stored).unwrap();
+            assert_eq!(holds, header);
+            let mut read = Vec::new();
+            decompress(frame, holds, &mut read).unwrap();
+            assert_eq!(read, value[..header]);
+            // All of it at once, as any program reads it.
+            let mut read = Vec::new();
+            decompress(&stored, value.len(), &mut read).unwrap();
+            assert_eq!(read, value);
+            assert_eq!(zstd::stream::decode_all(&stored[..]).unwrap(), value);
+        }
+        // Of a short body, of no header, and of what has frames by size, it is no frame of its own.
+        let long = self::value(FRAME_BYTES + 1);
+        for (value, header) in [(&value, 19_000), (&value, 0), (&value, 20_000), (&long, 700)] {
+            let stored = compress_message(value, header, 3).unwrap();
+            assert_eq!(Some(stored), compress(value, 3));
+        }
+        assert_eq!(header_frame(&compress(&value, 3).unwrap()), None);
+        assert_eq!(header_frame(b"no frame"), None);
     }
 
     #[test]

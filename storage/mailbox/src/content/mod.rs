@@ -19,8 +19,8 @@ use std::{
 
 use rusqlite::{OptionalExtension, params};
 
-pub(crate) use frames::compress;
-use frames::{FRAME_BYTES, decompress, frame_count, frame_ranges, index_length};
+use frames::{FRAME_BYTES, decompress, frame_count, frame_ranges, header_frame, index_length};
+pub(crate) use frames::{compress, compress_message};
 pub use stored::StoredContent;
 
 use crate::{Mailbox, StoreError};
@@ -317,8 +317,8 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Opens a value; `spare` becomes its buffer. A small inline value that is wanted whole is appended to `out`
-    /// at once instead, with no copy between, and nothing stays open.
+    /// Opens a value; `spare` becomes its buffer. A small inline value that is wanted whole, or in the header's
+    /// frame, is appended to `out` at once instead, with no copy between, and nothing stays open.
     fn open_content(
         &self,
         id: i64,
@@ -366,6 +366,17 @@ impl Mailbox {
             return decoded
                 .map(|()| None)
                 .map_err(|error| self.damaged_at(None, error));
+        } else if let Some((frame, holds)) = encoding
+            .is_compressed()
+            .then(|| header_frame(data))
+            .flatten()
+            .filter(|(_, holds)| range.end <= *holds as u64)
+        {
+            let before = out.len();
+            decompress(frame, holds, out).map_err(|error| self.damaged_at(None, error))?;
+            out.truncate(before + range.end as usize);
+            out.drain(before..before + range.start.min(range.end) as usize);
+            return Ok(None);
         } else {
             decode_frame(encoding, data, size as usize, &mut open.value)
                 .map_err(|error| self.damaged_at(None, error))?;
