@@ -14,9 +14,10 @@ use std::{
 use slab::Slab;
 
 use crate::{
+    polling::{Awaited, End, Polled, Polling},
     queue::{Account, Queues, Ready, TaskQueue},
     remote::Remote,
-    ring::{Request, Ring},
+    ring::{Request, Ring, Told},
     timer::Timers,
 };
 
@@ -39,14 +40,16 @@ pub(crate) struct Core {
     /// Receivers that wait for something to come through a channel.
     pub(crate) receivers: RefCell<Slab<Waker>>,
     ring: RefCell<Option<Ring>>,
+    may_poll: bool,
+    polling: RefCell<Polling>,
     running: Cell<TaskQueue>,
     /// Whom the running task works for, and since when.
     served: RefCell<Option<(Account, Instant)>>,
 }
 
 impl Core {
-    /// Makes this thread an executor.
-    pub(crate) fn enter(ring_entries: u32) -> io::Result<Rc<Self>> {
+    /// Makes this thread an executor, which polls for so long at most before it sleeps.
+    pub(crate) fn enter(ring_entries: u32, poll_most: Duration) -> io::Result<Rc<Self>> {
         let remote = Arc::new(Remote::new()?);
         let ring = Ring::new(ring_entries, remote.sleep_fd())?;
         let core = Rc::new(Self {
@@ -55,6 +58,8 @@ impl Core {
             remote,
             receivers: RefCell::default(),
             ring: RefCell::new(Some(ring)),
+            may_poll: !poll_most.is_zero(),
+            polling: RefCell::new(Polling::new(poll_most)),
             running: Cell::new(TaskQueue::DEFAULT),
             served: RefCell::new(None),
         });
@@ -156,21 +161,11 @@ impl Core {
 
     /// Submits, waits where nothing is ready, and wakes whoever got something.
     fn look_around(&self, to_wake: &mut Vec<Waker>, ending: bool) {
-        let ready = ending || !self.queues.borrow().is_empty();
-        let asleep = !ready && self.remote.begin_sleep();
-        let wait = if asleep {
-            let next = self.timers.borrow().next();
-            next.map(|next| next.saturating_duration_since(Instant::now()))
+        let turned = if ending || !self.queues.borrow().is_empty() {
+            self.turn(Some(Duration::ZERO), to_wake)
         } else {
-            Some(Duration::ZERO)
+            self.wait(to_wake)
         };
-        let turned = match &mut *self.ring.borrow_mut() {
-            Some(ring) => ring.turn(wait, to_wake),
-            None => Ok(()),
-        };
-        if asleep {
-            self.remote.end_sleep();
-        }
         if turned.is_err() {
             // Nothing sensible is left to do but to try again, and not to burn the processor meanwhile.
             std::thread::sleep(BROKEN_RING_PAUSE);
@@ -186,6 +181,99 @@ impl Core {
         for (queue, task) in self.remote.take_woken() {
             self.push(queue, task);
         }
+    }
+
+    fn turn(&self, wait: Option<Duration>, to_wake: &mut Vec<Waker>) -> io::Result<()> {
+        match &mut *self.ring.borrow_mut() {
+            Some(ring) => ring.turn(wait, to_wake),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing is ready: waits for something, for a while awake where that has paid of late, then asleep.
+    fn wait(&self, to_wake: &mut Vec<Waker>) -> io::Result<()> {
+        let awaited = match &*self.ring.borrow() {
+            Some(ring) if ring.awaits_disk() => Awaited::Disk,
+            _ => Awaited::Others,
+        };
+        let window = self.polling.borrow_mut().window(awaited);
+        if !window.is_zero() {
+            // What is to be found must have been asked for.
+            self.turn(Some(Duration::ZERO), to_wake)?;
+            if !to_wake.is_empty() {
+                return Ok(());
+            }
+        }
+        let begun = Instant::now();
+        let due = self.timers.borrow().next();
+        let is_due = |now| due.is_some_and(|due| due <= now);
+        let found = !window.is_zero() && self.poll(begun, window, due);
+        if found {
+            self.turn(Some(Duration::ZERO), to_wake)?;
+        } else if self.remote.begin_sleep() {
+            let wait = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let turned = self.turn(wait, to_wake);
+            self.remote.end_sleep();
+            turned?;
+        } else {
+            self.turn(Some(Duration::ZERO), to_wake)?;
+        }
+        if !self.may_poll {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let end = if to_wake.is_empty() && is_due(now) {
+            End::Timer
+        } else {
+            End::Work
+        };
+        let polling = &mut *self.polling.borrow_mut();
+        polling.waited(awaited, now - begun, end);
+        if found {
+            polling.found();
+        } else if !window.is_zero() {
+            polling.polled.missed += 1;
+        }
+        Ok(())
+    }
+
+    /// Looks for work in memory, for as long as the window is; whether there is some. No other thread pays more for
+    /// bringing something than to an executor that works, see [`Remote`].
+    fn poll(&self, begun: Instant, window: Duration, due: Option<Instant>) -> bool {
+        let end = begun + window;
+        let mut yields = Polling::YIELDS.iter().peekable();
+        let mut now = begun;
+        let found = loop {
+            let has_news = match &mut *self.ring.borrow_mut() {
+                Some(ring) => ring.has_news(),
+                None => true,
+            };
+            if has_news || self.remote.has_news() || due.is_some_and(|due| due <= now) {
+                break true;
+            }
+            if now >= end {
+                break false;
+            }
+            if yields.next_if(|after| begun + **after <= now).is_some() {
+                std::thread::yield_now();
+                let after = Instant::now();
+                if Polling::was_taken(after - now) {
+                    self.polling.borrow_mut().taken();
+                    break false;
+                }
+                now = after;
+                continue;
+            }
+            std::hint::spin_loop();
+            now = Instant::now();
+        };
+        self.polling.borrow_mut().polled.time += now - begun;
+        found
+    }
+
+    /// What polling came to.
+    pub(crate) fn polled(&self) -> Polled {
+        self.polling.borrow().polled
     }
 
     /// Operations that the kernel has not completed, or whose results nobody took.
@@ -253,6 +341,39 @@ impl Operation {
                 Ok((result as u32, memory))
             }
         })
+    }
+
+    /// What an operation that goes on has told. Ended, it must not be asked again.
+    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Told> {
+        self.change(|ring, key| ring.poll_change(key, context))
+    }
+
+    /// The same without waiting.
+    pub(crate) fn take_change(&mut self) -> Option<Told> {
+        let change = self.change(|ring, key| ring.take_change(key).map_or(Poll::Pending, Poll::Ready));
+        match change {
+            Poll::Ready(told) => Some(told),
+            Poll::Pending => None,
+        }
+    }
+
+    fn change(&mut self, ask: impl FnOnce(&mut Ring, usize) -> Poll<Told>) -> Poll<Told> {
+        let over = Told {
+            result: -libc::ECONNABORTED,
+            ended: true,
+        };
+        let Some(key) = self.key else {
+            return Poll::Ready(over);
+        };
+        let core = Core::current();
+        let told = match core.ring.borrow_mut().as_mut() {
+            Some(ring) => ask(ring, key),
+            None => Poll::Ready(over),
+        };
+        if let Poll::Ready(Told { ended: true, .. }) = &told {
+            self.key = None;
+        }
+        told
     }
 }
 

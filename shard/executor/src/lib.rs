@@ -9,8 +9,9 @@
 //! What it does and nothing more: tasks in queues with shares ([`queue`]), timers ([`timer`]), readiness of
 //! sockets ([`net`]), reads and syncs of files ([`file`]), semaphores ([`sync`]) and queues between executors
 //! ([`channel`]). A turn costs one system call however many operations it submits and collects, and none when
-//! there are none; a task switch none. An executor with nothing to do sleeps in that call; another thread that
-//! has something for it writes to an eventfd then, and only then.
+//! there are none; a task switch none. An executor with nothing to do looks for work in memory for some microseconds,
+//! where that has paid of late ([`polling`], [`Builder::poll`]), then sleeps in that call; another thread that has
+//! something for it writes to an eventfd while it sleeps, and only then.
 //!
 //! A task belongs to its executor's thread and never leaves it. Its waker may go anywhere.
 
@@ -18,6 +19,7 @@ pub mod channel;
 mod core;
 pub mod file;
 pub mod net;
+mod polling;
 mod queue;
 mod remote;
 mod ring;
@@ -25,8 +27,9 @@ pub mod sync;
 mod sys;
 pub mod timer;
 
-use std::{future::Future, io, pin::Pin, task::Poll, thread};
+use std::{future::Future, io, pin::Pin, task::Poll, thread, time::Duration};
 
+pub use polling::Polled;
 pub use queue::{Account, TaskQueue};
 
 use crate::core::Core;
@@ -37,6 +40,7 @@ pub struct Builder {
     name: String,
     cpu: Option<usize>,
     ring_entries: u32,
+    poll: Duration,
 }
 
 /// A running executor's thread.
@@ -50,6 +54,7 @@ impl Builder {
             name: name.to_owned(),
             cpu: None,
             ring_entries: 256,
+            poll: Duration::ZERO,
         }
     }
 
@@ -67,6 +72,14 @@ impl Builder {
         self
     }
 
+    /// An executor that has nothing to do may look for work for so long before it sleeps, when its waits have been
+    /// shorter than that of late. Zero, the default: it sleeps at once.
+    #[must_use]
+    pub fn poll(mut self, most: Duration) -> Self {
+        self.poll = most;
+        self
+    }
+
     /// Starts the thread; it runs until the future that `main` makes is done, and then drops all tasks.
     /// Fails when there is no ring or no thread to be had.
     pub fn spawn<F>(self, main: impl FnOnce() -> F + Send + 'static) -> io::Result<JoinHandle>
@@ -80,7 +93,7 @@ impl Builder {
                 None => Ok(()),
             };
             // The ring must be made by the thread that uses it.
-            let core = begun.and_then(|()| Core::enter(self.ring_entries));
+            let core = begun.and_then(|()| Core::enter(self.ring_entries, self.poll));
             match core {
                 Ok(core) => {
                     let _ = made.send(Ok(()));
@@ -168,6 +181,14 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+/// What polling came to on this executor, since its start.
+///
+/// # Panics
+/// Outside of an executor.
+pub fn polled() -> Polled {
+    Core::current().polled()
 }
 
 #[cfg(test)]

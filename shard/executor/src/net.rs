@@ -1,6 +1,10 @@
 //! TCP: system calls that do not wait, and the ring to learn when they can go on.
 //!
-//! A connection that waits holds no buffer, only a poll request in the kernel.
+//! A connection that waits holds no buffer, only a poll request in the kernel, which stays from wait to wait: what a
+//! dialogue costs is a receive and a send, and one call of the ring to learn of the next command.
+//!
+//! That request tells of changes, once each. So a read that took less than there was room for may wait for the next
+//! change, unless the end was told together with the last bytes.
 
 use std::{
     io::{self, Read, Write},
@@ -11,7 +15,10 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{core::Operation, ring::Request};
+use crate::{
+    core::Operation,
+    ring::{Request, Told},
+};
 
 /// A listener of this executor.
 #[derive(Debug)]
@@ -51,10 +58,13 @@ impl TcpListener {
 #[derive(Debug)]
 pub struct TcpStream {
     // Before the socket: operations on it are cancelled before it is closed.
+    /// Tells when something has come; made for the first read that waits, and then kept.
     readable: Option<Operation>,
     writable: Option<Operation>,
     /// The last read took all there was: the next begins by waiting.
     drained: bool,
+    /// The other side has closed, or the connection is broken: that was told, and will not be again.
+    ended: bool,
     socket: net::TcpStream,
 }
 
@@ -66,6 +76,7 @@ impl TcpStream {
             readable: None,
             writable: None,
             drained: false,
+            ended: false,
             socket,
         })
     }
@@ -93,17 +104,22 @@ impl TcpStream {
     /// Reads what there is; 0 bytes are the end.
     pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            if let Some(operation) = &mut self.readable {
-                let waited = ready!(operation.poll(context));
-                self.readable = None;
-                waited?;
-            } else if self.drained {
-                self.readable = Some(ready_for(self.socket.as_raw_fd(), libc::POLLIN));
+            if self.drained && !self.ended {
+                let fd = self.socket.as_raw_fd();
+                let operation = self.readable.get_or_insert_with(|| changes_of(fd));
+                let told = ready!(operation.poll_change(context));
+                self.told(told)?;
                 self.drained = false;
-                continue;
+            } else if let Some(told) = self.readable.as_mut().and_then(Operation::take_change) {
+                // What was told until now is in what is read now.
+                self.told(told)?;
             }
             match self.socket.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.drained = true,
+                // Only after all was read, so what comes is told.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drained = true;
+                    self.ended = false;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(read) => {
                     self.drained = read < buffer.len();
@@ -112,6 +128,17 @@ impl TcpStream {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    fn told(&mut self, told: Told) -> io::Result<()> {
+        if told.ended {
+            self.readable = None;
+        }
+        if told.result < 0 {
+            return Err(io::Error::from_raw_os_error(-told.result));
+        }
+        self.ended |= told.result & i32::from(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0;
+        Ok(())
     }
 
     /// Writes what the socket takes of `data`.
@@ -152,6 +179,12 @@ impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Tells whenever something has come, and when the other side has closed.
+fn changes_of(fd: RawFd) -> Operation {
+    let events = libc::POLLIN | libc::POLLRDHUP;
+    Operation::start(&Request::Changes { fd, events })
 }
 
 fn ready_for(fd: RawFd, events: i16) -> Operation {

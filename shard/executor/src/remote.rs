@@ -5,7 +5,11 @@ use std::{
     os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::SeqCst, fence},
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, SeqCst},
+            fence,
+        },
     },
 };
 
@@ -18,7 +22,23 @@ use crate::{
 ///
 /// Who brings something first puts it where the executor looks, then calls [`Self::notify`]; the executor
 /// first says that it will sleep, then looks once more. Both in the one order that `SeqCst` gives, so one of
-/// them sees the other.
+/// them sees the other:
+///
+/// ```text
+/// bringer                            executor
+/// B1  flag := true                   E1  sleeping := true
+/// B2  fence                          E2  fence
+/// B3  sleeping? then eventfd         E3  flag? then no sleep
+/// ```
+///
+/// If E3 does not see B1, then E2 comes before B2 in that order, so B3 sees E1: the bringer writes to the eventfd, which
+/// is read by a request that was armed before the executor slept, or completes as soon as it is armed. If B3 does not
+/// see E1, then E3 sees B1. Of several bringers one takes `sleeping` back and writes; the others' flags are seen by
+/// the executor that this one wakes: it looks at the flags only after it woke, and they were stored before `sleeping`
+/// was found to be taken back.
+///
+/// An executor that polls has `sleeping` at false all the time, as one that works: bringers skip the write. It leaves
+/// polling either by a flag that it saw, or by E1 to E3.
 pub(crate) struct Remote {
     sleep_fd: OwnedFd,
     sleeping: AtomicBool,
@@ -90,6 +110,13 @@ impl Remote {
         nothing
     }
 
+    /// Whether others have brought something, for an executor that is awake and has said nothing of sleep: they
+    /// only store, and pay for no wake-up. That this load may be too early is no matter: it is repeated, and the last
+    /// look before a sleep is [`Self::begin_sleep`]'s.
+    pub(crate) fn has_news(&self) -> bool {
+        self.channels.load(Acquire) || self.has_woken.load(Acquire)
+    }
+
     pub(crate) fn end_sleep(&self) {
         self.sleeping.store(false, SeqCst);
     }
@@ -111,5 +138,102 @@ impl Remote {
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         woken.ended = true;
         std::mem::take(&mut woken.tasks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::Read,
+        os::fd::{AsFd, BorrowedFd},
+        sync::{Arc, atomic::AtomicU64, mpsc},
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+
+    /// Reads the eventfd, elsewhere: who waits for it notices when nothing comes.
+    fn eventfd_values(fd: BorrowedFd<'_>) -> mpsc::Receiver<u64> {
+        let mut file = File::from(fd.try_clone_to_owned().unwrap());
+        let (sender, values) = mpsc::channel();
+        thread::spawn(move || {
+            let mut value = [0; 8];
+            while file.read_exact(&mut value).is_ok() && sender.send(u64::from_ne_bytes(value)).is_ok() {}
+        });
+        values
+    }
+
+    #[test]
+    fn only_a_sleeper_is_woken_and_once() {
+        const SOON: Duration = Duration::from_millis(20);
+        let remote = Remote::new().unwrap();
+        let values = eventfd_values(remote.sleep_fd.as_fd());
+        // It works, or polls.
+        remote.channel_has_something();
+        assert!(remote.has_news());
+        assert!(!remote.begin_sleep(), "there is something already");
+        assert!(remote.take_channels() && !remote.has_news());
+        assert!(values.recv_timeout(SOON).is_err());
+        assert!(remote.begin_sleep());
+        remote.channel_has_something();
+        remote.channel_has_something();
+        assert_eq!(values.recv_timeout(10 * SOON), Ok(1));
+        remote.end_sleep();
+        assert!(remote.take_channels());
+        assert!(values.recv_timeout(SOON).is_err());
+    }
+
+    #[test]
+    fn whatever_is_brought_at_whatever_moment_is_seen() {
+        const BRINGERS: u64 = 3;
+        const EACH: u64 = 30_000;
+        let remote = Arc::new(Remote::new().unwrap());
+        let brought = Arc::new(AtomicU64::new(0));
+        let values = eventfd_values(remote.sleep_fd.as_fd());
+        let bringers: Vec<_> = (0..BRINGERS)
+            .map(|seed| {
+                let (remote, brought) = (Arc::clone(&remote), Arc::clone(&brought));
+                thread::spawn(move || {
+                    let mut random = seed + 1;
+                    for _ in 0..EACH {
+                        random ^= random << 13;
+                        random ^= random >> 7;
+                        random ^= random << 17;
+                        for _ in 0..random % 400 {
+                            std::hint::spin_loop();
+                        }
+                        // Relaxed: what orders it must be the flag.
+                        brought.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        remote.channel_has_something();
+                    }
+                })
+            })
+            .collect();
+        let (mut seen, mut sleeps, mut turn) = (0, 0, 0_u64);
+        while seen < BRINGERS * EACH {
+            turn += 1;
+            // As an executor does: it polls for a while, of different length, then sleeps.
+            for _ in 0..turn % 300 {
+                if remote.has_news() {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+            if !remote.has_news() && remote.begin_sleep() {
+                let woken = values.recv_timeout(Duration::from_secs(20));
+                assert!(woken.is_ok(), "asleep, and {seen} were seen");
+                sleeps += 1;
+            }
+            remote.end_sleep();
+            if remote.take_channels() {
+                seen = brought.load(std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        for bringer in bringers {
+            bringer.join().unwrap();
+        }
+        assert!(sleeps > 0);
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
 /// Completions that nobody waits for carry this.
@@ -34,11 +34,25 @@ pub(crate) struct Ring {
     woken: Box<u64>,
     sleep_fd: RawFd,
     sleep_armed: bool,
+    /// Operations that a disk or a worker has.
+    blocking: usize,
+    /// Linux 5.13: one request tells of every change.
+    has_multishot: bool,
 }
 
 struct Slot {
     state: State,
     memory: Vec<u8>,
+    kind: Kind,
+    /// The kernel will complete it, or once more.
+    armed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The disk's, or a worker's.
+    Blocking,
+    Poll,
 }
 
 enum State {
@@ -58,6 +72,16 @@ pub(crate) enum Request {
     Read { fd: RawFd, offset: u64, length: usize },
     /// Waits until the descriptor is ready for something of `events` (`POLLIN`, `POLLOUT`).
     Ready { fd: RawFd, events: i16 },
+    /// Tells of `events` at first, and then of every change, until it is abandoned. Where the kernel can't, or has no
+    /// room, it tells once and ends.
+    Changes { fd: RawFd, events: i16 },
+}
+
+/// What a request that goes on has told.
+pub(crate) struct Told {
+    pub(crate) result: i32,
+    /// It has ended, and its key with it.
+    pub(crate) ended: bool,
 }
 
 impl Ring {
@@ -66,6 +90,8 @@ impl Ring {
         if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
             return Err(io::Error::from_raw_os_error(libc::ENOSYS));
         }
+        // Came with the same version.
+        let has_multishot = ring.params().is_feature_resource_tagging();
         // Linux 5.15; without it the kernel's limit stays.
         let _ = ring
             .submitter()
@@ -77,7 +103,23 @@ impl Ring {
             woken: Box::default(),
             sleep_fd,
             sleep_armed: false,
+            blocking: 0,
+            has_multishot,
         })
+    }
+
+    /// Whether the kernel has something for this thread: completions, or such that wait to be worked on. Looks at
+    /// memory only.
+    pub(crate) fn has_news(&mut self) -> bool {
+        let queue = self.uring.submission();
+        let waits = queue.taskrun() || queue.cq_overflow();
+        drop(queue);
+        waits || !self.uring.completion().is_empty()
+    }
+
+    /// Whether the disk, or a worker, has something to do.
+    pub(crate) fn awaits_disk(&self) -> bool {
+        self.blocking > 0
     }
 
     /// Begins an operation; the key is for [`Self::poll`] or [`Self::abandon`], one of which must follow.
@@ -86,9 +128,16 @@ impl Ring {
             Request::Read { length, .. } => vec![0; *length],
             _ => Vec::new(),
         };
+        let kind = match request {
+            Request::SyncData { .. } | Request::SyncAll { .. } | Request::Read { .. } => Kind::Blocking,
+            Request::Ready { .. } | Request::Changes { .. } => Kind::Poll,
+        };
+        self.blocking += usize::from(kind == Kind::Blocking);
         let key = self.slots.insert(Slot {
             state: State::Waiting(None),
             memory,
+            kind,
+            armed: true,
         });
         let entry = match *request {
             Request::SyncData { fd } => opcode::Fsync::new(types::Fd(fd))
@@ -105,6 +154,9 @@ impl Ring {
                     .flags(squeue::Flags::ASYNC)
             }
             Request::Ready { fd, events } => opcode::PollAdd::new(types::Fd(fd), events as u32).build(),
+            Request::Changes { fd, events } => opcode::PollAdd::new(types::Fd(fd), events as u32)
+                .multi(self.has_multishot)
+                .build(),
         };
         self.push(entry.user_data(key as u64));
         key
@@ -130,18 +182,56 @@ impl Ring {
         }
     }
 
+    /// What the operation, which may go on, has told last, once.
+    pub(crate) fn poll_change(&mut self, key: usize, context: &mut Context<'_>) -> Poll<Told> {
+        let slot = &mut self.slots[key];
+        let told = match &mut slot.state {
+            State::Done(result) => Told {
+                result: *result,
+                ended: !slot.armed,
+            },
+            State::Waiting(Some(waker)) => {
+                waker.clone_from(context.waker());
+                return Poll::Pending;
+            }
+            State::Waiting(waker) => {
+                *waker = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            State::Abandoned => return Poll::Pending,
+        };
+        if told.ended {
+            self.slots.remove(key);
+        } else {
+            slot.state = State::Waiting(None);
+        }
+        Poll::Ready(told)
+    }
+
+    /// The same without waiting.
+    pub(crate) fn take_change(&mut self, key: usize) -> Option<Told> {
+        match self.slots[key].state {
+            State::Done(_) => match self.poll_change(key, &mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(told) => Some(told),
+                Poll::Pending => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Nobody waits for the operation any more. Returns what must be dropped after the ring is let go: a
     /// waker may be the last of its task.
     pub(crate) fn abandon(&mut self, key: usize) -> Option<Waker> {
-        match mem::replace(&mut self.slots[key].state, State::Abandoned) {
-            State::Waiting(waker) => {
-                self.push(opcode::AsyncCancel::new(key as u64).build().user_data(IGNORED));
-                waker
-            }
-            State::Done(_) | State::Abandoned => {
-                self.slots.remove(key);
-                None
-            }
+        let slot = &mut self.slots[key];
+        let state = mem::replace(&mut slot.state, State::Abandoned);
+        if slot.armed {
+            self.push(opcode::AsyncCancel::new(key as u64).build().user_data(IGNORED));
+        } else {
+            self.slots.remove(key);
+        }
+        match state {
+            State::Waiting(waker) => waker,
+            State::Done(_) | State::Abandoned => None,
         }
     }
 
@@ -224,12 +314,22 @@ impl Ring {
                     let Some(slot) = self.slots.get_mut(key) else {
                         continue;
                     };
-                    match mem::replace(&mut slot.state, State::Done(completion.result())) {
-                        State::Waiting(waker) => to_wake.extend(waker),
-                        State::Abandoned => {
+                    slot.armed = cqueue::more(completion.flags());
+                    if slot.kind == Kind::Blocking {
+                        self.blocking -= 1;
+                    }
+                    match &mut slot.state {
+                        State::Abandoned if !slot.armed => {
                             self.slots.remove(key);
                         }
-                        State::Done(_) => {}
+                        State::Abandoned => {}
+                        state => {
+                            // A newer answer has all that an older one had: it tells what is, not what changed.
+                            let before = mem::replace(state, State::Done(completion.result()));
+                            if let State::Waiting(waker) = before {
+                                to_wake.extend(waker);
+                            }
+                        }
                     }
                 }
             }

@@ -422,6 +422,178 @@ fn no_wake_up_is_lost_between_busy_and_sleeping() {
     echo.join().unwrap();
 }
 
+#[test]
+fn no_wake_up_is_lost_between_polling_and_sleeping() {
+    // Pauses around the time that is polled: some answers come before it is over, some behind, some just then.
+    const ROUNDS: u32 = 10_000;
+    const WINDOW: Duration = Duration::from_micros(50);
+    let pause = |round: u32| {
+        let begun = Instant::now();
+        while begun.elapsed() < WINDOW / 32 * (round % 48) {
+            std::hint::spin_loop();
+        }
+    };
+    let (to, from) = bounded::<u32>(1);
+    let (back, answers) = bounded::<u32>(1);
+    let echo = Builder::new("echo")
+        .poll(WINDOW)
+        .spawn(move || async move {
+            while let Some(round) = from.recv().await {
+                pause(round / 7);
+                back.send(round).await.unwrap();
+            }
+        })
+        .unwrap();
+    let (done, is_done) = mpsc::channel();
+    Builder::new("caller")
+        .poll(WINDOW)
+        .spawn(move || async move {
+            for round in 0..ROUNDS {
+                pause(round);
+                to.send(round).await.unwrap();
+                assert_eq!(answers.recv().await, Some(round));
+            }
+            done.send(polled()).unwrap();
+        })
+        .unwrap();
+    // How many were found by polling is the machine's matter: others may want its processors.
+    let polled = is_done.recv_timeout(Duration::from_mins(1)).unwrap();
+    assert!(polled.found + polled.missed + polled.taken > 0, "{polled:?}");
+    echo.join().unwrap();
+}
+
+#[test]
+fn who_polls_sleeps_when_nothing_comes() {
+    /// What this thread has had of processors.
+    fn processor_time() -> Duration {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+    }
+    let (to, from) = bounded::<()>(1);
+    let (back, answers) = bounded::<()>(1);
+    let echo = Builder::new("echo")
+        .poll(Duration::from_micros(100))
+        .spawn(move || async move {
+            for _ in 0..5000 {
+                from.recv().await.unwrap();
+                back.send(()).await.unwrap();
+            }
+            let before = processor_time();
+            for _ in 0..100 {
+                sleep(Duration::from_millis(5)).await;
+            }
+            let used = processor_time() - before;
+            // Half a second, of which a hundred turns of polling would be a fiftieth.
+            assert!(used < Duration::from_millis(9), "{used:?} for nothing");
+        })
+        .unwrap();
+    Builder::new("caller")
+        .poll(Duration::from_micros(100))
+        .spawn(move || async move {
+            for _ in 0..5000 {
+                to.send(()).await.unwrap();
+                answers.recv().await.unwrap();
+            }
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    echo.join().unwrap();
+}
+
+#[test]
+fn timers_and_the_disk_end_polling() {
+    Builder::new("test")
+        .poll(Duration::from_micros(100))
+        .spawn(|| async {
+            let file = tempfile::tempfile().unwrap();
+            for wait in 0..300 {
+                let begun = Instant::now();
+                let wait = Duration::from_micros(wait);
+                sleep(wait).await;
+                assert!(begun.elapsed() >= wait);
+                file::read_at(file.as_raw_fd(), 0, 8).await.unwrap();
+            }
+            let core = Core::current();
+            assert_eq!(core.operations_in_flight(), 0);
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+}
+
+/// All that comes until the end, by reads into `size` bytes.
+async fn read_to_end(stream: &mut TcpStream, size: usize) -> Vec<u8> {
+    let (mut all, mut buffer) = (Vec::new(), vec![0; size]);
+    loop {
+        let read = std::future::poll_fn(|context| stream.poll_read(context, &mut buffer)).await;
+        match read.unwrap() {
+            0 => return all,
+            read => all.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
+
+#[test]
+fn the_end_is_seen_however_it_comes_with_the_last_bytes() {
+    for pause in [None, Some(Duration::ZERO), Some(SOON)] {
+        for size in [3, 4, 64] {
+            let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            let client = std::thread::spawn(move || {
+                for _ in 0..3 {
+                    std::thread::sleep(SOON);
+                    client.write_all(b"ping").unwrap();
+                }
+                if let Some(pause) = pause {
+                    std::thread::sleep(pause);
+                }
+                client.shutdown(net::Shutdown::Write).unwrap();
+                // The connection stays, half closed: only the end of what comes is told.
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).unwrap();
+            });
+            on_executor(move || async move {
+                let mut stream = TcpStream::from_std(server).unwrap();
+                assert_eq!(read_to_end(&mut stream, size).await, b"pingpingping");
+                // And again, for who asks again.
+                assert!(read_to_end(&mut stream, size).await.is_empty());
+            });
+            client.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn nothing_that_comes_while_it_is_read_is_overlooked() {
+    const COUNT: u32 = 20_000;
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_nodelay(true).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let client = std::thread::spawn(move || {
+        for number in 0..COUNT {
+            client.write_all(&number.to_ne_bytes()).unwrap();
+            for _ in 0..number % 977 {
+                std::hint::spin_loop();
+            }
+        }
+    });
+    Builder::new("test")
+        .poll(Duration::from_micros(30))
+        .spawn(move || async move {
+            let mut stream = TcpStream::from_std(server).unwrap();
+            let all = read_to_end(&mut stream, 100).await;
+            let expected: Vec<u8> = (0..COUNT).flat_map(u32::to_ne_bytes).collect();
+            assert!(all == expected);
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    client.join().unwrap();
+}
+
 /// Not a test: prints what a round trip to another executor costs.
 #[test]
 #[ignore = "a measurement"]
@@ -430,6 +602,7 @@ fn cost_of_a_round_trip() {
     let (to, from) = bounded::<()>(1);
     let (back, answers) = bounded::<()>(1);
     let echo = Builder::new("echo")
+        .poll(Duration::from_micros(50))
         .cpu(Some(0))
         .spawn(move || async move {
             while from.recv().await.is_some() {
@@ -438,6 +611,7 @@ fn cost_of_a_round_trip() {
         })
         .unwrap();
     Builder::new("caller")
+        .poll(Duration::from_micros(50))
         .cpu(Some(1))
         .spawn(move || async move {
             let begun = Instant::now();
