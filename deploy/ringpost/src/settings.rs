@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,8 @@ use ringpost_store::OpenOptions;
 /// How much longer than a client's silence its login may take as a whole: one that keeps talking and never logs in
 /// is cut as well.
 const LOGIN_FACTOR: u32 = 2;
+/// A core that looks for work for longer than this keeps others from its processor, and gains nothing.
+const IDLE_POLL_MAX: Duration = Duration::from_millis(1);
 /// A TLS handshake has this fraction of the connection timeout.
 const HANDSHAKES_A_TIMEOUT: u32 = 6;
 
@@ -33,6 +36,9 @@ pub(crate) fn runtime(configuration: &Configuration) -> Result<RuntimeConfig> {
     let defaults = RuntimeConfig::default();
     Ok(RuntimeConfig {
         shards: configuration.size(directive::SHARDS),
+        idle_poll: configuration
+            .duration(directive::IDLE_POLL_TIME)
+            .min(IDLE_POLL_MAX),
         listeners: listeners(configuration),
         queue: Some(queue(configuration)?),
         admin: configuration.addresses(directive::ADMIN_LISTEN).first().copied(),
@@ -316,8 +322,6 @@ fn listeners(configuration: &Configuration) -> Vec<ListenerConfig> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn addresses(text: &str) -> Vec<(SocketAddr, Security)> {

@@ -144,9 +144,28 @@ impl Shard {
             .map(|queue| queue.figures())
             .unwrap_or_default();
         let metrics = &self.metrics;
+        let polled = ringpost_executor::polled();
+        let mut counters = metrics.counters();
+        counters.extend([
+            (
+                "idle_polls_found",
+                "Waits of the core that were over before it slept.",
+                polled.found,
+            ),
+            (
+                "idle_polls_missed",
+                "Waits in which it looked for work, and then slept.",
+                polled.missed,
+            ),
+            (
+                "idle_polls_yielded",
+                "Waits in which others wanted the processor.",
+                polled.taken,
+            ),
+        ]);
         Snapshot {
             shard: self.id,
-            counters: metrics.counters(),
+            counters,
             gauges: vec![
                 (
                     "open_connections",
@@ -209,6 +228,11 @@ impl Shard {
                     "subscriptions",
                     "Sessions that listen to a mailbox.",
                     self.subscription_count() as f64,
+                ),
+                (
+                    "idle_poll_seconds",
+                    "Time spent looking for work before sleeping.",
+                    polled.time.as_secs_f64(),
                 ),
                 (
                     "longest_stall_seconds",

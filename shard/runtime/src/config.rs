@@ -19,6 +19,9 @@ pub struct RuntimeConfig {
     pub shards: usize,
     /// Whether each shard is bound to a CPU of its own. Off for tests that share a machine.
     pub pin: bool,
+    /// How long a core that has nothing to do may look for work before it sleeps, where that has paid of late; zero:
+    /// it sleeps at once (`idle_poll_time`).
+    pub idle_poll: Duration,
     /// Where clients connect.
     pub listeners: Vec<ListenerConfig>,
     /// The admin listener (`/metrics`, `/healthz`, `/readyz`), on loopback.
@@ -72,6 +75,7 @@ impl Default for RuntimeConfig {
         Self {
             shards: 0,
             pin: true,
+            idle_poll: Duration::from_micros(50),
             listeners: Vec::new(),
             admin: None,
             queue: None,

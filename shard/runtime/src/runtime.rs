@@ -246,6 +246,7 @@ impl Runtime {
             let handle = Builder::new(&format!("shard-{id}"))
                 .cpu(cpu.filter(|_| config.pin))
                 .ring_entries(RING_ENTRIES)
+                .poll(config.idle_poll)
                 .spawn(move || core.run())
                 .map_err(|error| start_error(id, error))?;
             cores.push(handle);

@@ -18,6 +18,9 @@ directives! {
     SHUTDOWN_TIME: duration(1..=3600) = "20s", hup, Effective;
     /// A task that holds a core for longer than this is logged.
     STALL_WARNING: exact_duration = "50ms", hup, Effective;
+    /// How long a core that has nothing to do may look for work before it sleeps, while its pauses are shorter than
+    /// that; 0: it sleeps at once. Work that comes meanwhile is served some 25 µs earlier on a virtual machine.
+    IDLE_POLL_TIME: exact_duration = "50µs", restart, Effective;
     /// Threads, shared by all cores, for what can't wait on a core: passwords, large attachments, checkpoints.
     HELPER_THREADS: quantity(1..=256) = "4", restart, Effective;
     /// Most connections from one client address at a time.
