@@ -45,8 +45,12 @@ pub use stuffing::Stuffer;
 pub const LINE_MAX: usize = 4096;
 /// Bytes of a message read from the store, and sent, at a time.
 pub const SLICE_BYTES: u64 = 256 * 1024;
-/// Bytes of messages that are read together when a client takes one after the other.
+/// A message larger than this is not read ahead; those that are for a client that pipelines come in pieces of this.
 pub const AHEAD_BYTES: u64 = 64 * 1024;
+/// What is read ahead while a client has its turn: not more than it gives time for.
+pub const AHEAD_PIECE: u64 = 16 * 1024;
+/// With less than this at hand the next piece is read.
+pub const AHEAD_LOW: u64 = 16 * 1024;
 /// Messages that are read together.
 pub const AHEAD_MESSAGES: usize = 32;
 /// How long messages that were read ahead are kept for a client that does not ask for them.

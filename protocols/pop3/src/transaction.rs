@@ -8,9 +8,9 @@ use ringpost_mapi::{MessageId, Uid};
 use ringpost_store::{Mailbox, MessageRow, StoreError, UidSet, folder::built_in};
 
 use crate::{
-    AHEAD_BYTES, AHEAD_MESSAGES, Command, DELETIONS_PER_CALL, Downgrade, FAILURES_MAX, Options,
-    REPLIES_BUFFERED_MAX, ROWS_PER_CALL, SLICE_BYTES, State, Stuffer, maildrop::Maildrop, parse, reply,
-    transport::Transport,
+    AHEAD_BYTES, AHEAD_LOW, AHEAD_MESSAGES, AHEAD_PIECE, Command, DELETIONS_PER_CALL, Downgrade,
+    FAILURES_MAX, Options, REPLIES_BUFFERED_MAX, ROWS_PER_CALL, SLICE_BYTES, State, Stuffer,
+    maildrop::Maildrop, parse, reply, transport::Transport,
 };
 
 /// Serves an authenticated client to the end.
@@ -30,6 +30,8 @@ pub(crate) async fn run<C: Connection, H: Host>(
         deleted_size: 0,
         spare: Vec::new(),
         next: 1,
+        goes_on: false,
+        not_ahead: None,
     };
     if let Err(error) = stage.serve().await {
         tracing::debug!(%peer, user = state.login.username, %error, "session ended");
@@ -58,6 +60,10 @@ struct Stage<'a, C, H> {
     spare: Vec<u8>,
     /// The number after that of the message that was taken last.
     next: u32,
+    /// The last command took the next message.
+    goes_on: bool,
+    /// The message with this number can't be read ahead.
+    not_ahead: Option<u32>,
 }
 
 impl<C: Connection, H: Host> Stage<'_, C, H> {
@@ -101,6 +107,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
             if self.transport.out.len() >= REPLIES_BUFFERED_MAX {
                 self.transport.flush().await?;
             }
+            self.read_on().await?;
         }
         // Without QUIT nothing is deleted (RFC 1939 §6).
         Ok(())
@@ -253,30 +260,26 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         let Some(uid) = self.maildrop.uid(number) else {
             return Ok(Err(no_such_message()));
         };
-        if body_lines.is_none() {
-            let out = &mut self.transport.out;
-            if let Some(from) = self.transport.ahead.take(uid, out) {
-                let mut stuffer = Stuffer::new(None);
-                stuffer.encode(out, from, &mut self.spare);
-                stuffer.finish(out);
-                self.next = number.saturating_add(1);
-                return Ok(Ok(()));
-            }
+        if body_lines.is_none()
+            && let Some(response) = self.transport.ahead.take(uid)
+        {
+            self.next = number.saturating_add(1);
+            self.goes_on = true;
+            self.transport.put_ahead(response).await?;
+            return Ok(Ok(()));
         }
         let mut out = std::mem::take(&mut self.transport.out);
         let kept = out.len();
         let utf8 = self.utf8;
         // Whoever took the last one too will take the next ones.
         let in_order = std::mem::replace(&mut self.next, number.saturating_add(1)) == number;
-        let mut next = Vec::new();
-        if in_order && body_lines.is_none() {
-            let numbers = number.saturating_add(1)..=self.maildrop.count();
-            next.extend(
-                numbers
-                    .take(AHEAD_MESSAGES)
-                    .map_while(|next| self.maildrop.uid(next)),
-            );
-        }
+        self.goes_on = in_order && body_lines.is_none();
+        // One that pipelines waits for all of it, so all of it is read in one call; else what is asked for comes first.
+        let next = if self.goes_on && self.transport.has_line() {
+            self.uids_from(self.next)
+        } else {
+            Vec::new()
+        };
         let mut ahead = std::mem::take(&mut self.transport.ahead);
         ahead.clear();
         let first = self
@@ -286,8 +289,8 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
                     out.extend_from_slice(format!("+OK {size} octets\r\n").as_bytes());
                     let from = out.len();
                     mailbox.read_row_source(&row, 0..size.min(SLICE_BYTES), &mut out)?;
-                    if size < AHEAD_BYTES {
-                        ahead.read(mailbox, &next, utf8)?;
+                    if size < AHEAD_BYTES && !next.is_empty() {
+                        ahead.read(mailbox, &next, AHEAD_BYTES, utf8)?;
                     }
                     let message = row.message;
                     let is_ascii = size <= SLICE_BYTES && out.get(from..).is_some_and(<[u8]>::is_ascii);
@@ -345,6 +348,49 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
             self.spare = Vec::new();
         }
         Ok(Ok(()))
+    }
+
+    /// Reads on while the client takes what it has got, if it takes one message after the other and will probably ask
+    /// for the next. Nothing is lost when it does not but this piece.
+    async fn read_on(&mut self) -> io::Result<()> {
+        let is_enough = self.transport.ahead.length() >= AHEAD_LOW;
+        if !std::mem::take(&mut self.goes_on) || is_enough || self.transport.has_line() {
+            return Ok(());
+        }
+        let last = self.transport.ahead.last();
+        let first = last
+            .and_then(|uid| self.maildrop.number(uid))
+            .map_or(self.next, |last| last.saturating_add(1));
+        if self.not_ahead == Some(first) {
+            return Ok(());
+        }
+        let uids = self.uids_from(first);
+        if uids.is_empty() {
+            return Ok(());
+        }
+        self.transport.flush().await?;
+        let mut ahead = std::mem::take(&mut self.transport.ahead);
+        let utf8 = self.utf8;
+        let read = self
+            .call(move |mailbox| {
+                let goes_on = ahead.read(mailbox, &uids, AHEAD_PIECE, utf8)?;
+                Ok((ahead, goes_on))
+            })
+            .await;
+        // What fails is tried again, and told, when the client asks for it.
+        if let Ok((ahead, goes_on)) = read {
+            self.transport.ahead = ahead;
+            self.not_ahead = (!goes_on).then_some(first);
+        }
+        Ok(())
+    }
+
+    /// The UIDs of the next messages, as many as are read ahead at most.
+    fn uids_from(&self, number: u32) -> Vec<Uid> {
+        (number..=self.maildrop.count())
+            .filter_map(|number| self.maildrop.uid(number))
+            .take(AHEAD_MESSAGES)
+            .collect()
     }
 
     /// Fills the empty output buffer with the slice at `position`.

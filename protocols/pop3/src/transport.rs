@@ -1,6 +1,6 @@
 //! Lines in, responses out: what both stages of a session need of the connection.
 
-use std::io;
+use std::{io, ops::Range};
 
 use memchr::memchr;
 use ringpost_host::{Connection, Host};
@@ -75,6 +75,9 @@ impl<'a, C: Connection, H: Host> Transport<'a, C, H> {
                 Line::Incomplete => {}
             }
             self.flush().await?;
+            if self.ahead.is_empty() {
+                self.ahead = Ahead::new();
+            }
             self.input.drain(..self.used);
             self.used = 0;
             // A connection that waits holds no buffers.
@@ -115,6 +118,24 @@ impl<'a, C: Connection, H: Host> Transport<'a, C, H> {
     pub(crate) fn take_input(&mut self) -> Vec<u8> {
         self.input.drain(..std::mem::take(&mut self.used));
         std::mem::take(&mut self.input)
+    }
+
+    /// Whether the client has sent more already: its commands are pipelined.
+    pub(crate) fn has_line(&self) -> bool {
+        let input = self.input.get(self.used..).unwrap_or_default();
+        next_line(input) != Line::Incomplete
+    }
+
+    /// Appends a response that was read ahead, or sends it from where it is if nothing goes with it.
+    pub(crate) async fn put_ahead(&mut self, response: Range<usize>) -> io::Result<()> {
+        let response = self.ahead.get(response);
+        if self.out.is_empty()
+            && next_line(self.input.get(self.used..).unwrap_or_default()) == Line::Incomplete
+        {
+            return self.connection.write(response).await;
+        }
+        self.out.extend_from_slice(response);
+        Ok(())
     }
 
     /// Appends a response of one line.
