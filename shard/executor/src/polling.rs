@@ -112,7 +112,7 @@ impl Polling {
     pub(crate) fn waited(&mut self, awaited: Awaited, total: Duration, end: End) {
         let window = &mut self.windows[awaited as usize];
         if total > self.most {
-            *window = *window / 2;
+            *window /= 2;
             if *window < SMALLEST {
                 *window = Duration::ZERO;
             }
