@@ -156,7 +156,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             return Err(Reply::new(452, "4.5.3", "too many recipients"));
         }
         let sender = &transaction.envelope.sender;
-        let resolved = match resolve(&*self.host.directory(), &self.options.delivery, sender, address) {
+        let believed = self.believed(sender);
+        let resolved = match resolve(&*self.host.directory(), &self.options.delivery, believed, address) {
             Err(Undeliverable::NotLocal) if relays => Ok(Recipient {
                 address: address.to_owned(),
                 outgoing: vec![address.to_owned()],
@@ -183,12 +184,27 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
 
     /// Whether mail from this client may go to any address elsewhere.
     fn may_relay(&self) -> bool {
+        self.options.delivery.sends_out && (self.login.is_some() || self.is_listed())
+    }
+
+    /// Whether `relay_from` names this client.
+    fn is_listed(&self) -> bool {
         let peer = self.connection.peer().ip();
-        let is_trusted = || {
-            let mut networks = self.options.relay_from.iter();
-            networks.any(|network| network.contains(peer))
-        };
-        self.options.delivery.sends_out && (self.login.is_some() || is_trusted())
+        let mut networks = self.options.relay_from.iter();
+        networks.any(|network| network.contains(peer))
+    }
+
+    /// The sender as lists with limits may believe him: anybody can claim to be somebody here, so that counts only
+    /// from who has logged in, from `relay_from`, and from this machine, where a mail server in front may run.
+    fn believed<'s>(&self, sender: &'s str) -> &'s str {
+        let is_near = || self.connection.peer().ip().to_canonical().is_loopback();
+        let is_ours = |domain: &str| self.host.directory().domain(domain).is_some();
+        let claims = sender.rsplit_once('@').is_some_and(|(_, domain)| is_ours(domain));
+        if !claims || self.login.is_some() || self.is_listed() || is_near() {
+            sender
+        } else {
+            ""
+        }
     }
 
     /// Why DATA is not possible now. RFC 2033 §4.2: without an accepted recipient it is refused with 503.

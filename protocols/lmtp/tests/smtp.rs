@@ -606,6 +606,36 @@ fn senders_are_the_accounts_own() {
 }
 
 #[test]
+fn a_closed_list_believes_no_stranger() {
+    let board = |session: &mut Session, sender: &str, reply: &str| {
+        session.hello();
+        session.say(
+            format!("MAIL FROM:<{sender}>\r\nRCPT TO:<board@example.test>\r\nRSET\r\n"),
+            &["250", reply, "250"],
+        );
+    };
+    // A mail server in front, on this machine, has seen to who sends.
+    board(&mut Session::start(transfer()), "bob@example.test", "250");
+    let host = TestHost::new(directory());
+    host.set_peer("203.0.113.7".parse().unwrap());
+    let mut session = Session::on(host.clone(), transfer());
+    board(&mut session, "bob@example.test", "550 5.7.2");
+    session.submit(
+        "bob@example.test",
+        "alice@example.test",
+        "Subject: x\r\n\r\nx",
+        "250",
+    );
+    let listed = Options {
+        relay_from: vec!["203.0.113.0/24".parse().unwrap()],
+        ..transfer()
+    };
+    let mut session = Session::on(host, listed);
+    board(&mut session, "bob@example.test", "250");
+    board(&mut session, "alice@example.test", "550 5.7.2");
+}
+
+#[test]
 fn an_answer_that_comes_in_pieces_and_silence() {
     let mut session = Session::start(transfer());
     session.hello();

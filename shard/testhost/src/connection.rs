@@ -134,7 +134,7 @@ impl Connection for TestConnection {
     }
 
     fn peer(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 40_000))
+        SocketAddr::new(self.host.peer(), 40_000)
     }
 
     fn local(&self) -> SocketAddr {

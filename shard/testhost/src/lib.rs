@@ -14,6 +14,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
     future::{Future, poll_fn},
+    net::{IpAddr, Ipv4Addr},
     rc::Rc,
     sync::Arc,
     task::{Poll, Waker},
@@ -47,6 +48,7 @@ struct Inner {
     subscribers: RefCell<Vec<Subscriber>>,
     clock: Clock,
     stopping: Cell<bool>,
+    peer: Cell<IpAddr>,
     executor: LocalExecutor<'static>,
     durable_calls: Cell<usize>,
     helper_calls: Cell<usize>,
@@ -93,6 +95,7 @@ impl TestHost {
                 subscribers: RefCell::default(),
                 clock: Clock::default(),
                 stopping: Cell::new(false),
+                peer: Cell::new(Ipv4Addr::LOCALHOST.into()),
                 executor: LocalExecutor::new(),
                 durable_calls: Cell::new(0),
                 helper_calls: Cell::new(0),
@@ -133,6 +136,15 @@ impl TestHost {
         for waker in self.inner.clock.wakers.take() {
             waker.wake();
         }
+    }
+
+    /// Where clients come from, from now on; at first from this machine.
+    pub fn set_peer(&self, address: IpAddr) {
+        self.inner.peer.set(address);
+    }
+
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.inner.peer.get()
     }
 
     /// Tells sessions that the server stops.
