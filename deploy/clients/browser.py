@@ -6,12 +6,13 @@ from conftest import need
 
 
 class Browser:
-    """A running Chromium; pictures of its page go to `folder`."""
+    """A running Chromium; pictures of its page go to `folder`. Nothing is found on a page that is busy by its own
+    account, an expression: many take no clicks meanwhile."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, busy="false"):
         from selenium import webdriver
         folder.mkdir()
-        self.folder = folder
+        self.folder, self.busy = folder, busy
         options = webdriver.ChromeOptions()
         options.binary_location = need("chromium")
         for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900",
@@ -51,8 +52,8 @@ class Browser:
 
     def find(self, selector, text=None):
         """The first element that is shown, can be used, matches, and has this text where one is given."""
-        return self.wait("""
-            return [...document.querySelectorAll(arguments[0])].find(one => one.checkVisibility() && !one.disabled
+        return self.wait(f"""
+            return !({self.busy}) && [...document.querySelectorAll(arguments[0])].find(one => one.checkVisibility() && !one.disabled
                 && !one.classList.contains("disabled") && (arguments[1] === null || one.innerText.trim() == arguments[1]));""",
                          selector, text)
 

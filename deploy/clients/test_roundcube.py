@@ -24,7 +24,8 @@ def web(server, tmp_path):
 
 @pytest.fixture
 def browser(tmp_path):
-    with Browser(tmp_path / "browser") as browser:
+    # A command that is given while another is under way does nothing.
+    with Browser(tmp_path / "browser", busy="window.rcmail && rcmail.busy") as browser:
         yield browser
 
 
