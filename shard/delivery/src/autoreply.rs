@@ -7,6 +7,10 @@
 //! `config/autoreply-told`, a line a correspondent, for as long as `autoreply_silence_window` says; gromox has it in
 //! its database of messages, whose schema is not ours.
 //!
+//! Nearly no mailbox has these settings, so whether it does is not asked at each delivery: an open mailbox remembers the
+//! answer for [`REMEMBERED`], after which settings that somebody has made, or removed, are in effect. What stands in them
+//! is read anew for each letter.
+//!
 //! Answered is a person's letter to this person: not what a robot sent, what came through a list, what does not name
 //! the mailbox in `To` or `Cc`, junk, or a letter of one's own. The answer's reverse-path is null, so that nobody answers
 //! it, and nothing of the letter gets into its header but as one line, encoded.
@@ -15,7 +19,7 @@ use std::{
     fmt::Write as _,
     fs, io,
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -23,8 +27,12 @@ use ringpost_convert::header::{HeaderWriter, addresses, decode_text, format_date
 use ringpost_directory::{Account, Directory};
 use ringpost_host::{BodyKind, Envelope, EnvelopeRecipient, Host, MailboxRef, Notify, Outgoing};
 use ringpost_mapi::FileTime;
+use ringpost_store::Mailbox;
 
 use crate::header;
+
+/// How long an open mailbox remembers whether there are settings.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// Octets of a file of settings or text.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -118,9 +126,24 @@ fn unfolded(value: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Whether a mailbox may answer at all: cheap, as nearly none does.
-pub(crate) fn may_answer(mailbox: &Path) -> bool {
-    mailbox.join("config/autoreply.cfg").exists()
+/// What an open mailbox remembers of its settings.
+#[derive(Default)]
+struct Known {
+    /// When the file was looked for.
+    at: Option<Instant>,
+    exists: bool,
+}
+
+/// Whether a mailbox may answer at all: cheap, as nearly none does. Called on its core.
+pub(crate) fn may_answer(mailbox: &mut Mailbox, now: Instant) -> bool {
+    let mut known = mailbox.take_memo::<Known>();
+    if known.at.is_none_or(|at| now.duration_since(at) >= REMEMBERED) {
+        known.at = Some(now);
+        known.exists = mailbox.directory().join("config/autoreply.cfg").exists();
+    }
+    let exists = known.exists;
+    mailbox.keep_memo(known, size_of::<Known>() as u64);
+    exists
 }
 
 /// Answers the letter for a mailbox, where that wants to. A failure is logged: the letter is delivered all the same.
@@ -392,6 +415,9 @@ fn is_message_id(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ringpost_mapi::MailboxGuid;
+    use ringpost_store::{CreateOptions, MailboxKind, OpenOptions};
+
     use super::*;
 
     fn letter(fields: &str) -> Option<Letter> {
@@ -399,6 +425,30 @@ mod tests {
             format!("To: Alice <alice@example.test>\r\n{fields}\r\n").as_bytes(),
             "bob@example.net",
         )
+    }
+
+    #[test]
+    fn settings_that_appear_or_go_are_seen_when_what_is_remembered_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = CreateOptions {
+            kind: MailboxKind::Private,
+            guid: MailboxGuid("00000000-0000-0000-0000-000000000001".parse().unwrap()),
+            locale: "en".to_owned(),
+        };
+        Mailbox::create(folder.path(), &options).unwrap();
+        let mut mailbox = Mailbox::open(folder.path(), &OpenOptions::default()).unwrap();
+        let settings = folder.path().join("config/autoreply.cfg");
+        let start = Instant::now();
+        assert!(!may_answer(&mut mailbox, start));
+        fs::write(&settings, "oof_state = 1\n").unwrap();
+        assert!(
+            !may_answer(&mut mailbox, start + REMEMBERED / 2),
+            "it was not looked for again"
+        );
+        assert!(may_answer(&mut mailbox, start + REMEMBERED));
+        fs::remove_file(&settings).unwrap();
+        assert!(may_answer(&mut mailbox, start + REMEMBERED * 3 / 2));
+        assert!(!may_answer(&mut mailbox, start + REMEMBERED * 2));
     }
 
     #[test]

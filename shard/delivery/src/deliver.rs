@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -73,10 +74,10 @@ async fn answer_letter<H: Host>(host: &H, options: &Options, plan: &Plan<'_>, ar
     if sender.is_empty() {
         return;
     }
-    let stored = plan.mailboxes.iter().zip(&plan.outcomes);
+    let stored = plan.mailboxes.iter().zip(&plan.outcomes).zip(&plan.may_answer);
     let mut letter = None;
-    for ((address, mailbox), outcome) in stored {
-        if !matches!(outcome, Some(Ok(()))) || !autoreply::may_answer(&mailbox.path) {
+    for (((address, mailbox), outcome), may_answer) in stored {
+        if !matches!(outcome, Some(Ok(()))) || !may_answer {
             continue;
         }
         // Its header is read for those few who may answer.
@@ -173,6 +174,8 @@ async fn prepare<H: Host>(
 struct Plan<'a> {
     mailboxes: Vec<(&'a str, &'a MailboxRef)>,
     outcomes: Vec<Option<Result<(), Undeliverable>>>,
+    /// Of those that the message was stored in: whether they may answer it.
+    may_answer: Vec<bool>,
     numbers: HashMap<MailboxGuid, usize>,
 }
 
@@ -181,12 +184,14 @@ impl<'a> Plan<'a> {
         let mut plan = Self {
             mailboxes: Vec::new(),
             outcomes: Vec::new(),
+            may_answer: Vec::new(),
             numbers: HashMap::new(),
         };
         for (address, mailbox) in recipients.iter().flat_map(|recipient| &recipient.mailboxes) {
             plan.numbers.entry(mailbox.guid).or_insert_with(|| {
                 plan.mailboxes.push((address, mailbox));
                 plan.outcomes.push(None);
+                plan.may_answer.push(false);
                 plan.mailboxes.len() - 1
             });
         }
@@ -271,10 +276,12 @@ async fn store_in_all<H: Host>(
         })
         .collect::<Vec<_>>();
     for (number, outcome) in join_bounded(calls, CONCURRENT_MAILBOXES).await {
-        plan.outcomes[number] = Some(outcome);
+        plan.may_answer[number] = outcome.as_ref().is_ok_and(|may_answer| *may_answer);
+        plan.outcomes[number] = Some(outcome.map(drop));
     }
 }
 
+/// Stores into one mailbox; whether it may answer the message.
 async fn store_in_one<H: Host>(
     host: &H,
     options: &Options,
@@ -283,7 +290,7 @@ async fn store_in_one<H: Host>(
     message: Arc<PreparedMessage>,
     is_junk: bool,
     received: FileTime,
-) -> Result<(), Undeliverable> {
+) -> Result<bool, Undeliverable> {
     let placement = Placement {
         received,
         ..Placement::default()
@@ -309,12 +316,12 @@ async fn store_in_one<H: Host>(
             // The message is stored all the same.
             tracing::info!(%error, "no warning of the quota");
         }
-        Ok(stored)
+        Ok((stored, autoreply::may_answer(store, Instant::now())))
     };
     match host.mailbox_durable(mailbox, Priority::Delivery, work).await {
-        Ok(stored) => {
+        Ok((stored, may_answer)) => {
             tracing::debug!(recipient = address, uid = stored.uid.0, "delivered");
-            Ok(())
+            Ok(may_answer)
         }
         Err(error) => {
             let reason = Undeliverable::from_call(&error, options.over_quota_is_temporary);
