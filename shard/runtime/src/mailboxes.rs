@@ -314,7 +314,7 @@ impl Slot {
         };
         let guid = self.guid;
         let started = Instant::now();
-        let tight = shard.mailboxes.room.is_tight();
+        let room = shard.mailboxes.room.level();
         let finished = operation::run(shard, move || {
             let mut mailbox = mailbox;
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&mut mailbox))) {
@@ -329,15 +329,20 @@ impl Slot {
                     memory: 0,
                 };
             }
-            let mut memory = mailbox.memory_bytes();
-            if tight && memory > room::PAGES_KEPT_BELOW && mailbox.release_pages().is_ok() {
-                memory = mailbox.memory_bytes();
+            let kept = match room {
+                room::Level::Tight => mailbox.keep_few_pages(true),
+                room::Level::Between => Ok(()),
+                room::Level::Enough => mailbox.keep_few_pages(false),
+            };
+            if let Err(error) = kept {
+                // It costs memory, and nothing else.
+                tracing::warn!("the page cache of mailbox {guid}: {error}");
             }
             Finished {
                 events: mailbox.take_events(),
                 wal_bytes: mailbox.wal_bytes(),
                 suspect: mailbox.is_distrusted(),
-                memory,
+                memory: mailbox.memory_bytes(),
                 mailbox: Some(mailbox),
             }
         })

@@ -104,6 +104,8 @@ pub struct Mailbox {
     distrusted: bool,
     /// How often [`Self::memory_bytes`] was asked, and what schema and statements took when SQLite was.
     measured: (u32, u64),
+    /// See [`Mailbox::keep_few_pages`].
+    keeps_few_pages: bool,
 }
 
 /// The hot part of the `store` row. Memory has it as of the running transaction.
@@ -240,6 +242,7 @@ impl Mailbox {
             unreferenced: Vec::new(),
             distrusted: false,
             measured: (0, 0),
+            keeps_few_pages: false,
         })
     }
 
@@ -460,9 +463,13 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Gives back the page cache alone: the system's is behind it, so pages come back for a microsecond each.
-    pub fn release_pages(&mut self) -> Result<(), StoreError> {
-        self.connection.release_memory()?;
+    /// Has the page cache keep what one operation after the other needs, and no more, until it is told otherwise. Costs
+    /// nothing where that is so already.
+    pub fn keep_few_pages(&mut self, few: bool) -> Result<(), StoreError> {
+        if self.keeps_few_pages != few {
+            schema::set_page_cache(&self.connection, few)?;
+            self.keeps_few_pages = few;
+        }
         Ok(())
     }
 

@@ -16,6 +16,9 @@ const APPLICATION_ID: i32 = 0x7269_6e67;
 /// Page cache of an open mailbox in KiB, allocated as needed. The system's page cache is behind it, so this
 /// only has to hold the upper levels of the trees and one operation's pages.
 const PAGE_CACHE_KIB: i64 = 1024;
+/// The same in pages where memory is scarce. A delivery writes ten pages, the same nine each time, and reads some
+/// more; each that is not there is a system call.
+const FEW_PAGES: i64 = 32;
 
 /// Statements kept prepared for an open mailbox.
 const STATEMENT_CACHE: usize = 96;
@@ -68,12 +71,18 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // The runtime checkpoints, away from requests.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
+    set_page_cache(connection, false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     crate::table::register_functions(connection)?;
     flag_pages::register_functions(connection)?;
     Ok(())
+}
+
+/// How many pages the connection keeps: of less than it has, those go that were not used for longest.
+pub(crate) fn set_page_cache(connection: &Connection, few: bool) -> Result<(), StoreError> {
+    let size = if few { FEW_PAGES } else { -PAGE_CACHE_KIB };
+    Ok(connection.pragma_update(None, "cache_size", size)?)
 }
 
 /// Lays out an empty database.

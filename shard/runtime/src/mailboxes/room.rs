@@ -15,8 +15,8 @@
 //! them. Ten thousand mailboxes served in turn stay within the smaller one; a thousand that are served again and
 //! again are not opened again and again. (Remembering what was evicted is what ARC and 2Q do.)
 //!
-//! Before that, when seven eighths are taken, each job gives its mailbox's page cache back as it ends, where the
-//! mailbox takes more than [`PAGES_KEPT_BELOW`]: a cache grows to a MiB by and by, and most of it is not needed.
+//! Before that, when seven eighths are taken, each job has its mailbox keep few pages as it ends: a cache grows to a MiB
+//! by and by, and most of it is not needed. It may grow again when no more than five eighths are taken.
 //!
 //! Descriptors bound the number of open mailboxes, too: see [`DESCRIPTORS`].
 
@@ -38,8 +38,6 @@ use crate::{config::RuntimeConfig, shard::Shard, waiters::Waiters};
 const GROWTH: u64 = 16;
 /// What a mailbox is taken for until it has been measured.
 pub(super) const OPENING_BYTES: u64 = 128 * 1024;
-/// A mailbox that takes less keeps its page cache.
-pub(super) const PAGES_KEPT_BELOW: u64 = 224 * 1024;
 /// Descriptors of an open mailbox: its lock, database, WAL, and the WAL's for syncs.
 pub(crate) const DESCRIPTORS: u64 = 4;
 /// So many are open whatever they take: jobs on them would only wait for each other.
@@ -52,6 +50,17 @@ const GROWTH_STEP: u64 = 4 * OPENING_BYTES;
 /// The allowance grows while at least this share of the openings is of remembered mailboxes, and shrinks
 /// below half of it.
 const GROWS_AT: f32 = 0.5;
+
+/// How much of the allowance is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Level {
+    /// Page caches may grow.
+    Enough,
+    /// They stay as they are: those that may grow, and those that may not.
+    Between,
+    /// They are kept small.
+    Tight,
+}
 
 /// The state of a core's room.
 pub(crate) struct Room {
@@ -136,9 +145,14 @@ impl Room {
         (self.taken.get(), self.allowed.get(), self.open.get())
     }
 
-    /// Whether page caches should be given back, so that mailboxes need not be closed.
-    pub(super) fn is_tight(&self) -> bool {
-        self.taken.get() > self.allowed.get() / 8 * 7
+    /// Whether page caches should be small, so that mailboxes need not be closed.
+    pub(super) fn level(&self) -> Level {
+        let eighth = self.allowed.get() / 8;
+        match self.taken.get() {
+            taken if taken > eighth * 7 => Level::Tight,
+            taken if taken > eighth * 5 => Level::Between,
+            _ => Level::Enough,
+        }
     }
 
     /// A mailbox's memory is another than before.
