@@ -18,6 +18,7 @@
 
 mod ahead;
 pub mod coroutine;
+mod pages;
 mod sqlite;
 mod wal;
 

@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{FileExt, MetadataExt, OpenOptionsExt},
+        fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
     ptr, slice,
@@ -21,6 +21,7 @@ use rusqlite::ffi;
 
 use crate::{
     ahead::Reading,
+    pages::Pages,
     wal::{EMPTY_BYTES, WalWriter},
 };
 
@@ -110,12 +111,17 @@ struct OpenFile {
     length: Cell<Option<u64>>,
     /// For a database: how it is read.
     reading: Option<Reading>,
+    /// For a database: pages that a checkpoint writes.
+    pages: Pages,
 }
 
 impl OpenFile {
-    /// Writes what a WAL gathered: before anything else touches the file.
+    /// Writes what was gathered: before anything else touches the file.
     fn flush(&self) -> io::Result<()> {
-        self.wal.as_ref().map_or(Ok(()), |wal| wal.flush(&self.file))
+        match &self.wal {
+            Some(wal) => wal.flush(&self.file),
+            None => self.pages.flush(&self.file),
+        }
     }
 }
 
@@ -196,6 +202,7 @@ unsafe extern "C" fn open(
         keeps_wal: Cell::new(false),
         length: Cell::new(None),
         reading: (flags & ffi::SQLITE_OPEN_MAIN_DB != 0).then(Reading::new),
+        pages: Pages::default(),
     };
     // SAFETY: as above; `out_flags` may be null.
     unsafe {
@@ -329,7 +336,7 @@ unsafe extern "C" fn write(
     }
     let written = match &state.wal {
         Some(wal) => wal.write(&state.file, data, offset as u64),
-        None => state.file.write_all_at(data, offset as u64),
+        None => state.pages.write(&state.file, data, offset as u64),
     };
     match written {
         Ok(()) => ffi::SQLITE_OK,
@@ -347,6 +354,10 @@ fn write_error(error: &io::Error) -> c_int {
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
+    if let Err(error) = state.flush() {
+        // The pages that a checkpoint wrote last: it has failed.
+        return write_error(&error);
+    }
     state.length.set(None);
     if let Some(reading) = &state.reading {
         reading.changed();
@@ -366,7 +377,10 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     if state.wal.as_ref().is_some_and(WalWriter::only_header_is_new) {
         return ffi::SQLITE_OK;
     }
-    if state.flush().is_err() || crate::sync_file(&state.file).is_err() {
+    if let Err(error) = state.flush() {
+        return write_error(&error);
+    }
+    if crate::sync_file(&state.file).is_err() {
         return ffi::SQLITE_IOERR_FSYNC;
     }
     let Some(folder) = state.unsynced_folder.take() else {
@@ -412,18 +426,29 @@ unsafe extern "C" fn file_control(
     operation: c_int,
     value: *mut c_void,
 ) -> c_int {
-    if operation != ffi::SQLITE_FCNTL_PERSIST_WAL {
-        return ffi::SQLITE_NOTFOUND;
-    }
-    // SAFETY: SQLite passes an open file, and an int for this operation: negative asks, others tell.
-    unsafe {
-        let (state, value) = (state(file), value.cast::<c_int>());
-        match *value {
-            ..0 => *value = c_int::from(state.keeps_wal.get()),
-            told => state.keeps_wal.set(told != 0),
+    // SAFETY: SQLite passes an open file.
+    let state = unsafe { state(file) };
+    match operation {
+        ffi::SQLITE_FCNTL_PERSIST_WAL => {
+            // SAFETY: SQLite passes an int for this operation: negative asks, others tell.
+            let value = unsafe { &mut *value.cast::<c_int>() };
+            match *value {
+                ..0 => *value = c_int::from(state.keeps_wal.get()),
+                told => state.keeps_wal.set(told != 0),
+            }
+            ffi::SQLITE_OK
         }
+        // Both are told the database's file, and what they return is not looked at.
+        ffi::SQLITE_FCNTL_CKPT_START => {
+            state.pages.gathers.set(true);
+            ffi::SQLITE_OK
+        }
+        ffi::SQLITE_FCNTL_CKPT_DONE => {
+            state.pages.gathers.set(false);
+            ffi::SQLITE_OK
+        }
+        _ => ffi::SQLITE_NOTFOUND,
     }
-    ffi::SQLITE_OK
 }
 
 /// Has the WAL stay, empty, when the database is closed.
@@ -573,6 +598,8 @@ fn code<E>(result: Result<(), E>, error: c_int) -> c_int {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
     use crate::{
         coroutine::{Answer, Operation, StackPool, Step, Wait},
