@@ -39,6 +39,12 @@ use crate::{
 const MAX_WAITING: usize = 4096;
 /// Mailboxes that are being opened at once, a core.
 const MAX_OPENING: usize = 64;
+/// The WAL of a mailbox that is not busy is written back when it is larger than this: before it would grow beyond
+/// 512 KiB, some ten messages of 10 kB. To write into blocks and cached pages that are there costs half of what new ones
+/// do.
+const FIRST_CHECKPOINT_BYTES: u64 = 448 * 1024;
+/// A mailbox whose WAL is written back more often than this gets a longer one.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an opening is tried that failed for want of descriptors.
 const DESCRIPTOR_TRIES: u32 = 4;
 /// The pause before it is tried again.
@@ -95,6 +101,10 @@ struct Slot {
     leaving: Cell<bool>,
     leaving_bytes: Cell<u64>,
     checkpoint_queued: Cell<bool>,
+    /// The WAL is written back when it is larger than this: see [`Slot::next_checkpoint`].
+    checkpoint_at: Cell<u64>,
+    /// When that was done last, or the mailbox was opened.
+    checkpointed: Cell<Instant>,
     /// A sync failed: what the page cache has of the WAL can't be trusted to be on disk. Nothing of it goes
     /// into the database; the mailbox is closed at once and opened by [`Mailbox::open_distrusted`].
     suspect: Cell<bool>,
@@ -179,6 +189,8 @@ impl Shard {
             leaving: Cell::new(false),
             leaving_bytes: Cell::new(0),
             checkpoint_queued: Cell::new(false),
+            checkpoint_at: Cell::new(FIRST_CHECKPOINT_BYTES),
+            checkpointed: Cell::new(Instant::now()),
             suspect: Cell::new(false),
         });
         self.mailboxes
@@ -372,7 +384,8 @@ impl Slot {
         // Before the caller's answer: who asks after its own change must not find an older event queue.
         shard.publish(self.guid, finished.events);
         done(shard, Ok(()), &wal);
-        if finished.wal_bytes > shard.config.checkpoint_bytes && !self.checkpoint_queued.replace(true) {
+        let checkpoint_at = self.checkpoint_at.get().min(shard.config.checkpoint_bytes);
+        if finished.wal_bytes > checkpoint_at && !self.checkpoint_queued.replace(true) {
             self.jobs.borrow_mut().push_back(Job {
                 priority: Priority::Background,
                 kind: JobKind::Checkpoint,
@@ -434,6 +447,7 @@ impl Slot {
                 self.suspect.set(false);
                 self.wal_path.replace(mailbox.wal_path());
                 self.wal_name_is_durable.set(mailbox.is_wal_name_durable());
+                self.checkpointed.set(Instant::now());
                 shard.metrics.opens.increment();
                 Ok(mailbox)
             }
@@ -460,6 +474,7 @@ impl Slot {
             return;
         };
         shard.metrics.checkpoints.increment();
+        self.next_checkpoint(shard.config.checkpoint_bytes);
         let result = operation::run(shard, move || {
             let mut mailbox = mailbox;
             let result = mailbox.checkpoint();
@@ -480,6 +495,20 @@ impl Slot {
                 }
             }
             _ => self.forget_open(shard),
+        }
+    }
+
+    /// Decides how large the WAL is before it is written back again: twice as large as long as that comes more often than
+    /// every [`CHECKPOINT_INTERVAL`], and smaller again where it is seldom. A mailbox that gets mail now and then so keeps
+    /// a small WAL, whose blocks and pages are used again and again; a busy one is not held up each moment.
+    fn next_checkpoint(&self, most: u64) {
+        let since = self.checkpointed.replace(Instant::now()).elapsed();
+        let size = self.checkpoint_at.get();
+        if since < CHECKPOINT_INTERVAL {
+            self.checkpoint_at
+                .set((size * 2).min(most.max(FIRST_CHECKPOINT_BYTES)));
+        } else if since > CHECKPOINT_INTERVAL * 4 {
+            self.checkpoint_at.set((size / 2).max(FIRST_CHECKPOINT_BYTES));
         }
     }
 
@@ -697,6 +726,25 @@ mod tests {
 
     fn inode(path: &Path) -> u64 {
         std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap())
+    }
+
+    #[test]
+    fn the_wal_of_a_busy_mailbox_is_written_back_less_often() {
+        on_core(1, |shard| async move {
+            let folder = disk_folder();
+            let mailbox = create(folder.path());
+            let slot = shard.slot(&mailbox);
+            let most = 4 * FIRST_CHECKPOINT_BYTES;
+            let after = |pause: Duration| {
+                slot.checkpointed.set(Instant::now().checked_sub(pause).unwrap());
+                slot.next_checkpoint(most);
+                slot.checkpoint_at.get() / FIRST_CHECKPOINT_BYTES
+            };
+            let (soon, late) = (Duration::from_millis(10), CHECKPOINT_INTERVAL * 5);
+            assert_eq!([after(soon), after(soon), after(soon)], [2, 4, 4]);
+            assert_eq!(after(CHECKPOINT_INTERVAL * 2), 4);
+            assert_eq!([after(late), after(late), after(late)], [2, 1, 1]);
+        });
     }
 
     #[test]
