@@ -18,7 +18,8 @@ use std::{
 };
 
 use crate::{
-    AccountKind, AccountMailbox, DirectoryError, LoginBackend, LoginRecord, Status, password,
+    AccountKind, AccountMailbox, DirectoryError, LoginBackend, LoginRecord, Status,
+    password::{self, PasswordError},
     user_filter::{UserFilter, UserFilterOptions},
 };
 use cache::CredentialCache;
@@ -283,8 +284,7 @@ impl Authenticator {
     ) -> Result<Login, LoginError> {
         let given = &credentials.password;
         let Slow::Password(record) = check.0 else {
-            self.spend_time(given);
-            return Err(LoginError::Invalid);
+            return Err(self.refuse_slowly(given));
         };
         self.check_password(&record, given, now)?;
         self.permitted(&LoginName::parse(&credentials.login), credentials, &record)
@@ -337,10 +337,12 @@ impl Authenticator {
     /// `enable_firsttimepw`
     fn set_first_password(&self, record: &LoginRecord, given: &str) -> Result<(), LoginError> {
         if !self.options.first_time_password {
-            self.spend_time(given);
-            return Err(LoginError::Invalid);
+            return Err(self.refuse_slowly(given));
         }
-        let hash = password::hash(given).map_err(|_| LoginError::Invalid)?;
+        let hash = password::hash(given).map_err(|error| match error {
+            PasswordError::Unavailable => LoginError::Unavailable,
+            _ => LoginError::Invalid,
+        })?;
         match self.backend.set_first_password(&record.username, &hash) {
             Ok(true) => {
                 tracing::info!(target: "ringpost::auth", user = record.username, "first password set");
@@ -372,9 +374,12 @@ impl Authenticator {
             .map_err(|error| unavailable(&error))
     }
 
-    fn spend_time(&self, given: &str) {
-        // The result is of no interest, only that it took as long as a real one.
-        let _ = password::verify(given, &self.dummy_hash);
+    /// The refusal of somebody whom nobody knows: it takes as long as a real one, and fails as one does.
+    fn refuse_slowly(&self, given: &str) -> LoginError {
+        match password::verify(given, &self.dummy_hash) {
+            Err(PasswordError::Unavailable) => LoginError::Unavailable,
+            _ => LoginError::Invalid,
+        }
     }
 
     /// How many failures a service bears, and how long it then bans the user.

@@ -5,7 +5,10 @@
 //! milliseconds of processor time, by intent: helper threads only.
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use argon2::{PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
+use argon2::{
+    PasswordHasher, PasswordVerifier,
+    password_hash::{self, phc::PasswordHash},
+};
 use pwhash::md5_crypt;
 use sha_crypt::ShaCrypt;
 use yescrypt::Yescrypt;
@@ -65,6 +68,9 @@ pub fn hash(password: &str) -> Result<String, PasswordError> {
 }
 
 /// Whether `password` is the one that `hash` was made of. The final comparison takes constant time.
+///
+/// Where there is no memory to tell, that is said ([`PasswordError::Unavailable`]): nobody may be called a liar, and
+/// banned in the end, because the server is short of it.
 pub fn verify(password: &str, hash: &str) -> Result<bool, PasswordError> {
     let scheme = check_format(hash)?;
     // crypt(3) formats end a password at NUL; none that has one was ever hashed by them.
@@ -75,7 +81,11 @@ pub fn verify(password: &str, hash: &str) -> Result<bool, PasswordError> {
     match scheme {
         Scheme::Argon2 => {
             let parsed = PasswordHash::new(hash).map_err(|_| PasswordError::UnusableHash)?;
-            Ok(Argon2::default().verify_password(bytes, &parsed).is_ok())
+            match Argon2::default().verify_password(bytes, &parsed) {
+                Ok(()) => Ok(true),
+                Err(password_hash::Error::OutOfMemory) => Err(PasswordError::Unavailable),
+                Err(_) => Ok(false),
+            }
         }
         Scheme::Bcrypt => bcrypt::verify(bytes, hash).map_err(|_| PasswordError::UnusableHash),
         Scheme::Md5 => Ok(md5_crypt::verify(bytes, hash)),
@@ -83,7 +93,28 @@ pub fn verify(password: &str, hash: &str) -> Result<bool, PasswordError> {
             let parsed = sha_crypt::PasswordHashRef::new(hash).map_err(|_| PasswordError::UnusableHash)?;
             Ok(ShaCrypt::default().verify_password(bytes, parsed).is_ok())
         }
-        Scheme::Yescrypt => Ok(Yescrypt::default().verify_password(bytes, hash).is_ok()),
+        Scheme::Yescrypt => {
+            // The crate ends the process where it gets no memory.
+            let mut room: Vec<u8> = Vec::new();
+            room.try_reserve_exact(yescrypt_bytes(hash))
+                .map_err(|_| PasswordError::Unavailable)?;
+            drop(room);
+            Ok(Yescrypt::default().verify_password(bytes, hash).is_ok())
+        }
+    }
+}
+
+/// Memory that checking a `$y$` hash takes: 128 · N · r octets, of which the second and third letter of the
+/// parameters tell log2 N - 1 and r - 1.
+fn yescrypt_bytes(hash: &str) -> usize {
+    const LETTERS: &str = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let value = |at: usize| {
+        let letter = hash.get(at..=at)?;
+        LETTERS.find(letter)
+    };
+    match (value(4), value(5)) {
+        (Some(log), Some(blocks)) => (128 * (blocks + 1)).saturating_mul(1 << (log + 1).min(30)),
+        _ => 0,
     }
 }
 
@@ -227,6 +258,39 @@ mod tests {
             assert_eq!(verify("", hash), Ok(false), "{hash}");
             assert_eq!(verify(&format!("{password}\0x"), hash), Ok(false), "{hash}");
         }
+    }
+
+    #[test]
+    fn want_of_memory_is_not_a_wrong_password() {
+        const CHILD: &str = "RINGPOST_PASSWORD_TEST_CHILD";
+        const LIMIT_KIB: u32 = 256 * 1024;
+        // Each takes as much as the whole process may.
+        let salted = "c29tZXNhbHQ$qqT6k4xYxc4IKWHY0nEqDWrDPxJ0rnPq9NQL3Cd0RPM";
+        let hashes = [
+            format!("$argon2id$v=19$m={LIMIT_KIB},t=1,p=1${salted}"),
+            format!("$y$jDT$abcdefgh${}", "a".repeat(43)),
+        ];
+        assert_eq!(yescrypt_bytes(&hashes[1]), LIMIT_KIB as usize * 1024);
+        assert_eq!(yescrypt_bytes("$y$j9T$abcdefgh$"), 16 * 1024 * 1024);
+        if std::env::var_os(CHILD).is_some() {
+            for hash in hashes {
+                assert_eq!(
+                    verify("password", &hash),
+                    Err(PasswordError::Unavailable),
+                    "{hash}"
+                );
+            }
+            return;
+        }
+        let own = std::env::current_exe().unwrap();
+        let run = format!(
+            "ulimit -v {LIMIT_KIB}; exec '{}' --exact password::tests::want_of_memory_is_not_a_wrong_password",
+            own.display()
+        );
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.arg("-c").arg(run).env(CHILD, "1").output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
     }
 
     #[test]
