@@ -35,12 +35,20 @@ impl TcpListener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let mut waiting = None;
         loop {
+            if let Some(accepted) = self.accept_now()? {
+                return Ok(accepted);
+            }
+            let operation = waiting.insert(ready_for(self.0.as_raw_fd(), libc::POLLIN));
+            std::future::poll_fn(|context| operation.poll(context)).await?;
+        }
+    }
+
+    /// The next connection that is there already; `None`: none waits.
+    pub fn accept_now(&self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+        loop {
             match self.0.accept() {
-                Ok((stream, peer)) => return Ok((TcpStream::from_std(stream)?, peer)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let operation = waiting.insert(ready_for(self.0.as_raw_fd(), libc::POLLIN));
-                    std::future::poll_fn(|context| operation.poll(context)).await?;
-                }
+                Ok((stream, peer)) => return Ok(Some((TcpStream::from_std(stream)?, peer))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 // A client that left meanwhile (accept(2): these are the connection's, not the listener's).
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => {}
                 Err(error) => return Err(error),

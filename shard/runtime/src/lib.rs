@@ -40,6 +40,7 @@ mod seldom;
 mod session;
 mod shard;
 pub mod signals;
+mod spare;
 mod sys;
 #[cfg(test)]
 mod testing;

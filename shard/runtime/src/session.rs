@@ -1,6 +1,14 @@
 //! A client's session from accept to its end, on one core or two.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Waker},
+    time::{Duration, Instant},
+};
 
 use ringpost_executor::{
     net::{TcpListener, TcpStream},
@@ -15,6 +23,7 @@ use crate::{
     limits::Place,
     proxy,
     shard::Shard,
+    spare::PATIENCE,
     waiters::within,
     watch::spawn_into,
 };
@@ -91,6 +100,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
         Ok(listener) => listener,
         Err(error) => return tracing::error!("the listener on {}: {error}", config.address),
     };
+    let mut short_since: Option<Instant> = None;
     loop {
         let accepted = futures_lite::future::or(async { Some(listener.accept().await) }, async {
             shard.stopping().await;
@@ -98,19 +108,51 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
         });
         match accepted.await {
             None => return,
-            Some(Ok((stream, peer))) => start(&shard, &listener, stream, peer, &config),
+            Some(Ok((stream, peer))) => {
+                short_since = None;
+                start(&shard, &listener, stream, peer, &config);
+            }
             Some(Err(error)) => {
                 shard.metrics.accept_errors.increment();
                 if let Some(more) = shard.refusals.say() {
                     tracing::error!("accept on {}: {error} (and {more} times unsaid)", config.address);
                 }
-                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+                let short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+                if short {
                     shard.spare_descriptors();
                 }
                 let made_room = shard.displace(None, true);
+                if short && !made_room && short_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+                    refuse_waiting(&shard, &listener, &config);
+                }
                 timer::sleep(if made_room { DISPLACED_PAUSE } else { ACCEPT_PAUSE }).await;
             }
         }
+    }
+}
+
+/// Tells those who wait to be accepted that there is no room for them.
+fn refuse_waiting(shard: &Shard, listener: &TcpListener, config: &ListenerConfig) {
+    let refuse = |mut stream: TcpStream, _| {
+        shard.metrics.refused.increment();
+        if config.security == Security::Plain {
+            let mut context = Context::from_waker(Waker::noop());
+            // What a new socket does not take at once is not waited for.
+            let _ = stream.poll_write(&mut context, config.service.busy());
+        }
+    };
+    match shard.spare.lend(listener, refuse) {
+        Ok(0) => {}
+        Ok(refused) => {
+            if let Some(more) = shard.refusals.say() {
+                tracing::warn!(
+                    "{}: {refused} refused: no descriptors (and {more} times unsaid)",
+                    config.service.name()
+                );
+            }
+        }
+        // Who closed another descriptor meanwhile has taken this one, too.
+        Err(error) => tracing::debug!("accept on {}: {error}", config.address),
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{
     router::Router,
     seldom::Seldom,
     session::BoxedService,
+    spare::Spare,
     sys,
     tls::TlsConfigs,
     unproven::Unproven,
@@ -81,6 +82,8 @@ pub(crate) struct Shard {
     pub(crate) unproven: Unproven,
     /// Of connections that are refused.
     pub(crate) refusals: Seldom,
+    /// To refuse connections with, when there are no descriptors.
+    pub(crate) spare: Spare,
     pub(crate) metrics: Metrics,
     pub(crate) queue: Option<Rc<QueueStore>>,
     pub(crate) client_tls_any: OnceCell<Arc<ClientConfig>>,
@@ -149,6 +152,7 @@ impl Shard {
             sessions: Sessions::default(),
             unproven: Unproven::default(),
             refusals: Seldom::default(),
+            spare: Spare::new(),
             metrics: Metrics::default(),
             closing: Cell::new(false),
             stopping: Cell::new(false),
