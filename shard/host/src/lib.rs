@@ -16,6 +16,7 @@
 //! is several calls.
 #![allow(async_fn_in_trait)] // Futures stay on their core: no `Send` bound is wanted.
 
+mod clock;
 mod outbound;
 mod outgoing;
 mod service;
@@ -26,6 +27,7 @@ use ringpost_directory::Directory;
 use ringpost_mapi::MailboxGuid;
 use ringpost_store::{Event, Mailbox, StoreError};
 
+pub use clock::steady_now_ms;
 pub use outbound::{MailQueue, Outbound, Peer, QueueCount, QueueUpdate, Trust, Worker};
 pub use outgoing::{
     BodyKind, EnqueueError, Entry, Envelope, EnvelopeRecipient, Notify, Outgoing, QUEUED_RECIPIENTS_MAX,

@@ -20,7 +20,7 @@ const UPDATE_PAUSE: Duration = Duration::from_secs(1);
 /// How often, before the message is left to the next start.
 const UPDATE_TRIES: usize = 600;
 /// How long after a failure of its own disk a message is tried again.
-const UNREADABLE_PAUSE_MS: u64 = 60_000;
+pub(crate) const UNREADABLE_PAUSE: Duration = Duration::from_mins(1);
 
 /// What an attempt may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +80,7 @@ pub(crate) async fn run<H: Outbound>(context: &Context<H>, mut entry: Entry, att
         Ok(bytes) => bytes,
         Err(error) => {
             tracing::error!(queue_id = %entry.id, %error, "a message of the queue can't be read");
-            entry.next_ms = now_ms() + UNREADABLE_PAUSE_MS;
+            entry.next_ms = now_ms() + UNREADABLE_PAUSE.as_millis() as u64;
             return Ended {
                 attempt,
                 hop_reached: None,

@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Poll, Waker},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use futures_lite::future::or;
@@ -15,7 +15,7 @@ use ringpost_host::{Entry, MailQueue, Outbound, Priority, QueueCount, QueueId, R
 
 use crate::{
     Options,
-    attempt::{self, Attempt, Ended},
+    attempt::{self, Attempt, Ended, UNREADABLE_PAUSE},
     local,
     pool::{self, Pool},
     report,
@@ -56,8 +56,7 @@ impl<H: Outbound> Context<H> {
 }
 
 pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as u64)
+    ringpost_host::steady_now_ms()
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -179,7 +178,14 @@ impl<H: Outbound> Scheduler<H> {
         }
     }
 
-    fn wait_for_turn(&mut self, entry: Entry) {
+    fn wait_for_turn(&mut self, mut entry: Entry) {
+        // The clock may have been set back since an earlier run wrote this.
+        let options = &self.context.options;
+        let longest = options
+            .retry_longest
+            .max(options.local_pause)
+            .max(UNREADABLE_PAUSE);
+        entry.next_ms = entry.next_ms.min(now_ms() + 2 * milliseconds(longest));
         let set = usize::from(self.relays(&entry));
         self.due[set].insert((entry.next_ms, entry.id));
         self.entries.insert(entry.id, entry);

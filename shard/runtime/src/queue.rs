@@ -9,13 +9,13 @@ use std::{
     io,
     rc::Rc,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use ahash::AHashMap;
 use bytes::Bytes;
 use ringpost_host::{
-    EnqueueError, MailQueue, Outgoing, QUEUED_RECIPIENTS_MAX, QueueCount, QueueId, QueueUpdate,
+    EnqueueError, MailQueue, Outgoing, QUEUED_RECIPIENTS_MAX, QueueCount, QueueId, QueueUpdate, steady_now_ms,
 };
 use ringpost_spool::{Entry, Operation, Place, Replayed, SEGMENT_MAX, Segment, Spool};
 
@@ -84,11 +84,6 @@ pub(crate) struct QueueFigures {
     pub(crate) deferred: usize,
     pub(crate) bytes: u64,
     pub(crate) oldest: Duration,
-}
-
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as u64)
 }
 
 impl QueueStore {
@@ -163,7 +158,7 @@ impl QueueStore {
             deferred: messages.values().filter(|message| message.deferred).count(),
             bytes: self.bytes.get(),
             oldest: oldest.map_or(Duration::ZERO, |oldest| {
-                Duration::from_millis(now_ms().saturating_sub(oldest))
+                Duration::from_millis(steady_now_ms().saturating_sub(oldest))
             }),
         }
     }
@@ -218,7 +213,7 @@ impl ShardQueue {
                 self.prepare_next();
                 return Err(EnqueueError::Unavailable);
             }
-            let entry = Entry::new(held.segment.next_id(0), now_ms(), &message);
+            let entry = Entry::new(held.segment.next_id(0), steady_now_ms(), &message);
             let id = entry.id;
             let operation = Operation::Add(entry.clone(), message.content.clone());
             let places = held.segment.append(&[operation]).map_err(not_written)?;
@@ -368,7 +363,7 @@ impl ShardQueue {
         let spool = Arc::clone(&self.store.spool);
         let write = move || -> io::Result<(Segment, Entry, Place)> {
             let mut segment = spool.create_segment()?;
-            let entry = Entry::new(segment.next_id(0), now_ms(), &message);
+            let entry = Entry::new(segment.next_id(0), steady_now_ms(), &message);
             let operation = Operation::Add(entry.clone(), message.content);
             let written = segment
                 .append(&[operation])
@@ -516,7 +511,7 @@ impl MailQueue for ShardQueue {
             });
             let mut entries = Vec::with_capacity(update.messages.len());
             for (ahead, message) in update.messages.iter().enumerate() {
-                let entry = Entry::new(held.segment.next_id(ahead as u32), now_ms(), message);
+                let entry = Entry::new(held.segment.next_id(ahead as u32), steady_now_ms(), message);
                 operations.push(Operation::Add(entry.clone(), message.content.clone()));
                 entries.push(entry);
             }
