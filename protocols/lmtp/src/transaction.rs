@@ -384,6 +384,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             trace_length: arriving.trace_length,
             received: arriving.received,
             envelope,
+            before: None,
         })
     }
 

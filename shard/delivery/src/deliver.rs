@@ -30,6 +30,17 @@ pub struct Message {
     pub received: FileTime,
     /// What MAIL said. Goes with the message where it leaves this server.
     pub envelope: Envelope,
+    /// It may have been delivered before: a mailbox that has it gets no other.
+    pub before: Option<Before>,
+}
+
+/// How a message is known that an earlier attempt may have stored.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// What its source begins with, and no other's.
+    pub beginning: Bytes,
+    /// It can't have come earlier.
+    pub since: FileTime,
 }
 
 /// Stores the message for every recipient and says what became of each, in the same order. `Ok` means that
@@ -56,7 +67,13 @@ pub async fn deliver<H: Host>(
     if !plan.mailboxes.is_empty() {
         match prepare(host, message.source.clone(), options.compression_level).await {
             Ok(prepared) => {
-                store_in_all(host, options, &mut plan, &prepared, is_junk, message.received).await;
+                let storing = Storing {
+                    message: prepared,
+                    before: message.before.clone(),
+                    is_junk,
+                    received: message.received,
+                };
+                store_in_all(host, options, &mut plan, &storing).await;
             }
             Err(reason) => plan.fill(&reason),
         }
@@ -242,15 +259,17 @@ fn combine(outcomes: impl Iterator<Item = Result<(), Undeliverable>>) -> Result<
     }
 }
 
-/// Stores into all mailboxes of the plan that are not decided yet, [`CONCURRENT_MAILBOXES`] at a time.
-async fn store_in_all<H: Host>(
-    host: &H,
-    options: &Options,
-    plan: &mut Plan<'_>,
-    message: &Arc<PreparedMessage>,
+/// What is stored, and how.
+#[derive(Clone)]
+struct Storing {
+    message: Arc<PreparedMessage>,
+    before: Option<Before>,
     is_junk: bool,
     received: FileTime,
-) {
+}
+
+/// Stores into all mailboxes of the plan that are not decided yet, [`CONCURRENT_MAILBOXES`] at a time.
+async fn store_in_all<H: Host>(host: &H, options: &Options, plan: &mut Plan<'_>, storing: &Storing) {
     let mailboxes = &plan.mailboxes;
     let undecided = plan
         .outcomes
@@ -260,19 +279,8 @@ async fn store_in_all<H: Host>(
     let calls = undecided
         .map(|(number, _)| async move {
             let (address, mailbox) = mailboxes[number];
-            (
-                number,
-                store_in_one(
-                    host,
-                    options,
-                    address,
-                    mailbox,
-                    Arc::clone(message),
-                    is_junk,
-                    received,
-                )
-                .await,
-            )
+            let stored = store_in_one(host, options, address, mailbox, storing.clone()).await;
+            (number, stored)
         })
         .collect::<Vec<_>>();
     for (number, outcome) in join_bounded(calls, CONCURRENT_MAILBOXES).await {
@@ -287,10 +295,9 @@ async fn store_in_one<H: Host>(
     options: &Options,
     address: &str,
     mailbox: &MailboxRef,
-    message: Arc<PreparedMessage>,
-    is_junk: bool,
-    received: FileTime,
+    storing: Storing,
 ) -> Result<bool, Undeliverable> {
+    let received = storing.received;
     let placement = Placement {
         received,
         ..Placement::default()
@@ -302,25 +309,35 @@ async fn store_in_one<H: Host>(
         .map(|account| directory.quota(account))
         .unwrap_or_default();
     let warning = account.and_then(|account| Warning::of(options, &account, &quota));
-    let junk_folder = is_junk.then(|| options.junk_folder.clone());
+    let junk_folder = storing.is_junk.then(|| options.junk_folder.clone());
     let work = move |store: &mut Mailbox| {
+        if let Some(before) = &storing.before
+            && store.has_received(&before.beginning, before.since)?
+        {
+            // Its answer may be what the server did not get to.
+            return Ok((None, autoreply::may_answer(store, Instant::now())));
+        }
         store.set_account_quota(quota.receive_kib.map(u64::from));
         let folder = match &junk_folder {
             Some(path) => junk::folder(store, path)?,
             None => built_in::INBOX,
         };
-        let stored = place(store, &message, folder, &placement)?;
+        let stored = place(store, &storing.message, folder, &placement)?;
         if let Some(warning) = &warning
             && let Err(error) = warning.give(store, received)
         {
             // The message is stored all the same.
             tracing::info!(%error, "no warning of the quota");
         }
-        Ok((stored, autoreply::may_answer(store, Instant::now())))
+        Ok((Some(stored), autoreply::may_answer(store, Instant::now())))
     };
     match host.mailbox_durable(mailbox, Priority::Delivery, work).await {
-        Ok((stored, may_answer)) => {
+        Ok((Some(stored), may_answer)) => {
             tracing::debug!(recipient = address, uid = stored.uid.0, "delivered");
+            Ok(may_answer)
+        }
+        Ok((None, may_answer)) => {
+            tracing::info!(recipient = address, "an earlier attempt delivered it");
             Ok(may_answer)
         }
         Err(error) => {

@@ -33,7 +33,7 @@ mod resolve;
 mod status;
 pub mod trace;
 
-pub use deliver::{Message, deliver};
+pub use deliver::{Before, Message, deliver};
 pub use junk::JunkRules;
 pub use resolve::{Recipient, account_of, resolve};
 pub use status::{Status, Undeliverable};

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use ringpost_delivery::{
-    HELPER_THRESHOLD_BYTES, HOPS_MAX, JunkRules, Message, Options, Recipient, Undeliverable, deliver, resolve,
+    Before, HELPER_THRESHOLD_BYTES, HOPS_MAX, JunkRules, Message, Options, Recipient, Undeliverable, deliver,
+    resolve,
 };
 use ringpost_directory::AccountKind;
 use ringpost_host::{EnqueueError, Envelope, EnvelopeRecipient, Host, MailboxRef};
@@ -146,7 +147,57 @@ fn message(source: &str) -> Message {
             sender: SENDER.to_owned(),
             ..Envelope::default()
         },
+        before: None,
     }
+}
+
+#[test]
+fn what_an_earlier_attempt_delivered_is_not_delivered_again() {
+    let host = TestHost::new(directory());
+    let options = options();
+    let found = |address: &str| resolve(&*host.directory(), &options, SENDER, address).unwrap();
+    let beginning = "Return-Path: <sender@example.org>\r\nReceived: by a (queue) id 7;";
+    let attempt = |text: &str, to: &str| {
+        let source = format!("{text}\r\n\ttoday\r\nSubject: a\r\n\r\nb\r\n");
+        let message = Message {
+            before: Some(Before {
+                beginning: Bytes::from(beginning),
+                since: FileTime::from_unix_seconds(1_699_999_999),
+            }),
+            ..message(&source)
+        };
+        let outcomes = host.run(deliver(&host, &options, &[found(to)], message));
+        assert_eq!(outcomes, [Ok(())]);
+    };
+    let alice = "alice@example.test";
+    let in_all = || {
+        host.with_mailbox(&mailbox(&host, alice), |store| {
+            let moved = store.status(built_in::DRAFTS)?.messages;
+            Ok((store.status(built_in::INBOX)?.messages, moved))
+        })
+        .unwrap()
+    };
+    // Another's that looks like it further down.
+    host.run(deliver(
+        &host,
+        &options,
+        &[found(alice)],
+        message(&format!("Subject: x\r\n{beginning}\r\n\r\nb\r\n")),
+    ));
+    attempt(beginning, alice);
+    assert_eq!(in_all(), (2, 0));
+    attempt(beginning, alice);
+    assert_eq!(in_all(), (2, 0), "it is there already");
+    host.with_mailbox(&mailbox(&host, alice), |store| {
+        store.move_messages(built_in::INBOX, &UidSet::from_iter([Uid(2)]), built_in::DRAFTS)
+    })
+    .unwrap();
+    attempt(beginning, alice);
+    assert_eq!(in_all(), (1, 1), "wherever it is now");
+    // A list's other member has not got it yet.
+    attempt(beginning, "team@example.test");
+    assert_eq!(in_all(), (1, 1));
+    assert_eq!(count(&host, "bob@example.test", built_in::INBOX), 1);
 }
 
 #[test]

@@ -59,7 +59,9 @@ pub trait MailQueue: Clone + 'static {
     /// A message's content.
     async fn content(&self, id: QueueId) -> io::Result<Bytes>;
 
-    /// Notes that so many recipients are about to get a copy: should the server end now, they may have it.
+    /// Notes that recipients are about to get their copies, so many of them on another server: should this one end
+    /// now, those may have it, and nobody can ask. Mailboxes can be asked, and are, when the message comes again
+    /// ([`Entry::interrupted`]).
     fn sending(&self, id: QueueId, recipients: u32);
 
     /// Notes what became of a message, all of it or nothing; when this returns, it outlives the process. Messages

@@ -276,6 +276,7 @@ fn conclude<H: Outbound>(
         entry.next_ms = now;
     }
     entry.uncertain = 0;
+    entry.interrupted = false;
     QueueUpdate {
         attempts: entry.attempts,
         next_ms: entry.next_ms,

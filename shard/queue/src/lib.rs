@@ -15,7 +15,10 @@
 //! Each core empties what it took. A recipient is done when its copy is in its mailbox, the next server answered
 //! `250`, or the report of its failure is in the queue; the record that says so also holds the report, so a crash leaves
 //! either none of it or all. What a crash, or a connection that is cut, can leave open is the time between the last
-//! byte of a message and the answer to it (RFC 1047): it is sent again then, and counted (`queue_uncertain`).
+//! byte of a message and the answer to it (RFC 1047): it is sent again then, and counted (`queue_uncertain`). A mailbox
+//! of this server can be asked whether it has the message, and is: nothing comes twice there.
+//!
+//! Its time is steady (`ringpost_host::steady_now_ms`): a clock that jumps neither keeps mail back nor returns it.
 //!
 //! A next hop that does not answer is not asked by every message in turn: one attempt goes ahead, all others wait for
 //! its outcome, with a pause that doubles.

@@ -5,12 +5,15 @@ use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use ringpost_convert::header::format_date;
-use ringpost_delivery::{Message, Recipient, resolve};
+use ringpost_delivery::{Before, Message, Recipient, resolve};
 use ringpost_directory::Directory;
 use ringpost_host::{Entry, EnvelopeRecipient, MailQueue, Outbound, Outgoing, RecipientState};
 use ringpost_mapi::FileTime;
 
 use crate::{Status, attempt::Outcome, content::Content, report::Action, scheduler::Context};
+
+/// How far the clock may have been set back between two attempts at a mailbox, for the second to find the first's.
+const CLOCK_SLACK_SECONDS: i64 = 3600;
 
 /// Whether an address is of a domain that this server has.
 pub(crate) fn is_local(directory: &dyn Directory, address: &str) -> bool {
@@ -54,12 +57,14 @@ pub(crate) async fn deliver<H: Outbound>(
     if found.is_empty() {
         return outcomes;
     }
+    // Of a list's members some may have it, where others failed.
+    let may_have_it = entry.interrupted || entry.attempts > 0;
     let single = match found.as_slice() {
         [(number, _)] => Some(entry.recipients[*number].recipient.address.as_str()),
         _ => None,
     };
     let now = FileTime::now();
-    let trace = trace(context, entry, single, now);
+    let (same, trace) = trace(context, entry, single, now);
     let mut source = Vec::with_capacity(trace.len() + content.bytes.len());
     source.extend_from_slice(trace.as_bytes());
     source.extend_from_slice(&content.bytes);
@@ -74,9 +79,14 @@ pub(crate) async fn deliver<H: Outbound>(
         trace_length: trace.len(),
         received: now,
         envelope: entry.envelope.clone(),
+        before: may_have_it.then(|| Before {
+            beginning: source.slice(..same),
+            since: FileTime::from_unix_seconds((entry.queued_ms / 1000) as i64 - CLOCK_SLACK_SECONDS),
+        }),
     };
-    // Between the mailbox's transaction and the journal's record a crash leaves a copy that nobody knows of.
-    context.queue.sending(entry.id, found.len() as u32);
+    // Between the mailbox's transaction and the journal's record a crash leaves a copy that nobody knows of, but
+    // the mailbox.
+    context.queue.sending(entry.id, 0);
     let delivered = ringpost_delivery::deliver(&context.host, &options, &recipients, message).await;
     let return_path = source
         .iter()
@@ -113,22 +123,28 @@ fn own(status: &ringpost_delivery::Status) -> Status {
     Status::own(status.code, status.enhanced, status.text.clone())
 }
 
-/// The trace fields of the last step (RFC 5321 §4.4).
-fn trace<H: Outbound>(context: &Context<H>, entry: &Entry, single: Option<&str>, now: FileTime) -> String {
+/// The trace fields of the last step (RFC 5321 §4.4), and how many octets of them are the same for each attempt at
+/// this message, and for no other message.
+fn trace<H: Outbound>(
+    context: &Context<H>,
+    entry: &Entry,
+    single: Option<&str>,
+    now: FileTime,
+) -> (usize, String) {
     let clean = |text: &str| text.replace(char::is_control, "");
-    let mut trace = format!("Return-Path: <{}>\r\n", clean(&entry.envelope.sender));
+    let mut trace = format!(
+        "Return-Path: <{}>\r\nReceived: by {} (ringpost queue) id {};",
+        clean(&entry.envelope.sender),
+        clean(&context.options.host_name),
+        entry.id
+    );
+    let same = trace.len();
     // Writing to a String can't fail.
+    let _ = write!(trace, "\r\n\t{}\r\n", format_date(now));
     if let Some(address) = single {
         let _ = write!(trace, "Delivered-To: {}\r\n", clean(address));
     }
-    let _ = write!(
-        trace,
-        "Received: by {} (ringpost queue) id {};\r\n\t{}\r\n",
-        clean(&context.options.host_name),
-        entry.id,
-        format_date(now)
-    );
-    trace
+    (same, trace)
 }
 
 /// Who was told of whose failure a moment ago (`response_interval`, `response_audit_capacity`).

@@ -316,6 +316,7 @@ impl<H: Outbound> Scheduler<H> {
                 hop_reached: None,
                 entry: Some(Entry {
                     next_ms: now_ms() + milliseconds(self.context.options.retry_longest),
+                    interrupted: true,
                     ..entry.clone()
                 }),
             }),

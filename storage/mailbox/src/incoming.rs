@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringpost_convert::{message::MessageContent, structure::Structure};
 use ringpost_mapi::{
-    CodecError, FileTime, FolderId, MessageId, PropValue, PropertyBag,
+    CodecError, FileTime, FolderId, GLOBAL_COUNTER_MAX, MessageId, PropValue, PropertyBag,
     codec::{encode_bag, encode_bags, get_from_encoded},
 };
 use rusqlite::params;
@@ -104,6 +104,9 @@ pub(crate) fn has_attachments(content: &MessageContent) -> bool {
         attachment.properties.get(tags::ATTACHMENT_HIDDEN) != Some(&PropValue::Boolean(true))
     })
 }
+
+/// Messages that [`Mailbox::has_received`] looks at.
+const LATEST: i64 = 1000;
 
 /// What becomes of a message as it is stored.
 #[derive(Clone, Debug, Default)]
@@ -209,6 +212,34 @@ impl Mailbox {
                 change,
             })
         })
+    }
+
+    /// Whether a message whose source begins so is among the latest that came, in whatever folder, deleted ones that
+    /// can be restored among them. Looks at [`LATEST`] messages at most, and reads of those that came since then.
+    pub fn has_received(&mut self, beginning: &[u8], since: FileTime) -> Result<bool, StoreError> {
+        let sources: Vec<i64> = {
+            // Own ids grow, and are below all others.
+            let mut statement = self.connection.prepare_cached(
+                "SELECT source FROM (SELECT source, received FROM messages WHERE id BETWEEN 1 AND ?1
+                     ORDER BY id DESC LIMIT ?2)
+                 WHERE received >= ?3 AND source IS NOT NULL",
+            )?;
+            let rows = statement.query_map(
+                params![GLOBAL_COUNTER_MAX as i64, LATEST, since.0 as i64],
+                |row| row.get(0),
+            )?;
+            rows.collect::<Result<_, _>>()?
+        };
+        let mut head = Vec::new();
+        for source in sources {
+            head.clear();
+            // One that can't be read is taken for another: at worst there are two of it then.
+            let read = self.read_content(source, 0..beginning.len() as u64, &mut head);
+            if read.is_ok() && head == beginning {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The limit that the directory of accounts sets for this mailbox, in KiB, until it is set again. It

@@ -26,6 +26,8 @@ pub struct Entry {
     pub next_ms: u64,
     /// Recipients that a copy was being sent to when the server ended: they may have it.
     pub uncertain: u32,
+    /// An attempt was under way when the server ended: mailboxes of this server may have it, and can be asked.
+    pub interrupted: bool,
 }
 
 impl Entry {
@@ -46,6 +48,7 @@ impl Entry {
             attempts: 0,
             next_ms: now_ms,
             uncertain: 0,
+            interrupted: false,
         }
     }
 
@@ -60,6 +63,7 @@ impl Entry {
         self.attempts = attempts;
         self.next_ms = next_ms;
         self.uncertain = 0;
+        self.interrupted = false;
         for (number, change) in changes {
             if let Some(recipient) = self.recipients.get_mut(*number as usize) {
                 recipient.state = change.state;
@@ -108,11 +112,11 @@ pub enum Operation {
         /// Number and new state of the recipients that changed.
         changes: Vec<(u32, Recipient)>,
     },
-    /// So many recipients of a message are about to get a copy.
+    /// An attempt is about to give recipients their copies.
     Sending {
         /// Which message.
         id: QueueId,
-        /// How many.
+        /// How many of them nobody can ask afterwards: those of another server.
         recipients: u32,
     },
     /// Nothing is left to do for a message.
@@ -405,6 +409,7 @@ impl Reader<'_> {
             attempts,
             next_ms,
             uncertain: 0,
+            interrupted: false,
         })
     }
 }

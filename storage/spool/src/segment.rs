@@ -230,6 +230,7 @@ pub fn replay(content: &Bytes) -> Option<Replayed> {
                 Operation::Sending { id, recipients } => {
                     if let Some((entry, _)) = live.get_mut(&id) {
                         entry.uncertain = entry.uncertain.saturating_add(recipients);
+                        entry.interrupted = true;
                     }
                 }
                 Operation::Remove(id) => {
@@ -320,6 +321,7 @@ mod tests {
             assert_eq!(names, expected);
             if records == 3 {
                 assert_eq!(replayed.entries[0].0.uncertain, 2);
+                assert!(replayed.entries[0].0.interrupted);
             }
         }
         // Opened again, the torn end is gone, and names go on.
