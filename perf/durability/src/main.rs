@@ -5,6 +5,7 @@
 //! what it acknowledged ([`verify`]). `perf/durability/README.md` is the page for those who run it.
 
 mod disk;
+mod disturb;
 mod mail;
 mod oracle;
 mod random;

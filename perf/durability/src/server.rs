@@ -224,7 +224,7 @@ impl Server {
     }
 
     /// A line of the kernel's description of the process, in KiB.
-    pub(crate) fn status(&self, name: &str) -> Result<u64> {
+    fn status(&self, name: &str) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let value = line.and_then(|line| line.split_whitespace().next());

@@ -1,165 +1,294 @@
-//! Faults of the whole process: no descriptors, no memory, a clock that jumps. All mailboxes may be refused
-//! meanwhile; none may lose anything, and all must be served again afterwards.
+//! Faults of the whole process: no descriptors, helper threads without memory, a clock that jumps. Who needs what
+//! is not there may be refused; who has what he needs is served throughout, nothing is lost, and all are served
+//! again afterwards. Every fault must have been felt, or nothing was tested.
 
 use std::{
     collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant as Time},
 };
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Setting, tell, verdicts, wait_for};
 use crate::{
-    mail::imap::Imap,
+    disturb::Disturbance,
+    mail::{imap::Imap, lmtp::Lmtp},
     oracle::Instant,
     random::Random,
     server::{PASSWORD, Place, Server},
     verify::{self, COPIES_NAME},
-    workload::{Clients, World, counting_clock},
+    workload::{Cast, Clients, SENDERS, World, counting_clock},
 };
 
-/// How long a limit is in force.
+/// How long a fault lasts.
 const PHASE: Duration = Duration::from_secs(3);
-/// Looks at what a limit does, while it is in force.
-const TRIES: usize = 6;
 /// All must be served again after so long.
 const RECOVERY: Duration = Duration::from_secs(30);
-/// Where Debian's libfaketime is, and other systems'.
-const FAKE_CLOCKS: [&str; 3] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/faketime/libfaketime.so.1",
-];
-/// Where the clock jumps to, from the true time.
-const JUMPS: [&str; 6] = ["+1d", "-1d", "+0", "-3650d", "+3650d", "+0"];
+/// Who is not to notice must have been served so often.
+const UNNOTICED: Duration = Duration::from_secs(5);
+/// Who is refused must be told so within this time.
+const REFUSED: Duration = Duration::from_secs(10);
+/// The user who is logged in before descriptors or memory are taken away, and not to notice.
+const WITNESS: usize = 0;
+/// What a hash of a password works in is larger, all else that those threads ask for is smaller.
+const HASH_BYTES: i64 = 16 * 1024 * 1024;
+const DAY: i64 = 86_400;
+/// Where the clock jumps to, in seconds from the true time.
+const JUMPS: [i64; 6] = [DAY, -DAY, 0, -3650 * DAY, 3650 * DAY, 0];
 
 /// Plays all; what was wrong.
 pub(crate) fn run(setting: &Setting) -> Result<usize> {
-    let mut random = Random::new(setting.seed);
+    let random = Random::new(setting.seed);
     let folder = setting.below("limits")?;
-    let mut place = Place::make(&setting.binary, &folder, setting.users)?;
-    let clock = fake_clock(&folder, &mut place, &setting.binary)?;
-    let mut server = place.start()?;
-    let world = Arc::new(World::new(
-        place.users.clone(),
-        (server.imap, server.lmtp),
-        counting_clock(),
-    ));
+    // A witness, and others who are refused.
+    let mut place = Place::make(&setting.binary, &folder, setting.users.max(2))?;
+    let disturbance =
+        Disturbance::build(&folder).context("without a C compiler memory and clock can't be tested")?;
+    place.wrapper = disturbance.wrapper();
+    let server = place.start()?;
+    let ports = (server.imap, server.lmtp);
+    let world = Arc::new(World::new(place.users.clone(), ports, counting_clock()));
     world.prepare()?;
+    let mut stage = Stage {
+        place,
+        server,
+        world,
+        disturbance,
+        random,
+    };
     let mut wrong = 0;
-
-    for (name, option, room) in [("no descriptors", "nofile", 1), ("few descriptors", "nofile", 12)] {
-        let clients = Clients::start(&world, random.next());
-        thread::sleep(PHASE);
-        // When they are gone and their mailboxes closed, there is room for a few more and no others.
-        clients.stop()?;
-        thread::sleep(PHASE);
-        let limit = server.descriptors()? + room;
-        let before = prlimit(&server, option, &limit.to_string())?;
-        let clients = Clients::start(&world, random.next());
-        let failed = (0..TRIES).filter(|_| !can_log_in(&server, &world)).count();
-        prlimit(&server, option, &before)?;
-        let mut mistakes = recovered(&world);
-        clients.stop()?;
-        if failed == 0 {
-            mistakes.push("the limit was not felt: nothing was tested".to_owned());
-        }
-        mistakes.extend(looked_into(&mut server, &world, &place, random.percent(50))?);
-        wrong += tell(name, &mistakes, &place.log());
-        println!(
-            "  {name}: {failed} of {TRIES} logins failed, {} wrong",
-            mistakes.len()
-        );
+    for (name, room) in [("no descriptors", 1), ("few descriptors", 12)] {
+        wrong += stage.descriptors(name, room)?;
     }
-
-    let clients = Clients::start(&world, random.next());
-    thread::sleep(PHASE);
-    let room = 1024 * 1024;
-    let limit = server.status("VmSize:")? * 1024 + room;
-    let before = prlimit(&server, "as", &limit.to_string())?;
-    for _ in 0..TRIES {
-        // A password that is not in the cache costs a helper thread 19 MiB.
-        let _ = Imap::login(server.imap, &world.users[0], "wrong");
-        thread::sleep(PHASE / TRIES as u32);
-    }
-    let survived = server.is_alive()?;
-    if survived {
-        prlimit(&server, "as", &before)?;
-    } else {
-        server = place.start()?;
-    }
-    let mut mistakes = recovered(&world);
-    clients.stop()?;
-    mistakes.extend(looked_into(&mut server, &world, &place, false)?);
-    wrong += tell("no memory", &mistakes, &place.log());
-    println!(
-        "  no memory: {}, {} wrong",
-        if survived {
-            "survived"
-        } else {
-            "ended, started again"
-        },
-        mistakes.len()
-    );
-
-    match clock {
-        None => println!("  NOT RUN: clock jumps need libfaketime"),
-        Some(clock) => {
-            let clients = Clients::start(&world, random.next());
-            let mut mistakes = Vec::new();
-            for jump in JUMPS {
-                fs::write(&clock, jump)?;
-                thread::sleep(PHASE / 2);
-                let late = world
-                    .users
-                    .iter()
-                    .enumerate()
-                    .filter(|(user, _)| world.answered(*user).0 > PHASE);
-                mistakes.extend(
-                    late.map(|(_, address)| format!("{address} was not served after the jump to {jump}")),
-                );
-            }
-            clients.stop()?;
-            mistakes.extend(looked_into(&mut server, &world, &place, true)?);
-            let mut seen = BTreeSet::new();
-            for user in &world.users {
-                seen.extend(years(&server, user)?);
-            }
-            if seen.len() < 2 {
-                mistakes.push(format!("the clock did not jump: all mail is of {seen:?}"));
-            }
-            wrong += tell("clock jumps", &mistakes, &place.log());
-            println!(
-                "  {} clock jumps, mail of {seen:?}: {} wrong",
-                JUMPS.len(),
-                mistakes.len()
-            );
-        }
-    }
-    server.stop()?;
-    wrong += tell("the walk", &verify::walk(&place)?, &place.log());
+    wrong += stage.memory()?;
+    wrong += stage.clock()?;
+    stage.server.stop()?;
+    let walked = verify::walk(&stage.place)?;
+    wrong += tell("the walk", &walked, &stage.place.log());
     println!("limits: {wrong} wrong");
     Ok(wrong)
 }
 
-/// Whether as many connections as there are users can be made and log in.
-fn can_log_in(server: &Server, world: &World) -> bool {
-    let sessions = world
-        .users
-        .iter()
-        .map(|user| Imap::login(server.imap, user, PASSWORD));
-    let all = sessions.collect::<io::Result<Vec<_>>>();
-    thread::sleep(PHASE / TRIES as u32);
-    all.is_ok()
+/// What all phases are played on.
+struct Stage {
+    place: Place,
+    server: Server,
+    world: Arc<World>,
+    disturbance: Disturbance,
+    random: Random,
+}
+
+/// Logins while something is missing.
+#[derive(Default)]
+struct Tries {
+    made: usize,
+    refused: usize,
+    slowest: Duration,
+}
+
+impl Stage {
+    /// So many descriptors are left to those who are not connected yet.
+    fn descriptors(&mut self, name: &str, room: usize) -> Result<usize> {
+        let witness = self.witness();
+        // The others' mailboxes are closed.
+        thread::sleep(PHASE);
+        let failures = self.server.metric("ringpost_accept_errors_total")?;
+        let limit = self.server.descriptors()? + room;
+        let before = prlimit(&self.server, "nofile", &limit.to_string())?;
+        self.world.watch();
+        let others = self.others();
+        let mut wrong = Vec::new();
+        let tries = self.try_logins(&mut wrong);
+        wrong.extend(self.noticed(WITNESS));
+        prlimit(&self.server, "nofile", &before)?;
+        wrong.extend(self.recovered());
+        others.stop()?;
+        witness.stop()?;
+        let failures = self.server.metric("ringpost_accept_errors_total")? - failures;
+        if tries.refused == 0 || failures == 0.0 {
+            wrong.push("the limit was not felt: nothing was tested".to_owned());
+        }
+        let kill = self.random.percent(50);
+        wrong.extend(self.looked_into(kill)?);
+        println!(
+            "  {name}: {} of {} logins refused (the slowest in {:.1} s), {failures} failed accepts, {} wrong",
+            tries.refused,
+            tries.made,
+            tries.slowest.as_secs_f64(),
+            wrong.len()
+        );
+        Ok(tell(name, &wrong, &self.place.log()))
+    }
+
+    /// Helper threads get no memory to hash passwords in: those who log in can't, with passwords that are right.
+    fn memory(&mut self) -> Result<usize> {
+        // A new server knows nobody's password yet.
+        self.server.kill_in_place()?;
+        self.server = self.place.start()?;
+        let (_, answers) = self.world.answered(WITNESS);
+        let witness = self.witness();
+        let is_served = wait_for(RECOVERY, || self.world.answered(WITNESS).1 > answers + 2);
+        ensure!(is_served, "the witness is not served");
+        self.disturbance.starve("password", HASH_BYTES)?;
+        let acknowledged = self.world.oracle.acknowledgements().len();
+        self.world.watch();
+        let senders = self.cast(0..0, SENDERS);
+        let mut wrong = Vec::new();
+        let tries = self.try_logins(&mut wrong);
+        wrong.extend(self.noticed(WITNESS));
+        let starved = self.disturbance.starved()?;
+        self.disturbance.starve("", 0)?;
+        let survived = self.server.is_alive()?;
+        if !survived {
+            wrong.push("the server ended".to_owned());
+            self.server = self.place.start()?;
+        }
+        if tries.refused < tries.made || starved == 0 {
+            wrong.push(format!("{starved} times memory was refused: nothing was tested"));
+        }
+        let delivered = self.world.oracle.acknowledgements().len() - acknowledged;
+        let others = self.cast(WITNESS + 1..self.world.users.len(), 0);
+        wrong.extend(self.recovered());
+        others.stop()?;
+        senders.stop()?;
+        witness.stop()?;
+        wrong.extend(self.looked_into(false)?);
+        println!(
+            "  no memory on helpers: refused {starved} times, {} of {} logins refused (the slowest in {:.1} s), \
+             {delivered} changes meanwhile, {} wrong",
+            tries.refused,
+            tries.made,
+            tries.slowest.as_secs_f64(),
+            wrong.len()
+        );
+        Ok(tell("no memory on helpers", &wrong, &self.place.log()))
+    }
+
+    /// The time of day jumps, with everybody at work: nobody notices.
+    fn clock(&mut self) -> Result<usize> {
+        let clients = Clients::start(&self.world, self.random.next());
+        let mut wrong = self.recovered();
+        for jump in JUMPS {
+            self.world.watch();
+            self.disturbance.jump(jump)?;
+            thread::sleep(PHASE);
+            for user in 0..self.world.users.len() {
+                let noticed = self.noticed(user);
+                wrong.extend(noticed.map(|noticed| format!("after the jump to {jump} s: {noticed}")));
+            }
+        }
+        clients.stop()?;
+        wrong.extend(self.looked_into(true)?);
+        let mut years = BTreeSet::new();
+        for user in &self.world.users {
+            years.extend(years_of_mail(&self.server, user)?);
+        }
+        let looks = self.disturbance.looks()?;
+        if looks == 0 || years.len() < 2 {
+            wrong.push(format!("the clock did not jump: all mail is of {years:?}"));
+        }
+        println!(
+            "  {} clock jumps, felt {looks} times, mail of {years:?}: {} wrong",
+            JUMPS.len(),
+            wrong.len()
+        );
+        Ok(tell("clock jumps", &wrong, &self.place.log()))
+    }
+
+    fn witness(&mut self) -> Clients {
+        self.cast(WITNESS..WITNESS + 1, 0)
+    }
+
+    fn others(&mut self) -> Clients {
+        self.cast(WITNESS + 1..self.world.users.len(), SENDERS)
+    }
+
+    fn cast(&mut self, programs: std::ops::Range<usize>, senders: usize) -> Clients {
+        let cast = Cast {
+            programs,
+            stay: true,
+            senders,
+        };
+        Clients::start_some(&self.world, self.random.next(), cast)
+    }
+
+    /// Lets everybody but the witness log in, again and again for a while.
+    fn try_logins(&self, wrong: &mut Vec<String>) -> Tries {
+        let mut tries = Tries::default();
+        let began = Time::now();
+        let mut user = WITNESS;
+        while began.elapsed() < PHASE {
+            user = (user % (self.world.users.len() - 1)) + 1;
+            let address = &self.world.users[user];
+            let asked = Time::now();
+            let login = Imap::login(self.server.imap, address, PASSWORD);
+            tries.made += 1;
+            tries.slowest = tries.slowest.max(asked.elapsed());
+            match login {
+                Ok(imap) => drop(imap),
+                Err(refused) => {
+                    tries.refused += 1;
+                    if refused.to_string().contains("AUTHENTICATIONFAILED") {
+                        wrong.push(format!(
+                            "{address} was told that the password is wrong: {refused}"
+                        ));
+                    }
+                }
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        // Deliveries are refused, too, or done.
+        let asked = Time::now();
+        let _ = Lmtp::connect(self.server.lmtp);
+        tries.slowest = tries.slowest.max(asked.elapsed());
+        if tries.slowest > REFUSED {
+            wrong.push(format!("somebody waited {:?} to be refused", tries.slowest));
+        }
+        tries
+    }
+
+    /// Whether somebody who was not to notice did.
+    fn noticed(&self, user: usize) -> Option<String> {
+        let silence = self.world.longest_silence(user);
+        (silence > UNNOTICED).then(|| format!("{} was not served for {silence:?}", self.world.users[user]))
+    }
+
+    /// Whether all are served again.
+    fn recovered(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (user, address) in self.world.users.iter().enumerate() {
+            let (_, answers) = self.world.answered(user);
+            if !wait_for(RECOVERY, || self.world.answered(user).1 > answers + 2) {
+                wrong.push(format!("{address} was not served again within {RECOVERY:?}"));
+            }
+        }
+        wrong
+    }
+
+    /// Compares everything with the record, perhaps after a kill.
+    fn looked_into(&mut self, kill: bool) -> Result<Vec<String>> {
+        if kill {
+            self.server.kill_in_place()?;
+            self.server = self.place.start()?;
+        }
+        let mut wrong = self.world.take_wrong();
+        let found = verdicts(&self.server, &self.world, Instant::MAX)?;
+        for (user, verdict) in found.into_iter().enumerate() {
+            self.world
+                .oracle
+                .mailbox(user)
+                .settle(&verdict.messages, &verdict.folders);
+            wrong.extend(verdict.wrong);
+        }
+        Ok(wrong)
+    }
 }
 
 /// The years in which messages arrived, by the server's clock.
-fn years(server: &Server, user: &str) -> Result<BTreeSet<String>> {
+fn years_of_mail(server: &Server, user: &str) -> Result<BTreeSet<String>> {
     let mut imap = Imap::login(server.imap, user, PASSWORD)?;
     let mut years = BTreeSet::new();
     for folder in ["INBOX", COPIES_NAME] {
@@ -171,35 +300,6 @@ fn years(server: &Server, user: &str) -> Result<BTreeSet<String>> {
         }
     }
     Ok(years)
-}
-
-/// Whether all are served again.
-fn recovered(world: &World) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (user, address) in world.users.iter().enumerate() {
-        let (_, answers) = world.answered(user);
-        if !wait_for(RECOVERY, || world.answered(user).1 > answers + 2) {
-            wrong.push(format!("{address} was not served again within {RECOVERY:?}"));
-        }
-    }
-    wrong
-}
-
-/// Compares everything with the record, perhaps after a kill.
-fn looked_into(server: &mut Server, world: &World, place: &Place, kill: bool) -> Result<Vec<String>> {
-    if kill {
-        server.kill_in_place()?;
-        *server = place.start()?;
-    }
-    let mut wrong = world.take_wrong();
-    for (user, verdict) in verdicts(server, world, Instant::MAX)?.into_iter().enumerate() {
-        world
-            .oracle
-            .mailbox(user)
-            .settle(&verdict.messages, &verdict.folders);
-        wrong.extend(verdict.wrong);
-    }
-    Ok(wrong)
 }
 
 /// Sets the soft limit of a resource; what it was.
@@ -221,31 +321,4 @@ fn prlimit(server: &Server, resource: &str, limit: &str) -> Result<String> {
     let before = run(&[&format!("--{resource}"), "--noheadings", "--raw", "--output=SOFT"])?;
     run(&[&format!("--{resource}={limit}:")])?;
     Ok(before)
-}
-
-/// Puts a clock that can be set before the server's; the file that sets it. `None`: there is none.
-fn fake_clock(folder: &Path, place: &mut Place, binary: &Path) -> Result<Option<PathBuf>> {
-    let Some(library) = FAKE_CLOCKS.iter().find(|path| Path::new(path).exists()) else {
-        return Ok(None);
-    };
-    // Its constructor lets the C library free memory before an allocator inside the program is ready, which mimalloc
-    // does not survive: better to know now than from a server that ends at once.
-    let starts = Command::new(binary)
-        .arg("--version")
-        .env("LD_PRELOAD", library)
-        .output()?;
-    if !starts.status.success() {
-        println!("  the server does not start with {library}: {}", starts.status);
-        return Ok(None);
-    }
-    let file = folder.join("clock");
-    fs::write(&file, "+0")?;
-    let settings = [
-        format!("LD_PRELOAD={library}"),
-        format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
-        "FAKETIME_NO_CACHE=1".to_owned(),
-        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
-    ];
-    place.wrapper = std::iter::once("env".to_owned()).chain(settings).collect();
-    Ok(Some(file))
 }

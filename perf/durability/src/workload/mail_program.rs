@@ -36,6 +36,8 @@ pub(super) struct MailProgram<'a> {
     world: &'a World,
     user: usize,
     random: Random,
+    /// It keeps its connection.
+    stays: bool,
     /// What it knows for sure, by folder.
     known: BTreeMap<FolderKey, BTreeMap<Item, Known>>,
     folders: BTreeMap<FolderKey, FolderPlace>,
@@ -49,11 +51,12 @@ pub(super) struct MailProgram<'a> {
 }
 
 impl<'a> MailProgram<'a> {
-    pub(super) fn new(world: &'a World, user: usize, random: Random) -> Self {
+    pub(super) fn new(world: &'a World, user: usize, random: Random, stays: bool) -> Self {
         let mut program = Self {
             world,
             user,
             random,
+            stays,
             known: BTreeMap::new(),
             folders: BTreeMap::new(),
             doubtful: BTreeSet::new(),
@@ -133,7 +136,7 @@ impl<'a> MailProgram<'a> {
 
     fn step(&mut self, imap: &mut Imap) -> io::Result<()> {
         let many = self.known.values().map(BTreeMap::len).sum::<usize>() > MESSAGES;
-        if self.random.below(100) == 0 {
+        if self.random.below(100) == 0 && !self.stays {
             // Clients come and go.
             imap.command("LOGOUT")?;
             return Err(io::ErrorKind::ConnectionAborted.into());

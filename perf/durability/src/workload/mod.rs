@@ -4,8 +4,9 @@
 mod mail_program;
 
 use std::{
+    ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Senders that deliver at once.
-const SENDERS: usize = 2;
+pub(crate) const SENDERS: usize = 2;
 /// Between two tries to reach a server that is not there.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -34,6 +35,27 @@ pub(crate) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 pub(crate) fn counting_clock() -> Clock {
     let count = AtomicUsize::new(1);
     Arc::new(move || count.fetch_add(1, Relaxed))
+}
+
+/// How a mailbox is served.
+#[derive(Clone, Copy)]
+struct Answered {
+    /// When it last answered OK.
+    last: Time,
+    /// How often it has.
+    count: u64,
+    /// The longest time without an OK, since somebody began to watch.
+    longest: Duration,
+}
+
+impl Answered {
+    fn now(count: u64) -> Self {
+        Self {
+            last: Time::now(),
+            count,
+            longest: Duration::ZERO,
+        }
+    }
 }
 
 /// What all clients share.
@@ -48,8 +70,7 @@ pub(crate) struct World {
     stop: AtomicBool,
     /// A pause after each operation: a load that leaves room for others.
     pub(crate) pause: Duration,
-    /// When each mailbox last answered OK, and how often.
-    answered: Vec<Mutex<(Time, u64)>>,
+    answered: Vec<Mutex<Answered>>,
     /// What a live client saw that can't be.
     wrong: Mutex<Vec<String>>,
 }
@@ -59,7 +80,7 @@ impl World {
         let count = users.len();
         Self {
             oracle: Oracle::new(count),
-            answered: (0..count).map(|_| Mutex::new((Time::now(), 0))).collect(),
+            answered: (0..count).map(|_| Mutex::new(Answered::now(0))).collect(),
             users,
             clock,
             imap: ports.0,
@@ -80,15 +101,35 @@ impl World {
         self.stop.load(Relaxed)
     }
 
+    fn answers(&self, user: usize) -> MutexGuard<'_, Answered> {
+        self.answered[user].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn answer(&self, user: usize) {
-        let mut answered = self.answered[user].lock().unwrap_or_else(PoisonError::into_inner);
-        *answered = (Time::now(), answered.1 + 1);
+        let mut answered = self.answers(user);
+        answered.longest = answered.longest.max(answered.last.elapsed());
+        answered.last = Time::now();
+        answered.count += 1;
     }
 
     /// How long ago a mailbox last answered OK, and how often it has.
     pub(crate) fn answered(&self, user: usize) -> (Duration, u64) {
-        let answered = self.answered[user].lock().unwrap_or_else(PoisonError::into_inner);
-        (answered.0.elapsed(), answered.1)
+        let answered = self.answers(user);
+        (answered.last.elapsed(), answered.count)
+    }
+
+    /// Begins to watch how long mailboxes go without an answer.
+    pub(crate) fn watch(&self) {
+        for user in 0..self.users.len() {
+            let mut answered = self.answers(user);
+            *answered = Answered::now(answered.count);
+        }
+    }
+
+    /// The longest time that a mailbox has not answered OK since [`Self::watch`].
+    pub(crate) fn longest_silence(&self, user: usize) -> Duration {
+        let answered = self.answers(user);
+        answered.longest.max(answered.last.elapsed())
     }
 
     fn report(&self, wrong: String) {
@@ -120,18 +161,39 @@ pub(crate) struct Clients {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Who of the clients runs.
+pub(crate) struct Cast {
+    /// Users whose mail programs do.
+    pub(crate) programs: Range<usize>,
+    /// They keep their connections, where others leave and come back.
+    pub(crate) stay: bool,
+    pub(crate) senders: usize,
+}
+
 impl Clients {
+    /// Everybody.
     pub(crate) fn start(world: &Arc<World>, seed: u64) -> Self {
+        let cast = Cast {
+            programs: 0..world.users.len(),
+            stay: false,
+            senders: SENDERS,
+        };
+        Self::start_some(world, seed, cast)
+    }
+
+    /// Some of them.
+    pub(crate) fn start_some(world: &Arc<World>, seed: u64, cast: Cast) -> Self {
         world.stop.store(false, Relaxed);
         let mut random = Random::new(seed);
         let mut threads = Vec::new();
-        for user in 0..world.users.len() {
+        let stay = cast.stay;
+        for user in cast.programs {
             let (world, random) = (Arc::clone(world), Random::new(random.next()));
             threads.push(thread::spawn(move || {
-                MailProgram::new(&world, user, random).run();
+                MailProgram::new(&world, user, random, stay).run();
             }));
         }
-        for _ in 0..SENDERS {
+        for _ in 0..cast.senders {
             let (world, random) = (Arc::clone(world), Random::new(random.next()));
             threads.push(thread::spawn(move || send(&world, random)));
         }
