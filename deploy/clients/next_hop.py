@@ -1,7 +1,8 @@
 """A next hop for outgoing mail that misbehaves as it is told: the scripted side of test_queue.py.
 
-What it kept of each message is in `copies`, by (Message-ID, recipient); `lost` counts recipients whose message it
-kept and whose client never got the answer, `refused` says which (Message-ID, recipient) it refused for good.
+What it kept of each message is in `copies`, by (Message-ID, recipient). `settled` counts those of them whose client
+went on after the answer, so it has it: another copy of such a one is a mistake. What is kept and not settled is in the
+window of RFC 1047. `lost` counts recipients whose message it kept and whose client it never answered.
 """
 
 import collections
@@ -23,6 +24,7 @@ class NextHop:
         self.lock = threading.Lock()
         self.extensions, self.tls, self.implicit, self.login = list(extensions), tls, implicit, login
         self.copies = collections.Counter()
+        self.settled = collections.Counter()
         self.messages = []
         self.lost = 0
         self.refused = set()
@@ -102,6 +104,7 @@ class Session:
             # Not always in the first transaction of a connection.
             self.cut_after = hop.chance.randrange(3)
         self.secure, self.authenticated = hop.implicit, False
+        self.answered = []
 
     def at(self, place):
         if self.slow:
@@ -127,6 +130,9 @@ class Session:
         sender, recipients, chunks = None, [], b""
         while True:
             line = self.line()
+            with self.hop.lock:
+                self.hop.settled.update(self.answered)
+            self.answered = []
             verb = line.split(" ")[0].upper()
             if verb == "EHLO":
                 self.at("ehlo")
@@ -225,4 +231,5 @@ class Session:
             if cut:
                 self.hop.lost += len(recipients)
         self.at("end")
+        self.answered = [(identity, recipient) for recipient, _ in recipients]
         self.say("250 2.0.0 kept")
