@@ -392,3 +392,12 @@ pub(crate) async fn operate(request: Request) -> io::Result<(u32, Vec<u8>)> {
     let mut operation = Operation::start(&request);
     std::future::poll_fn(|context| operation.poll(context)).await
 }
+
+/// Begins what [`crate::file::read_ahead`] asks for.
+pub(crate) fn read_ahead(fd: std::os::fd::RawFd, offset: u64, length: u32) {
+    if let Some(core) = Core::try_current()
+        && let Some(ring) = core.ring.borrow_mut().as_mut()
+    {
+        ring.read_ahead(fd, offset, length);
+    }
+}

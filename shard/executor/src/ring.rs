@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    ffi::CString,
     io, mem,
     os::fd::RawFd,
     task::{Context, Poll, Waker},
@@ -24,6 +25,8 @@ const COMPLETIONS: u32 = 4096;
 /// Kernel threads that a ring may use for what blocks (syncs, cold reads) at once. The kernel's own limit,
 /// four a CPU, would keep a disk from seeing syncs of many files side by side.
 const BLOCKING_WORKERS: u32 = 64;
+/// `struct statx`.
+const STATX_BYTES: usize = 256;
 
 pub(crate) struct Ring {
     uring: IoUring,
@@ -70,6 +73,8 @@ pub(crate) enum Request {
     SyncAll { fd: RawFd },
     /// Reads up to the memory's length at an offset.
     Read { fd: RawFd, offset: u64, length: usize },
+    /// `statx`, of whose answer nothing is wanted: afterwards the path's parts are in the kernel's caches.
+    LookUp { path: CString },
     /// Waits until the descriptor is ready for something of `events` (`POLLIN`, `POLLOUT`).
     Ready { fd: RawFd, events: i16 },
     /// Tells of `events` at first, and then of every change, until it is abandoned. Where the kernel can't, or has no
@@ -126,10 +131,14 @@ impl Ring {
     pub(crate) fn start(&mut self, request: &Request) -> usize {
         let memory = match request {
             Request::Read { length, .. } => vec![0; *length],
+            Request::LookUp { path } => [&[0; STATX_BYTES], path.as_bytes_with_nul()].concat(),
             _ => Vec::new(),
         };
         let kind = match request {
-            Request::SyncData { .. } | Request::SyncAll { .. } | Request::Read { .. } => Kind::Blocking,
+            Request::SyncData { .. }
+            | Request::SyncAll { .. }
+            | Request::Read { .. }
+            | Request::LookUp { .. } => Kind::Blocking,
             Request::Ready { .. } | Request::Changes { .. } => Kind::Poll,
         };
         self.blocking += usize::from(kind == Kind::Blocking);
@@ -140,6 +149,15 @@ impl Ring {
             armed: true,
         });
         let entry = match *request {
+            Request::LookUp { .. } => {
+                let memory = self.slots[key].memory.as_mut_ptr();
+                let path = memory.wrapping_add(STATX_BYTES).cast();
+                // What is asked for costs nothing: the kind of file.
+                opcode::Statx::new(types::Fd(libc::AT_FDCWD), path, memory.cast())
+                    .mask(libc::STATX_TYPE)
+                    .build()
+                    .flags(squeue::Flags::ASYNC)
+            }
             Request::SyncData { fd } => opcode::Fsync::new(types::Fd(fd))
                 .flags(types::FsyncFlags::DATASYNC)
                 .build(),
@@ -160,6 +178,14 @@ impl Ring {
         };
         self.push(entry.user_data(key as u64));
         key
+    }
+
+    /// Begins reading into the page cache, by a worker: where the blocks of a file are may have to be read, too.
+    pub(crate) fn read_ahead(&mut self, fd: RawFd, offset: u64, length: u32) {
+        let entry = opcode::Fadvise::new(types::Fd(fd), length.into(), libc::POSIX_FADV_WILLNEED)
+            .offset(offset)
+            .build();
+        self.push(entry.flags(squeue::Flags::ASYNC).user_data(IGNORED));
     }
 
     /// The operation's result and memory, once.

@@ -263,6 +263,15 @@ fn files_are_read_and_synced() {
         assert_eq!(file::read_at(file.as_raw_fd(), 100, 8).await.unwrap(), b"");
         let folder = File::open(std::env::temp_dir()).unwrap();
         file::sync_all(folder.as_raw_fd()).await.unwrap();
+        let path = |path: &std::path::Path| {
+            std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).unwrap()
+        };
+        let there = tempfile::NamedTempFile::new().unwrap();
+        file::look_up(path(there.path())).await.unwrap();
+        let error = file::look_up(path(&there.path().join("none"))).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+        file::read_ahead(file.as_raw_fd(), 0, 4096);
+        file::read_ahead(-1, 0, 4096);
         let error = file::sync_data(-1).await.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     });

@@ -35,6 +35,14 @@ pub(crate) async fn run<R: 'static>(
                     Err(error) => operation.run(pool, Answer::Read(Err(error))),
                 }
             }
+            Wait::LookUp { path } => {
+                let result = file::look_up(path).await;
+                operation.run(pool, Answer::Done(result))
+            }
+            Wait::ReadAhead { fd, offset, length } => {
+                file::read_ahead(fd, offset, length);
+                operation.run(pool, Answer::Done(Ok(())))
+            }
             Wait::Sync { fd } => {
                 shard.metrics.syncs.increment();
                 let result = sys::fdatasync(fd).await;

@@ -3,11 +3,12 @@
 use std::{
     fs::{DirBuilder, File, TryLockError},
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Guid, MailboxGuid, MessageId};
+use ringpost_vfs::{Ahead, Hint};
 use rusqlite::{Connection, OptionalExtension, config::DbConfig, params};
 
 use crate::{
@@ -75,7 +76,7 @@ pub struct Mailbox {
     pub(crate) directory: PathBuf,
     // Before the lock: closed before another process may open it.
     pub(crate) connection: Connection,
-    _lock: File,
+    lock: File,
     wal_name_is_durable: bool,
     pub(crate) options: OpenOptions,
     kind: MailboxKind,
@@ -185,14 +186,18 @@ impl Mailbox {
     /// Opens the mailbox in `directory`. Fails when another process has it.
     pub fn open(directory: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
         let path = directory.join(DATABASE);
-        if !path.exists() {
+        let Ok(is_cold) = ringpost_vfs::look_up(&path) else {
             return Err(StoreError::NotFound(path.display().to_string()));
-        }
+        };
         let lock = lock(directory)?;
-        let wal_name_is_durable = ringpost_vfs::is_wal_name_durable(&path);
-        let mut connection = ringpost_vfs::open_database(&path, false)?;
+        let ahead = Ahead {
+            hint: hint_in(&lock),
+            is_cold,
+        };
+        let mut connection = ringpost_vfs::open_database_ahead(&path, false, ahead)?;
         schema::configure(&connection)?;
         schema::check(&mut connection, &path, options.upgrade)?;
+        let wal_name_is_durable = ringpost_vfs::is_wal_name_durable(&connection);
         let (counters, public, guid, properties) = connection
             .query_row(
                 "SELECT next_id, last_change, size, public, guid, properties FROM store",
@@ -216,7 +221,7 @@ impl Mailbox {
         Ok(Self {
             directory: directory.to_owned(),
             connection,
-            _lock: lock,
+            lock,
             wal_name_is_durable,
             options: options.clone(),
             kind: if public {
@@ -280,11 +285,12 @@ impl Mailbox {
             // They cost space until the next repair, and nothing else.
             tracing::warn!(mailbox = %self.directory.display(), %error, "content files are left");
         }
-        let Self {
-            connection, _lock, ..
-        } = self;
+        let Self { connection, lock, .. } = self;
+        let first_reads = ringpost_vfs::first_reads(&connection);
         let closed = connection.close().map_err(|(_, error)| StoreError::from(error));
-        written.and(closed)
+        written.and(closed)?;
+        leave_hint(&lock, first_reads);
+        Ok(())
     }
 
     /// The mailbox's folder on disk.
@@ -542,6 +548,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     let file = File::options()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .open(&path)
         .inspect_err(ringpost_vfs::count_descriptor_failure)
@@ -552,6 +559,27 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
             Err(StoreError::NotAllowed("the mailbox is open in another process"))
         }
         Err(TryLockError::Error(e)) => Err(StoreError::file(&path, e)),
+    }
+}
+
+/// Which pages the mailbox's opening will read: its lock file has what it read last time.
+fn hint_in(lock: &File) -> Hint {
+    let mut bytes = vec![0; ringpost_vfs::HINT_BYTES];
+    match ringpost_vfs::read_at(lock, &mut bytes, 0) {
+        Ok(read) => Hint::decode(&bytes[..read]),
+        // It opens slower, and that is all.
+        Err(_) => Hint::default(),
+    }
+}
+
+/// Leaves to the next opening what this one read first, if that is news. Not synced; may fail.
+fn leave_hint(lock: &File, first_reads: Hint) {
+    if first_reads.is_empty() {
+        return;
+    }
+    let known = hint_in(lock);
+    if !known.covers(&first_reads) {
+        let _ = lock.write_all_at(&first_reads.with_older(&known).encode(), 0);
     }
 }
 

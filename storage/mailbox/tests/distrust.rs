@@ -33,7 +33,7 @@ fn with_failing_sync<R: 'static>(failing: usize, work: impl FnOnce() -> R + 'sta
                 };
                 Answer::Done(result)
             }
-            Wait::Breathe => Answer::Done(Ok(())),
+            Wait::Breathe | Wait::LookUp { .. } | Wait::ReadAhead { .. } => Answer::Done(Ok(())),
             Wait::Read { .. } => panic!("everything is in the page cache"),
         };
     }

@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    ffi::CString,
     io, mem,
     os::fd::RawFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,7 +24,7 @@ pub const SLICE: Duration = Duration::from_millis(1);
 const STACK_SIZE: usize = 1024 * 1024;
 
 /// What an operation waits for. The descriptors stay open until it is answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wait {
     /// Data that is not in the page cache; answered by [`Answer::Read`].
     Read {
@@ -33,6 +34,20 @@ pub enum Wait {
         offset: u64,
         /// At most this many bytes.
         length: usize,
+    },
+    /// That the folders and the inode of a path are in the kernel's caches; answered by [`Answer::Done`].
+    LookUp {
+        /// The file.
+        path: CString,
+    },
+    /// Nothing: these bytes should be read into the page cache by and by. Answered by [`Answer::Done`] at once.
+    ReadAhead {
+        /// The file.
+        fd: RawFd,
+        /// Where.
+        offset: u64,
+        /// How many bytes.
+        length: u32,
     },
     /// `fdatasync`; answered by [`Answer::Done`].
     Sync {
@@ -252,7 +267,7 @@ mod tests {
             match step {
                 Step::Done(result) => return (result, waits),
                 Step::Wait(wait) => {
-                    waits.push(wait);
+                    waits.push(wait.clone());
                     step = match wait {
                         Wait::Read { .. } => operation.run(pool, Answer::Read(Ok(b"from the disk"))),
                         _ => operation.run(pool, Answer::Done(Ok(()))),

@@ -12,28 +12,37 @@
 //!                          └ EAGAIN ─► suspend ─► Step::Wait(Read) ─► io_uring ─► Operation::run(answer)
 //! ```
 //!
+//! What a database that is not in the page cache will be asked for first is asked of the disk at once when it is
+//! opened: all of a small one, of others the pages that its last opening left in a [`Hint`].
+//!
 //! A warm read is one system call, as it would be with SQLite's own VFS, or none where a listing reads on (`ahead`). A cold one costs that call, two
 //! switches (nanoseconds) and one request to io_uring. [`coroutine`] knows no executor: who runs an
 //! [`coroutine::Operation`] does the waiting it asks for.
 
 mod ahead;
 pub mod coroutine;
+mod hint;
 mod pages;
 mod sqlite;
 mod wal;
 
 use std::{
+    ffi::CString,
     fs::File,
     io,
     os::{
-        fd::AsRawFd,
-        unix::fs::{FileExt, OpenOptionsExt},
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileExt, OpenOptionsExt},
+        },
     },
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use coroutine::Wait;
+pub use hint::{HINT_BYTES, Hint};
 
 /// Virtual machine instructions of SQLite between two looks at the clock: some tens of microseconds.
 const INSTRUCTIONS_BETWEEN_BREATHS: i32 = 1000;
@@ -68,12 +77,33 @@ pub fn block_on_cold_reads() {
 /// process away, so the caller must hold a lock of its own (the store locks the mailbox's folder). A WAL
 /// needs no shared memory file then.
 pub fn open_database(path: &Path, create: bool) -> rusqlite::Result<rusqlite::Connection> {
+    open_database_ahead(path, create, Ahead::default())
+}
+
+/// What is known of a database that is about to be opened.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    /// The pages that will be read first.
+    pub hint: Hint,
+    /// It is not in the page cache for sure. Else that is looked at.
+    pub is_cold: bool,
+}
+
+/// [`open_database`], with what will be needed of a database that is not in the page cache on its way before it is.
+pub fn open_database_ahead(
+    path: &Path,
+    create: bool,
+    ahead: Ahead,
+) -> rusqlite::Result<rusqlite::Connection> {
     let name = sqlite::register()?;
     let mut flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
         flags |= rusqlite::OpenFlags::SQLITE_OPEN_CREATE;
     }
-    let connection = rusqlite::Connection::open_with_flags_and_vfs(path, flags, name)?;
+    // SQLite opens the file, and nothing else, before it returns.
+    let connection = sqlite::with_ahead(ahead, || {
+        rusqlite::Connection::open_with_flags_and_vfs(path, flags, name)
+    })?;
     sqlite::set_nothing_aside(&connection)?;
     // Must come before the first access: afterwards a WAL would want shared memory.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
@@ -124,12 +154,17 @@ pub fn create_wal(database: &Path) -> io::Result<()> {
     sync_file(&file)
 }
 
-/// Whether the name of a database's WAL is durable for sure: asked before the database is opened.
-pub fn is_wal_name_durable(database: &Path) -> bool {
-    std::fs::metadata(wal_of(database)).is_ok_and(|metadata| metadata.len() == wal::EMPTY_BYTES)
+/// Whether the name of a database's WAL was durable for sure when it was opened: asked once the database was read.
+pub fn is_wal_name_durable(connection: &rusqlite::Connection) -> bool {
+    sqlite::is_wal_name_durable(connection)
 }
 
-fn wal_of(database: &Path) -> PathBuf {
+/// What the open database read first, for its next opening. Nothing for a small one: all of it is read ahead.
+pub fn first_reads(connection: &rusqlite::Connection) -> Hint {
+    sqlite::first_reads(connection)
+}
+
+pub(crate) fn wal_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     PathBuf::from(name)
@@ -149,9 +184,66 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
     .unwrap_or_else(|| directory.sync_all())
 }
 
+/// Looks up a file that is about to be opened, without holding the core if the disk must be asked for its folders.
+/// Whether it had to be: then the file's content is not in the page cache either. An error where there is no file.
+pub fn look_up(path: &Path) -> io::Result<bool> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    if !may_suspend() {
+        return std::fs::metadata(path).map(|_| false);
+    }
+    match open_cached(&name, libc::O_PATH) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        Ok(_) => Ok(false),
+        // Also where the kernel does not know the question.
+        Err(_) => coroutine::wait(Wait::LookUp { path: name })
+            .unwrap_or_else(|| std::fs::metadata(path).map(drop))
+            .map(|()| true),
+    }
+}
+
+/// Opens a file, or fails with `EAGAIN` instead of waiting for the disk (Linux 5.12).
+fn open_cached(path: &CString, flags: libc::c_int) -> io::Result<File> {
+    /// `struct open_how`: flags, mode, how names are resolved.
+    type How = [u64; 3];
+    let how: How = [(flags | libc::O_CLOEXEC) as u64, 0, libc::RESOLVE_CACHED];
+    // SAFETY: the path ends with a zero, and the structure has the size that is told; both are only read.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            how.as_ptr(),
+            size_of::<How>(),
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made, and is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }.into())
+}
+
+/// Asks for bytes of a file to be read into the page cache. `here`: by this thread, which does not wait for them, but
+/// might for the file system to say where they are; small files have that with their inode.
+fn read_ahead(file: &File, offset: u64, length: u32, here: bool) {
+    let fd = file.as_raw_fd();
+    if !here && coroutine::wait(Wait::ReadAhead { fd, offset, length }).is_some() {
+        return;
+    }
+    // SAFETY: advice on a descriptor that is open.
+    unsafe {
+        libc::posix_fadvise(
+            fd,
+            offset as libc::off_t,
+            length.into(),
+            libc::POSIX_FADV_WILLNEED,
+        )
+    };
+}
+
 /// Reads up to `buffer.len()` bytes at `offset`; 0 is the end of the file.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    if !coroutine::is_running() || BLOCKING.load(Relaxed) {
+    if !may_suspend() {
         return file.read_at(buffer, offset);
     }
     match read_cached(file, buffer, offset) {
@@ -167,6 +259,11 @@ pub fn breathe() {
     if coroutine::slice_is_over() {
         let _ = coroutine::wait(Wait::Breathe);
     }
+}
+
+/// Whether this code runs where it can be suspended, and is to be.
+fn may_suspend() -> bool {
+    coroutine::is_running() && !BLOCKING.load(Relaxed)
 }
 
 /// Whether the page cache could not answer: `EAGAIN`, or a file system without `RWF_NOWAIT`.

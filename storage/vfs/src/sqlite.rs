@@ -20,7 +20,9 @@ use std::{
 use rusqlite::ffi;
 
 use crate::{
+    Ahead,
     ahead::Reading,
+    hint::{FirstReads, Hint},
     pages::Pages,
     wal::{EMPTY_BYTES, WalWriter},
 };
@@ -35,6 +37,24 @@ const SECTOR_SIZE: c_int = 4096;
 const JOURNALS: c_int = ffi::SQLITE_OPEN_MAIN_JOURNAL | ffi::SQLITE_OPEN_SUPER_JOURNAL | ffi::SQLITE_OPEN_WAL;
 /// Databases are their owner's and the group's.
 pub(crate) const FILE_MODE: u32 = 0o660;
+
+/// A database up to this length is read ahead whole: it takes one request where its pages would take several.
+const SMALL_BYTES: u64 = 512 * 1024;
+/// What is read ahead of a larger one of which nothing is known: its schema, and what was made first.
+const FIRST_BYTES: u32 = 64 * 1024;
+
+thread_local! {
+    /// For the database that is being opened.
+    static AHEAD: Cell<Option<Ahead>> = const { Cell::new(None) };
+}
+
+/// Has `open` take `ahead` for the first file that it opens.
+pub(crate) fn with_ahead<R>(ahead: Ahead, open: impl FnOnce() -> R) -> R {
+    AHEAD.set(Some(ahead));
+    let opened = open();
+    AHEAD.take();
+    opened
+}
 
 /// Registers the VFS once; returns its name.
 pub(crate) fn register() -> rusqlite::Result<&'static CStr> {
@@ -113,6 +133,10 @@ struct OpenFile {
     reading: Option<Reading>,
     /// For a database: pages that a checkpoint writes.
     pages: Pages,
+    /// For a database: what it read first.
+    first_reads: Option<RefCell<FirstReads>>,
+    /// For a WAL: whether its name was durable for sure when it was opened.
+    name_was_durable: bool,
 }
 
 impl OpenFile {
@@ -165,6 +189,9 @@ unsafe extern "C" fn open(
     // SAFETY: SQLite gives `szOsFile` bytes. Without methods it won't call `close` after an error.
     unsafe { (*handle).base.pMethods = ptr::null() };
     let mut unsynced_folder = None;
+    let is_database = flags & ffi::SQLITE_OPEN_MAIN_DB != 0;
+    // Taken before anything can suspend: another opening may come between.
+    let ahead = if is_database { AHEAD.take() } else { None };
     let opened = if name.is_null() {
         open_temporary().map(|file| (file, flags))
     } else {
@@ -176,33 +203,39 @@ unsafe extern "C" fn open(
         open_named(path, flags)
     };
     let opened = opened.and_then(|(file, flags)| {
+        let length = file.metadata()?.len();
         let is_wal = flags & ffi::SQLITE_OPEN_WAL != 0;
-        let wal = is_wal.then(|| WalWriter::of(&file)).transpose()?;
-        Ok((file, flags, wal))
+        let wal = is_wal.then(|| WalWriter::of(&file, length)).transpose()?;
+        Ok((file, flags, wal, length))
     });
-    let (opened, flags, wal) = match opened {
+    let (opened, flags, wal, length) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             crate::count_descriptor_failure(&error);
             return ffi::SQLITE_CANTOPEN;
         }
     };
-    if opened
-        .metadata()
-        .is_ok_and(|metadata| metadata.len() == EMPTY_BYTES)
-        && wal.is_some()
-    {
-        // A WAL that was emptied and closed in order: its name has been synced.
+    // A WAL that was emptied and closed in order: its name has been synced.
+    let name_was_durable = wal.is_some() && length == EMPTY_BYTES;
+    if name_was_durable {
         unsynced_folder = None;
+    }
+    if let Some(ahead) = ahead
+        && !name.is_null()
+    {
+        // SAFETY: SQLite's names end with a zero.
+        read_ahead(path_of(unsafe { CStr::from_ptr(name) }), &opened, length, &ahead);
     }
     let state = OpenFile {
         file: opened,
         unsynced_folder: RefCell::new(unsynced_folder),
         wal,
         keeps_wal: Cell::new(false),
-        length: Cell::new(None),
         reading: (flags & ffi::SQLITE_OPEN_MAIN_DB != 0).then(Reading::new),
         pages: Pages::default(),
+        length: Cell::new(is_database.then_some(length)),
+        first_reads: is_database.then(RefCell::default),
+        name_was_durable,
     };
     // SAFETY: as above; `out_flags` may be null.
     unsafe {
@@ -213,6 +246,35 @@ unsafe extern "C" fn open(
         }
     }
     ffi::SQLITE_OK
+}
+
+/// Asks for what an opened database will read first, if it is not in the page cache.
+fn read_ahead(path: &Path, database: &File, length: u64, ahead: &Ahead) {
+    if !crate::may_suspend() {
+        return;
+    }
+    let in_cache =
+        || !crate::read_cached(database, &mut [0; 1], 0).is_err_and(|error| crate::needs_wait(&error));
+    if !ahead.is_cold && in_cache() {
+        return;
+    }
+    // Opened again by and by; mostly one block.
+    if let Ok(wal) = File::open(crate::wal_of(path)) {
+        crate::read_ahead(&wal, 0, EMPTY_BYTES as u32, true);
+    }
+    if length <= SMALL_BYTES {
+        return crate::read_ahead(database, 0, length as u32, true);
+    }
+    if ahead.hint.is_empty() {
+        return crate::read_ahead(database, 0, FIRST_BYTES, false);
+    }
+    for range in ahead.hint.ranges() {
+        // What was cut off since is nowhere.
+        let end = range.end.min(length);
+        if let Some(bytes) = end.checked_sub(range.start).filter(|bytes| *bytes > 0) {
+            crate::read_ahead(database, range.start, bytes as u32, false);
+        }
+    }
 }
 
 /// A file without a name, for sorts that don't fit into memory.
@@ -292,6 +354,9 @@ unsafe extern "C" fn read(
     };
     if let Err(error) = state.flush() {
         return write_error(&error);
+    }
+    if let Some(first) = &state.first_reads {
+        first.borrow_mut().note(offset as u64);
     }
     let file = &state.file;
     let mut filled = 0;
@@ -397,7 +462,10 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
     let state = unsafe { state(file) };
-    let known = state.length.get().filter(|_| state.wal.is_none());
+    let known = match &state.wal {
+        Some(wal) => wal.length(),
+        None => state.length.get(),
+    };
     let asked = known.map_or_else(
         || Ok(state.flush().and_then(|()| state.file.metadata())?.size()),
         Ok,
@@ -405,7 +473,9 @@ unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sql
     let Ok::<u64, io::Error>(length) = asked else {
         return ffi::SQLITE_IOERR_FSTAT;
     };
-    state.length.set(Some(length));
+    if state.wal.is_none() {
+        state.length.set(Some(length));
+    }
     // SAFETY: SQLite passes a place for the answer.
     unsafe { *size = length as ffi::sqlite3_int64 };
     ffi::SQLITE_OK
@@ -516,23 +586,44 @@ pub(crate) fn statement_bytes(connection: &rusqlite::Connection) -> u64 {
 
 /// Bytes in use in the connection's WAL; 0 where there is none.
 pub(crate) fn wal_bytes(connection: &rusqlite::Connection) -> u64 {
-    let mut wal: *mut ffi::sqlite3_file = ptr::null_mut();
-    // SAFETY: the connection is open, "main" is its database, and the operation gives a file.
+    let wal = file_of(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER);
+    wal.and_then(|file| file.wal.as_ref()).map_or(0, WalWriter::used)
+}
+
+/// Whether the name of the connection's WAL was durable for sure when it was opened.
+pub(crate) fn is_wal_name_durable(connection: &rusqlite::Connection) -> bool {
+    file_of(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER).is_some_and(|wal| wal.name_was_durable)
+}
+
+/// What the connection's database read first, if it is not small.
+pub(crate) fn first_reads(connection: &rusqlite::Connection) -> Hint {
+    let database = file_of(connection, ffi::SQLITE_FCNTL_FILE_POINTER);
+    let length = |file: &OpenFile| match file.length.get() {
+        Some(length) => length,
+        None => file.file.metadata().map_or(0, |metadata| metadata.len()),
+    };
+    let large = database.filter(|file| length(file) > SMALL_BYTES);
+    let first = large.and_then(|file| file.first_reads.as_ref());
+    first.map(|first| first.borrow().hint()).unwrap_or_default()
+}
+
+/// One of the connection's files, if it is open.
+fn file_of(connection: &rusqlite::Connection, pointer: c_int) -> Option<&OpenFile> {
+    let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+    // SAFETY: the connection is open, "main" is its database, and the operations named here give a file.
     let code = unsafe {
         ffi::sqlite3_file_control(
             connection.handle(),
             c"main".as_ptr(),
-            ffi::SQLITE_FCNTL_JOURNAL_POINTER,
-            (&raw mut wal).cast(),
+            pointer,
+            (&raw mut file).cast(),
         )
     };
     // SAFETY: not null, it is the pager's file, open or with null methods; with our methods it is our handle.
-    let ours = !wal.is_null() && unsafe { (*wal).pMethods } == &raw const METHODS;
-    if code != ffi::SQLITE_OK || !ours {
-        return 0;
-    }
-    // SAFETY: it is our handle and open, see above.
-    unsafe { state(wal) }.wal.as_ref().map_or(0, WalWriter::used)
+    let ours = !file.is_null() && unsafe { (*file).pMethods } == &raw const METHODS;
+    // SAFETY: it is our handle and open, see above, and stays so while the connection is borrowed: a WAL is closed with
+    // its database, or by a change of the journal mode, which nobody here asks for.
+    (code == ffi::SQLITE_OK && ours).then(|| unsafe { state(file) })
 }
 
 unsafe extern "C" fn sector_size(_: *mut ffi::sqlite3_file) -> c_int {
@@ -582,6 +673,15 @@ unsafe extern "C" fn full_pathname(
     length: c_int,
     result: *mut c_char,
 ) -> c_int {
+    // SAFETY: SQLite's names end with a zero.
+    let given = unsafe { CStr::from_ptr(name) }.to_bytes_with_nul();
+    if given.starts_with(b"/") && given.len() <= length.max(0) as usize {
+        // What is opened is no link (`open_named`), and links on the way to it may stay: SQLite's own would ask for
+        // each part of the path whether it is one.
+        // SAFETY: SQLite gives `length` bytes, which are not part of the name.
+        unsafe { ptr::copy_nonoverlapping(given.as_ptr(), result.cast(), given.len()) };
+        return ffi::SQLITE_OK;
+    }
     // SAFETY: as in `access`.
     unsafe {
         let default = (*vfs).pAppData.cast::<ffi::sqlite3_vfs>();
@@ -747,23 +847,109 @@ mod tests {
         assert!(!path.exists());
     }
 
+    /// Takes a file out of the page cache.
+    fn make_cold(path: &Path) {
+        let file = File::open(path).unwrap();
+        file.sync_all().unwrap();
+        // SAFETY: advice on a descriptor of ours.
+        let advised = unsafe {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+            libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED)
+        };
+        assert_eq!(advised, 0);
+    }
+
+    #[test]
+    fn what_an_opening_read_is_asked_for_at_once_by_the_next() {
+        let look_up = |connection: &rusqlite::Connection| {
+            let sum = "SELECT sum(length(filler)) FROM t WHERE id IN (7, 1500, 2900)";
+            let sum: i64 = connection.query_row(sum, [], |row| row.get(0)).unwrap();
+            assert_eq!(sum, 3000);
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite3");
+        fill(&path, 3000);
+        let connection = open_database(&path, false).unwrap();
+        look_up(&connection);
+        let hint = crate::first_reads(&connection);
+        drop(connection);
+        let pages: Vec<_> = hint.ranges();
+        assert!(pages.len() >= 3, "{pages:?}");
+
+        make_cold(&path);
+        let pool = StackPool::default();
+        let name = path.clone();
+        let mut operation = Operation::new(&pool, move || {
+            let is_cold = crate::look_up(&name).is_ok();
+            let ahead = Ahead { hint, is_cold };
+            look_up(&crate::open_database_ahead(&name, false, ahead).unwrap());
+        })
+        .unwrap();
+        let mut asked = Vec::new();
+        let mut step = operation.run(&pool, Answer::Start);
+        loop {
+            step = match step {
+                Step::Done(result) => break result.unwrap(),
+                Step::Wait(Wait::Read { offset, length, .. }) => {
+                    let mut buffer = vec![0; length];
+                    let read = File::open(&path).unwrap().read_at(&mut buffer, offset).unwrap();
+                    operation.run(&pool, Answer::Read(Ok(&buffer[..read])))
+                }
+                Step::Wait(wait) => {
+                    if let Wait::ReadAhead { offset, length, .. } = wait {
+                        asked.push(offset..offset + u64::from(length));
+                    }
+                    operation.run(&pool, Answer::Done(Ok(())))
+                }
+            };
+        }
+        assert_eq!(asked, pages);
+    }
+
+    #[test]
+    fn a_small_database_leaves_no_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite3");
+        fill(&path, 100);
+        let connection = open_database(&path, false).unwrap();
+        let rows: i64 = connection
+            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!((rows, crate::first_reads(&connection)), (100, Hint::default()));
+    }
+
+    #[test]
+    fn the_length_of_a_wal_is_known_without_asking() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite3");
+        let wal = path.with_extension("sqlite3-wal");
+        fill(&path, 10);
+        let connection = open_database(&path, false).unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        let same = || {
+            let file = file_of(&connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER).unwrap();
+            let known = file.wal.as_ref().unwrap().length();
+            assert_eq!(known, Some(std::fs::metadata(&wal).unwrap().len()));
+        };
+        for id in 100..120 {
+            let insert = "INSERT INTO t VALUES (?1, zeroblob(90000))";
+            connection.execute(insert, [id]).unwrap();
+            same();
+            if id % 7 == 0 {
+                connection
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                    .unwrap();
+                same();
+            }
+        }
+    }
+
     #[test]
     fn cold_pages_suspend_and_the_answer_is_right() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sqlite3");
         fill(&path, 3000);
-        let database = File::open(&path).unwrap();
-        database.sync_all().unwrap();
-        // SAFETY: advice on a descriptor of ours.
-        let advised = unsafe {
-            libc::posix_fadvise(
-                std::os::fd::AsRawFd::as_raw_fd(&database),
-                0,
-                0,
-                libc::POSIX_FADV_DONTNEED,
-            )
-        };
-        assert_eq!(advised, 0);
+        make_cold(&path);
 
         let pool = StackPool::default();
         let mut operation = Operation::new(&pool, move || {

@@ -60,6 +60,8 @@ pub(crate) struct WalWriter {
     gathered: RefCell<Gathered>,
     /// Blocks up to here were written, so writing them again changes no metadata.
     written_to: Cell<u64>,
+    /// The file ends there, too: no write has failed.
+    length_is_known: Cell<bool>,
     /// Where what counts ends.
     used: Cell<u64>,
     /// The last block, as far as it is in use: [`BLOCK_BYTES`] at most, empty when that is not known.
@@ -77,9 +79,8 @@ struct Gathered {
 }
 
 impl WalWriter {
-    /// For a file as it is.
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
-        let length = file.metadata()?.len();
+    /// For a file as it is, of this length.
+    pub(crate) fn of(file: &File, length: u64) -> io::Result<Self> {
         let mut header = [0; HEADER_BYTES];
         let read = crate::read_at(file, &mut header, 0)?;
         let holds_nothing = read < HEADER_BYTES || header == [0; HEADER_BYTES];
@@ -88,6 +89,7 @@ impl WalWriter {
             written_to: Cell::new(length),
             used: Cell::new(if holds_nothing { 0 } else { length }),
             last_block: RefCell::default(),
+            length_is_known: Cell::new(true),
             // Longer, and its zero header may not be durable yet, with frames behind it.
             emptied: Cell::new(holds_nothing && length <= EMPTY_BYTES),
         })
@@ -96,6 +98,13 @@ impl WalWriter {
     /// Bytes in the WAL that count.
     pub(crate) fn used(&self) -> u64 {
         self.used.get()
+    }
+
+    /// The file's length with all that was gathered, if that is known without asking: SQLite asks four times at an
+    /// opening.
+    pub(crate) fn length(&self) -> Option<u64> {
+        let nothing_gathered = self.gathered.borrow().bytes.is_empty();
+        (nothing_gathered && self.length_is_known.get()).then(|| self.written_to.get())
     }
 
     /// Takes one write of SQLite's.
@@ -143,6 +152,7 @@ impl WalWriter {
             return Ok(());
         }
         self.emptied.set(false);
+        let known = self.length_is_known.replace(false);
         if self.written_to.get() > KEPT_BYTES {
             file.set_len(KEPT_BYTES)?;
             self.written_to.set(KEPT_BYTES);
@@ -151,6 +161,7 @@ impl WalWriter {
         file.write_all_at(&[0; HEADER_BYTES], 0)?;
         self.written_to
             .set(self.written_to.get().max(HEADER_BYTES as u64));
+        self.length_is_known.set(known);
         crate::sync_file(file)?;
         self.used.set(0);
         self.emptied.set(true);
@@ -185,12 +196,15 @@ impl WalWriter {
         let appends = offset == 0 || end >= self.used.get();
         let zeros = if appends { self.zeros_behind(end) } else { 0 };
         let from = offset - lead.len() as u64;
+        let known = self.length_is_known.replace(false);
         let written = write_with_zeros(file, lead, data, zeros, from)?;
         self.written_to
             .set(self.written_to.get().max(from + written as u64));
         let done = written.saturating_sub(lead.len()).min(data.len());
         // A file system that is full takes the rest or says why not.
         file.write_all_at(&data[done..], offset + done as u64)?;
+        self.length_is_known.set(known);
+        self.written_to.set(self.written_to.get().max(end));
         if !appends {
             last_block.clear();
             return Ok(());
@@ -204,7 +218,6 @@ impl WalWriter {
         } else {
             last_block.clear();
         }
-        self.written_to.set(self.written_to.get().max(end));
         self.used.set(end);
         Ok(())
     }
@@ -260,6 +273,10 @@ fn write_with_zeros(file: &File, lead: &[u8], data: &[u8], zeros: usize, offset:
 mod tests {
     use super::*;
 
+    fn writer(file: &File) -> io::Result<WalWriter> {
+        WalWriter::of(file, file.metadata()?.len())
+    }
+
     fn frame(commit: u32, fill: u8) -> (Vec<u8>, Vec<u8>) {
         let mut header = vec![fill; FRAME_HEADER_BYTES];
         header[COMMIT_FIELD].copy_from_slice(&commit.to_be_bytes());
@@ -276,7 +293,7 @@ mod tests {
     #[test]
     fn frames_are_written_at_the_commit_in_order() {
         let file = tempfile::tempfile().unwrap();
-        let wal = WalWriter::of(&file).unwrap();
+        let wal = writer(&file).unwrap();
         let mut expected = vec![9; 32];
         wal.write(&file, &expected, 0).unwrap();
         assert_eq!(
@@ -301,7 +318,7 @@ mod tests {
     #[test]
     fn a_write_elsewhere_comes_after_what_was_gathered() {
         let file = tempfile::tempfile().unwrap();
-        let wal = WalWriter::of(&file).unwrap();
+        let wal = writer(&file).unwrap();
         let (header, page) = frame(0, 7);
         wal.write(&file, &header, 32).unwrap();
         wal.write(&file, &page, 32 + 24).unwrap();
@@ -316,7 +333,7 @@ mod tests {
     fn a_failed_write_is_told_and_forgotten() {
         let path = tempfile::NamedTempFile::new().unwrap();
         let file = File::open(path.path()).unwrap();
-        let wal = WalWriter::of(&file).unwrap();
+        let wal = writer(&file).unwrap();
         let (header, page) = frame(1, 1);
         wal.write(&file, &header, 32).unwrap();
         assert!(wal.write(&file, &page, 56).is_err());
@@ -326,7 +343,7 @@ mod tests {
     #[test]
     fn an_emptied_wal_keeps_its_blocks_and_says_that_it_holds_nothing() {
         let file = tempfile::tempfile().unwrap();
-        let wal = WalWriter::of(&file).unwrap();
+        let wal = writer(&file).unwrap();
         assert!(wal.only_header_is_new(), "a new file has no old frames");
         wal.write(&file, &[9; HEADER_BYTES], 0).unwrap();
         assert!(wal.only_header_is_new());
@@ -341,18 +358,18 @@ mod tests {
         assert!(wal.only_header_is_new());
 
         // As another process finds it: it can't know that the zeros are durable.
-        let found = WalWriter::of(&file).unwrap();
+        let found = writer(&file).unwrap();
         assert_eq!(found.used(), 0);
         assert!(!found.only_header_is_new());
         wal.close(&file);
         assert_eq!(file.metadata().unwrap().len(), EMPTY_BYTES);
-        assert!(WalWriter::of(&file).unwrap().only_header_is_new());
+        assert!(writer(&file).unwrap().only_header_is_new());
     }
 
     #[test]
     fn a_long_wal_gives_blocks_back_when_it_is_emptied() {
         let file = tempfile::tempfile().unwrap();
-        let wal = WalWriter::of(&file).unwrap();
+        let wal = writer(&file).unwrap();
         let (header, page) = frame(1, 3);
         wal.write(&file, &header, KEPT_BYTES).unwrap();
         wal.write(&file, &page, KEPT_BYTES + 24).unwrap();
@@ -363,7 +380,7 @@ mod tests {
     #[test]
     fn within_blocks_that_were_written_the_file_does_not_grow() {
         let file = tempfile::tempfile().unwrap();
-        let wal = WalWriter::of(&file).unwrap();
+        let wal = writer(&file).unwrap();
         let mut at = 32;
         for number in 0..100 {
             let (header, page) = frame(1, number);
@@ -379,7 +396,7 @@ mod tests {
     fn whatever_is_written_in_whatever_order_can_be_read() {
         for seed in 0_u64..200 {
             let file = tempfile::tempfile().unwrap();
-            let wal = WalWriter::of(&file).unwrap();
+            let wal = writer(&file).unwrap();
             let mut expected: Vec<u8> = Vec::new();
             let mut state = seed * 2 + 1;
             let mut dice = move |sides: u64| {

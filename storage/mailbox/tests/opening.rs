@@ -1,0 +1,89 @@
+//! What a mailbox's opening leaves to the next one.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{create, message, open, placement};
+use ringpost_store::{Flags, MailboxKind, folder::built_in::INBOX};
+use ringpost_vfs::Hint;
+
+fn hint(folder: &Path) -> Hint {
+    Hint::decode(&fs::read(folder.join("exmdb/exchange.lock")).unwrap())
+}
+
+#[test]
+fn a_large_mailbox_keeps_what_it_read_first_beside_its_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    create(folder, MailboxKind::Private);
+    let mut mailbox = open(folder);
+    mailbox
+        .store_message(INBOX, &message("one", 500), &placement(Flags::empty(), &[]))
+        .unwrap();
+    mailbox.close().unwrap();
+    assert_eq!(fs::metadata(folder.join("exmdb/exchange.lock")).unwrap().len(), 0);
+
+    let mut mailbox = open(folder);
+    mailbox
+        .transaction(|mailbox| {
+            for number in 0..2000 {
+                mailbox.store_message(
+                    INBOX,
+                    &message(&number.to_string(), 500),
+                    &placement(Flags::empty(), &[]),
+                )?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    mailbox.close().unwrap();
+    let large = fs::metadata(folder.join("exmdb/exchange.sqlite3")).unwrap().len();
+    assert!(large > 512 * 1024, "{large}");
+
+    let mut mailbox = open(folder);
+    let status = mailbox.status(INBOX).unwrap();
+    assert_eq!(status.messages, 2001);
+    mailbox.close().unwrap();
+    let known = hint(folder);
+    assert!(!known.is_empty());
+
+    // The same again is no news.
+    let changed = |folder: &Path| {
+        fs::metadata(folder.join("exmdb/exchange.lock"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    let before = changed(folder);
+    let mut mailbox = open(folder);
+    mailbox.status(INBOX).unwrap();
+    mailbox.close().unwrap();
+    assert_eq!(changed(folder), before);
+
+    // Other work is.
+    let mut mailbox = open(folder);
+    mailbox.folders(INBOX).unwrap();
+    mailbox.uids(INBOX).unwrap();
+    mailbox.keywords().unwrap();
+    mailbox.close().unwrap();
+    assert!(hint(folder).covers(&known) && hint(folder) != known);
+}
+
+#[test]
+fn a_damaged_hint_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    create(folder, MailboxKind::Private);
+    let path = folder.join("exmdb/exchange.lock");
+    let whole: Vec<u8> = [b"rph1".as_slice(), &[0xff; 5000]].concat();
+    for content in [&b"rph1"[..], &[0; 4096], &[0xff; 4096], &whole] {
+        fs::write(&path, content).unwrap();
+        let mut mailbox = open(folder);
+        mailbox
+            .store_message(INBOX, &message("one", 500), &placement(Flags::empty(), &[]))
+            .unwrap();
+        assert_eq!(mailbox.check(false).unwrap().problems, []);
+        mailbox.close().unwrap();
+    }
+}
