@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use fuser::{
@@ -31,6 +31,9 @@ const BELIEVED_FOR: Duration = Duration::from_mins(1);
 const SYNC_MAX_US: usize = 2000;
 /// Space that is always said to be free.
 const FREE_BLOCKS: u64 = 1 << 24;
+/// A disk that is in use for so long after its server has ended stays so.
+const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(20);
+const UNMOUNT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Mounts the disk; it is unmounted when the session ends.
 pub(crate) fn mount(disk: &Arc<Disk>, at: &Path, seed: u64) -> io::Result<BackgroundSession> {
@@ -44,6 +47,21 @@ pub(crate) fn mount(disk: &Arc<Disk>, at: &Path, seed: u64) -> io::Result<Backgr
         random: Mutex::new(Random::new(seed)),
     };
     fuser::spawn_mount(files, at, &options)
+}
+
+/// Unmounts the disk. A server that was killed lets go of its files a moment after it has ended: the kernel takes
+/// its ring down in the background.
+pub(crate) fn unmount(session: BackgroundSession, at: &Path) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        match nix::mount::umount(at) {
+            Ok(()) => return session.join(),
+            Err(nix::errno::Errno::EBUSY) if began.elapsed() < UNMOUNT_TIMEOUT => {
+                thread::sleep(UNMOUNT_PAUSE)
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 struct Files {

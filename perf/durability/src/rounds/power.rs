@@ -131,7 +131,7 @@ pub(crate) fn record_while(
     play(&place, &world, &disk)?;
     clients.stop()?;
     end(server, &world)?;
-    session.umount_and_join()?;
+    mount::unmount(session, &place.mailboxes()).context("unmounting the recording disk")?;
     let recording = disk.recording();
     let acknowledged = world.oracle.acknowledgements().len();
     println!(
