@@ -27,8 +27,9 @@ const STRETCH: Duration = Duration::from_mins(5);
 const THINK: Duration = Duration::from_millis(40);
 /// When the clients are gone, the server must be at rest after so long.
 const REST: Duration = Duration::from_secs(30);
-/// What memory may have grown by in a stretch: an allocator gives back late.
-const MEMORY_SLACK_KIB: u64 = 16 * 1024;
+/// What memory may have grown by in a stretch. An allocator gives back late: the same server at rest has held 55 MiB
+/// at one time and 75 at another. A leak of 500 bytes a change would be as much again.
+const MEMORY_SLACK_KIB: u64 = 24 * 1024;
 /// What must be empty at rest.
 const QUEUES: [&str; 5] = [
     "ringpost_open_mailboxes",
