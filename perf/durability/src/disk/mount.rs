@@ -57,7 +57,7 @@ pub(crate) fn unmount(session: BackgroundSession, at: &Path) -> io::Result<()> {
         match nix::mount::umount(at) {
             Ok(()) => return session.join(),
             Err(nix::errno::Errno::EBUSY) if began.elapsed() < UNMOUNT_TIMEOUT => {
-                thread::sleep(UNMOUNT_PAUSE)
+                thread::sleep(UNMOUNT_PAUSE);
             }
             Err(error) => return Err(error.into()),
         }
