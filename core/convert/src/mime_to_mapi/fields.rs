@@ -239,8 +239,9 @@ const MAX_SUBJECT: usize = 253;
 /// The subject, its prefix of up to three characters, and the rest (MS-OXCMAIL 2.2.3.2.6.1).
 fn subject(envelope: &Envelope, bag: &mut PropertyBag) {
     let subject = envelope.subject.as_deref().map(decode_text).unwrap_or_default();
-    // At its beginning this character would say that the next one is the prefix's length (MS-OXCMSG 2.2.1.10).
-    let subject = subject.trim_start_matches('\u{1}');
+    // At its beginning U+0001 would say that the next character is the prefix's length (MS-OXCMSG 2.2.1.10), and a byte
+    // order mark would not come back out of the encoded word in which it is sent on.
+    let subject = subject.trim_start_matches(['\u{1}', '\u{feff}']);
     let (prefix, rest) = split_prefix(subject);
     let prefix = prefix.map(|prefix| format!("{prefix}: ")).unwrap_or_default();
     let room = MAX_SUBJECT - prefix.chars().count();

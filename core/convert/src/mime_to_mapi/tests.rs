@@ -430,6 +430,8 @@ fn subjects() {
         (": x", "", ": x"),
         // What would mark a prefix of MAPI is left out.
         ("\u{1}\u{1}=?utf-8?q?=C3=BC?= x", "", "ü x"),
+        // A byte order mark marks nothing here.
+        ("\u{feff}x", "", "x"),
     ] {
         let bag = convert(&format!("Subject: {subject}\r\n\r\n")).properties;
         assert_eq!(bag.string(tags::SUBJECT_PREFIX), Some(prefix), "{subject}");
