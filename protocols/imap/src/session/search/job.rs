@@ -197,9 +197,12 @@ impl Job {
         let reader = self.as_reader.as_deref();
         place::visit_as(mailbox, self.folder, &self.undecided, true, reader, &mut |row| {
             let encoded = row.structure.as_deref();
+            // First what is cheapest: of most messages it is decided by it.
+            let lacks = encoded.is_some_and(|encoded| program.lacks(encoded));
             // The row may know what the index did not.
-            let known = program.evaluate(&Known::from(row), &Facts::default());
-            let lacks = known.is_none() && encoded.is_some_and(|encoded| program.lacks(encoded));
+            let known = (!lacks)
+                .then(|| program.evaluate(&Known::from(row), &Facts::default()))
+                .flatten();
             // What the envelope decides needs no parts.
             let undecided = known.is_none() && !lacks;
             let envelope = encoded.filter(|_| undecided).and_then(Structure::decode_envelope);
