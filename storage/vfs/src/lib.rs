@@ -15,9 +15,9 @@
 //! What a database that is not in the page cache will be asked for first is asked of the disk at once when it is
 //! opened: all of a small one, of others the pages that its last opening left in a [`Hint`].
 //!
-//! A warm read is one system call, as it would be with SQLite's own VFS, or none where a listing reads on (`ahead`). A cold one costs that call, two
-//! switches (nanoseconds) and one request to io_uring. [`coroutine`] knows no executor: who runs an
-//! [`coroutine::Operation`] does the waiting it asks for.
+//! A warm read is one system call, as it would be with SQLite's own VFS, or none where a listing reads on (`ahead`). A
+//! cold one costs that call, two switches (nanoseconds) and one request to io_uring. [`coroutine`] knows no executor:
+//! who runs an [`coroutine::Operation`] does the waiting it asks for.
 
 mod ahead;
 pub mod coroutine;

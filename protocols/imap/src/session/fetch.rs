@@ -15,7 +15,7 @@ use std::{
 
 use ringpost_convert::structure::{Part, Structure};
 use ringpost_host::{Connection, Host};
-use ringpost_mapi::{ChangeNumber, FolderId, rights::Rights};
+use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
 use ringpost_store::{FlagAction, Flags, Mailbox, MessageRow, StoreError, UidSet};
 
 use super::{
@@ -328,10 +328,7 @@ impl Job {
                 ControlFlow::Break(())
             },
         )?;
-        match last {
-            Some(uid) => drop_through(&mut self.left, uid),
-            None => self.left = UidSet::default(),
-        }
+        self.go_on_behind(last);
         self.found += rows.len();
         match self.mark_seen(mailbox, &mut rows, &unseen) {
             // Mail can be read all the same.
@@ -340,6 +337,14 @@ impl Job {
         }
         self.rows = rows.into();
         Ok(())
+    }
+
+    /// What is left begins behind the last row that was visited; nothing is left where no row ended the visit.
+    fn go_on_behind(&mut self, last: Option<Uid>) {
+        match last {
+            Some(uid) => drop_through(&mut self.left, uid),
+            None => self.left = UidSet::default(),
+        }
     }
 
     fn mark_seen(

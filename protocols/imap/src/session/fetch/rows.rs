@@ -9,10 +9,7 @@ use super::{Job, Plan, read_structure};
 use crate::{
     encode::{self, number64},
     limits,
-    session::{
-        flag_lines, place,
-        uid_list::{UidList, drop_through},
-    },
+    session::{flag_lines, place, uid_list::UidList},
     structure,
     syntax::{date, fetch::Item},
 };
@@ -125,10 +122,7 @@ impl Job {
                 ControlFlow::Break(())
             },
         )?;
-        match last {
-            Some(uid) => drop_through(&mut self.left, uid),
-            None => self.left = ringpost_store::UidSet::default(),
-        }
+        self.go_on_behind(last);
         if let Some(row) = damaged {
             self.message_start = Some(out.len());
             self.repaired_row(mailbox, row, out)

@@ -1,0 +1,283 @@
+use std::os::unix::fs::FileExt;
+
+use super::*;
+use crate::{
+    coroutine::{Answer, Operation, StackPool, Step, Wait},
+    open_database,
+};
+
+fn fill(path: &Path, rows: i64) {
+    let connection = open_database(path, true).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+    connection
+        .execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, filler BLOB)")
+        .unwrap();
+    let transaction = connection.unchecked_transaction().unwrap();
+    for id in 0..rows {
+        transaction
+            .execute("INSERT INTO t VALUES (?1, zeroblob(1000))", [id])
+            .unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_wal_needs_no_shared_memory_and_survives_a_reopen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 100);
+    let connection = open_database(&path, false).unwrap();
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+    connection
+        .execute("INSERT INTO t VALUES (1000, x'')", [])
+        .unwrap();
+    assert!(path.with_extension("sqlite3-wal").exists());
+    assert!(!path.with_extension("sqlite3-shm").exists());
+    let check: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(check, "ok");
+}
+
+#[test]
+fn a_wal_that_is_kept_is_empty_after_a_close_and_reused_after_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    let wal = path.with_extension("sqlite3-wal");
+    fill(&path, 10);
+    assert!(!wal.exists(), "a new database's is removed");
+    for round in 1..4 {
+        let connection = open_database(&path, false).unwrap();
+        connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        for part in 0..2 {
+            connection
+                .execute("INSERT INTO t VALUES (?1, zeroblob(9000))", [round * 1000 + part])
+                .unwrap();
+            assert!(crate::wal_bytes(&connection) > 9000);
+            let before = std::fs::metadata(&wal).unwrap().len();
+            connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                    assert_eq!(row.get::<_, i64>(0)?, 0);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(crate::wal_bytes(&connection), 0);
+            assert_eq!(std::fs::metadata(&wal).unwrap().len(), before);
+        }
+        connection
+            .execute("INSERT INTO t VALUES (?1, zeroblob(9000))", [round * 1000 + 3])
+            .unwrap();
+        drop(connection);
+        assert_eq!(std::fs::metadata(&wal).unwrap().len(), EMPTY_BYTES);
+    }
+    for own in [true, false] {
+        let connection = if own {
+            open_database(&path, false).unwrap()
+        } else {
+            rusqlite::Connection::open(&path).unwrap()
+        };
+        let rows: i64 = connection
+            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 19);
+    }
+}
+
+#[test]
+fn a_wal_that_was_left_is_recovered_also_after_it_was_reused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 10);
+    let connection = open_database(&path, false).unwrap();
+    connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+    connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    let insert = |id: i64| {
+        connection
+            .execute("INSERT INTO t VALUES (?1, zeroblob(9000))", [id])
+            .unwrap();
+    };
+    let copies = |when: &str| {
+        let copy = folder.path().join(when);
+        std::fs::create_dir(&copy).unwrap();
+        for name in ["a.sqlite3", "a.sqlite3-wal"] {
+            std::fs::copy(folder.path().join(name), copy.join(name)).unwrap();
+        }
+        let connection = rusqlite::Connection::open(copy.join("a.sqlite3")).unwrap();
+        let check: String = connection
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(check, "ok", "{when}");
+        connection
+            .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    (100..110).for_each(insert);
+    assert_eq!(copies("first"), 20);
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    assert_eq!(copies("emptied"), 20);
+    insert(200);
+    // One transaction in front of nine old ones.
+    assert_eq!(copies("reused"), 21);
+}
+
+#[test]
+fn what_our_vfs_wrote_sqlites_own_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 10);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let rows: i64 = connection
+        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 10);
+}
+
+#[test]
+fn a_missing_database_is_not_made_unless_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.sqlite3");
+    assert!(open_database(&path, false).is_err());
+    assert!(!path.exists());
+}
+
+/// Takes a file out of the page cache.
+fn make_cold(path: &Path) {
+    let file = File::open(path).unwrap();
+    file.sync_all().unwrap();
+    // SAFETY: advice on a descriptor of ours.
+    let advised = unsafe {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED)
+    };
+    assert_eq!(advised, 0);
+}
+
+#[test]
+fn what_an_opening_read_is_asked_for_at_once_by_the_next() {
+    let look_up = |connection: &rusqlite::Connection| {
+        let sum = "SELECT sum(length(filler)) FROM t WHERE id IN (7, 1500, 2900)";
+        let sum: i64 = connection.query_row(sum, [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, 3000);
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 3000);
+    let connection = open_database(&path, false).unwrap();
+    look_up(&connection);
+    let hint = crate::first_reads(&connection);
+    drop(connection);
+    let pages: Vec<_> = hint.ranges();
+    assert!(pages.len() >= 3, "{pages:?}");
+
+    make_cold(&path);
+    let pool = StackPool::default();
+    let name = path.clone();
+    let mut operation = Operation::new(&pool, move || {
+        let is_cold = crate::look_up(&name).is_ok();
+        let ahead = Ahead { hint, is_cold };
+        look_up(&crate::open_database_ahead(&name, false, ahead).unwrap());
+    })
+    .unwrap();
+    let mut asked = Vec::new();
+    let mut step = operation.run(&pool, Answer::Start);
+    loop {
+        step = match step {
+            Step::Done(result) => break result.unwrap(),
+            Step::Wait(Wait::Read { offset, length, .. }) => {
+                let mut buffer = vec![0; length];
+                let read = File::open(&path).unwrap().read_at(&mut buffer, offset).unwrap();
+                operation.run(&pool, Answer::Read(Ok(&buffer[..read])))
+            }
+            Step::Wait(wait) => {
+                if let Wait::ReadAhead { offset, length, .. } = wait {
+                    asked.push(offset..offset + u64::from(length));
+                }
+                operation.run(&pool, Answer::Done(Ok(())))
+            }
+        };
+    }
+    assert_eq!(asked, pages);
+}
+
+#[test]
+fn a_small_database_leaves_no_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 100);
+    let connection = open_database(&path, false).unwrap();
+    let rows: i64 = connection
+        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((rows, crate::first_reads(&connection)), (100, Hint::default()));
+}
+
+#[test]
+fn the_length_of_a_wal_is_known_without_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    let wal = path.with_extension("sqlite3-wal");
+    fill(&path, 10);
+    let connection = open_database(&path, false).unwrap();
+    connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    let same = || {
+        let file = file_of(&connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER).unwrap();
+        let known = file.wal.as_ref().unwrap().length();
+        assert_eq!(known, Some(std::fs::metadata(&wal).unwrap().len()));
+    };
+    for id in 100..120 {
+        let insert = "INSERT INTO t VALUES (?1, zeroblob(90000))";
+        connection.execute(insert, [id]).unwrap();
+        same();
+        if id % 7 == 0 {
+            connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                .unwrap();
+            same();
+        }
+    }
+}
+
+#[test]
+fn cold_pages_suspend_and_the_answer_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 3000);
+    make_cold(&path);
+
+    let pool = StackPool::default();
+    let mut operation = Operation::new(&pool, move || {
+        let connection = open_database(&path, false).unwrap();
+        connection
+            .query_row("SELECT sum(length(filler)) FROM t", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .unwrap()
+    })
+    .unwrap();
+    let mut reads = 0;
+    let mut step = operation.run(&pool, Answer::Start);
+    let sum = loop {
+        step = match step {
+            Step::Done(result) => break result.unwrap(),
+            Step::Wait(Wait::Read { fd, offset, length }) => {
+                reads += 1;
+                let mut buffer = vec![0; length];
+                // SAFETY: the operation keeps the descriptor open until it is answered.
+                let file = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+                let file = File::from(file.try_clone_to_owned().unwrap());
+                let read = file.read_at(&mut buffer, offset).unwrap();
+                operation.run(&pool, Answer::Read(Ok(&buffer[..read])))
+            }
+            Step::Wait(_) => operation.run(&pool, Answer::Done(Ok(()))),
+        };
+    };
+    assert_eq!(sum, 3_000_000);
+    assert!(reads > 0, "nothing was read from the disk");
+}
