@@ -1,5 +1,6 @@
 """Tests of what perf/run computes: `python3 -m unittest perf/test_harness.py`."""
 
+import collections
 import hashlib
 import pathlib
 import sys
@@ -8,7 +9,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import cores, micro, plot, report
+from harness import cores, memory, micro, plot, report
 from harness.populate import Messages
 from harness.results import Results
 from harness.single import found, hash_of_literals
@@ -89,6 +90,11 @@ class Computations(unittest.TestCase):
         profile.write_text("fn=(1) work\n1 20\ncfn=(2) mi_malloc_aligned\ncalls=3 0\n1 30\ncfn=(2)\ncalls=4 0\n1 5\n"
                            "cfn=(3) mi_free\ncalls=7 0\n1 2\ntotals: 57\n")
         self.assertEqual(micro.read(profile), (57, 7))
+
+    def test_an_address_has_as_many_connections_as_it_has_ports(self):
+        addresses = collections.Counter(memory.source_address(number)[0] for number in range(50_000))
+        self.assertLessEqual(max(addresses.values()), 28_000)
+        self.assertEqual(addresses["127.0.0.1"], 20_000)
 
     def test_a_plot_holds_every_line(self):
         path = self.folder / "plot.svg"

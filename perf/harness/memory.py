@@ -13,6 +13,9 @@ from .servers import PASSWORD
 # Logins that are under way at once: enough to be quick, too few to meet a limit.
 LOGINS_AT_ONCE = 50
 SETTLE_S = 3
+# Connections from one address of loopback, of which there are 16 million: a connection takes a port of its source, and Linux
+# gives out 28,000 of an address.
+PER_ADDRESS = 20_000
 
 
 class Sessions:
@@ -25,7 +28,8 @@ class Sessions:
         for begin in range(0, count, LOGINS_AT_ONCE):
             batch = []
             for number in range(begin, min(begin + LOGINS_AT_ONCE, count)):
-                plain = socket.create_connection(("127.0.0.1", server.ports["imaps" if tls else "imap"]), timeout=60)
+                plain = socket.create_connection(("127.0.0.1", server.ports["imaps" if tls else "imap"]), timeout=60,
+                                                 source_address=source_address(number))
                 batch.append((context.wrap_socket(plain) if tls else plain, number % mailboxes))
             for connection, _ in batch:
                 expect(connection, b"* OK")
@@ -40,6 +44,11 @@ class Sessions:
         for connection in self.sockets:
             connection.close()
         gc.collect()
+
+
+def source_address(number):
+    """Where connection `number` comes from, with a port that the kernel chooses."""
+    return f"127.0.0.{1 + number // PER_ADDRESS}", 0
 
 
 def expect(connection, begin):
