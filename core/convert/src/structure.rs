@@ -49,6 +49,9 @@ pub struct Envelope {
     pub message_id: Option<Vec<u8>>,
     /// `References:`, raw; not shown in ENVELOPE but needed by THREAD.
     pub references: Option<Vec<u8>>,
+    /// The header has more of the fields that are raw here: one of them came again, or is very long, or there are very
+    /// many fields. Structures that were made before there was this say no.
+    pub incomplete: bool,
 }
 
 /// One address of an envelope; a group's start has no `host`, its end neither `mailbox` nor `host`.

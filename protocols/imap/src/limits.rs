@@ -56,6 +56,9 @@ pub(crate) const INDEXED_LEAST: usize = if cfg!(debug_assertions) { 4 } else { 1
 pub(crate) const INDEXED_MESSAGES: usize = 1 << 20;
 /// Bytes of different texts in a folder's index.
 pub(crate) const INDEXED_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of header fields in a folder's index, and how many: those that were searched for last.
+pub(crate) const INDEXED_FIELD_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const INDEXED_FIELDS: usize = 8;
 /// References of one message that threads follow: the first and the last ones matter.
 pub(crate) const REFERENCES: usize = 200;
 /// Messages up to this size are searched whole; larger ones a slice at a time.

@@ -8,6 +8,17 @@ use ringpost_store::Mailbox;
 use ringpost_testhost::{Client, TestHost};
 use support::*;
 
+/// What is found in header fields.
+const FIELDS: [&str; 8] = [
+    "HEADER Message-ID <m",
+    "HEADER Message-ID <again",
+    "HEADER References \"m1\"",
+    "HEADER X-Tag \"\"",
+    "HEADER X-Tag \"two three\"",
+    "HEADER X-Tag \u{dc}b",
+    "NOT HEADER X-Tag one HEADER Message-ID x>",
+    "OR HEADER X-Tag one SUBJECT s2",
+];
 const QUESTIONS: [&str; 16] = [
     "SEARCH ALL",
     "SEARCH FLAGGED UNSEEN",
@@ -48,7 +59,8 @@ async fn run(client: &mut Client, command: &str) -> Vec<String> {
 async fn ask(client: &mut Client) -> Vec<Vec<String>> {
     run(client, "NOOP").await;
     let mut answers = Vec::new();
-    for question in QUESTIONS {
+    let fields = FIELDS.map(|program| format!("SEARCH CHARSET UTF-8 {program}"));
+    for question in QUESTIONS.into_iter().chain(fields.iter().map(String::as_str)) {
         let answer = run(client, &format!("UID {question}")).await;
         assert!(
             answer.last().is_some_and(|line| line.starts_with("t OK")),
@@ -57,6 +69,16 @@ async fn ask(client: &mut Client) -> Vec<Vec<String>> {
         answers.push(answer);
     }
     answers
+}
+
+/// What a search finds that looks at each message alone, and so into its content.
+async fn one_by_one(client: &mut Client, appended: usize, program: &str) -> String {
+    let mut found = String::from("* SEARCH");
+    for uid in 1..=appended {
+        let answer = run(client, &format!("UID SEARCH CHARSET UTF-8 UID {uid} {program}")).await;
+        found.push_str(answer[0].strip_prefix("* SEARCH").unwrap());
+    }
+    found
 }
 
 fn append(random: &mut Random, number: usize) -> String {
@@ -75,6 +97,19 @@ fn append(random: &mut Random, number: usize) -> String {
     if number > 0 && random.below(2) == 0 {
         let ancestor = random.below(number as u64);
         let _ = write!(message, "References: <gone@x> <m{ancestor}@x>\r\n");
+    }
+    for _ in 0..random.below(3) {
+        let tag = [
+            "One",
+            "two\r\n three",
+            "=?utf-8?Q?=C3=BCber?= two",
+            "",
+            "Two, Three",
+        ][random.below(5) as usize];
+        let _ = write!(message, "X-Tag: {tag}\r\n");
+    }
+    if random.below(4) == 0 {
+        let _ = write!(message, "MESSAGE-ID: <again{number}@x>\r\n");
     }
     let _ = write!(message, "\r\nbody {}\r\n", "x".repeat(random.below(80) as usize));
     let flags = ["", "\\Flagged", "\\Seen Work", "\\Deleted"][random.below(4) as usize];
@@ -125,7 +160,16 @@ async fn play(host: &TestHost, seed: u64) {
         let kept = ask(&mut reader).await;
         host.with_mailbox(&mailbox(host), Mailbox::trim).unwrap();
         let anew = ask(&mut reader).await;
-        for (question, (kept, anew)) in QUESTIONS.iter().zip(kept.iter().zip(&anew)) {
+        if round % 8 == 7 {
+            for (program, found) in FIELDS.iter().zip(&kept[QUESTIONS.len()..]) {
+                assert_eq!(
+                    one_by_one(&mut reader, appended, program).await,
+                    found[0],
+                    "{program}"
+                );
+            }
+        }
+        for (question, (kept, anew)) in QUESTIONS.iter().chain(&FIELDS).zip(kept.iter().zip(&anew)) {
             assert_eq!(kept, anew, "seed {seed} round {round}: {question}");
         }
     }

@@ -86,6 +86,7 @@ pub(super) const MESSAGE_ID: u8 = 8;
 pub(super) const REFERENCES: u8 = 16;
 pub(super) const OWN_SENDER: u8 = 32;
 pub(super) const OWN_REPLY_TO: u8 = 64;
+pub(super) const INCOMPLETE: u8 = 128;
 
 /// See [`Structure::encode`].
 pub(super) fn encode(structure: &Structure) -> Vec<u8> {
@@ -119,6 +120,8 @@ pub struct EnvelopeLines<'a> {
     pub message_id: Option<&'a [u8]>,
     /// `References:`
     pub references: Option<&'a [u8]>,
+    /// The header has more of them: [`Envelope::incomplete`].
+    pub incomplete: bool,
 }
 
 impl<'a> EnvelopeLines<'a> {
@@ -136,6 +139,7 @@ impl<'a> EnvelopeLines<'a> {
             in_reply_to: string(IN_REPLY_TO)?,
             message_id: string(MESSAGE_ID)?,
             references: string(REFERENCES)?,
+            incomplete: flags & INCOMPLETE != 0,
         })
     }
 }
@@ -168,6 +172,7 @@ impl Writer {
         let own_reply_to = envelope.reply_to != envelope.from;
         flags |= if own_sender { OWN_SENDER } else { 0 };
         flags |= if own_reply_to { OWN_REPLY_TO } else { 0 };
+        flags |= if envelope.incomplete { INCOMPLETE } else { 0 };
         self.out.push(flags);
         for string in strings.into_iter().filter_map(|(string, _)| string.as_deref()) {
             self.token(string);
@@ -324,6 +329,7 @@ fn envelope(view: &mut StructureView<'_>) -> Option<Envelope> {
         to: addresses(envelope.to),
         cc: addresses(envelope.cc),
         bcc: addresses(envelope.bcc),
+        incomplete: envelope.incomplete,
     })
 }
 

@@ -213,12 +213,13 @@ impl LineCount {
 
 fn read_header(header: &[u8], part: &mut Part, mut envelope: Option<&mut Envelope>) {
     let mut typed = false;
-    for field in header::fields(header) {
+    for (number, field) in header::fields(header).enumerate() {
         let content = field.name.len() > 8 && field.name[..8].eq_ignore_ascii_case(b"content-");
         if content {
             content_field(&field, part, &mut typed);
         } else if let Some(envelope) = envelope.as_deref_mut() {
             envelope_field(&field, envelope);
+            envelope.incomplete |= number + 1 == header::MAX_FIELDS;
         }
     }
     if let Some(envelope) = envelope {
@@ -284,7 +285,9 @@ fn media_type(value: &[u8], part: &mut Part) {
 }
 
 fn envelope_field(field: &Field<'_>, envelope: &mut Envelope) {
-    let once = |slot: &mut Option<Vec<u8>>| {
+    let incomplete = &mut envelope.incomplete;
+    let mut once = |slot: &mut Option<Vec<u8>>| {
+        *incomplete |= slot.is_some() || field.value.len() > header::MAX_VALUE_BYTES;
         if slot.is_none() {
             *slot = Some(field.unfolded().into_owned());
         }

@@ -294,3 +294,23 @@ const PIECES: &[&str] = &[
     "=",
     "?=",
 ];
+
+#[test]
+fn an_envelope_says_whether_its_lines_are_all() {
+    let of = |source: &str| {
+        let encoded = Structure::of(source.as_bytes()).encode();
+        let decoded = Structure::decode(&encoded).unwrap().envelope;
+        assert_eq!(
+            EnvelopeLines::of(&encoded).unwrap().incomplete,
+            decoded.incomplete
+        );
+        decoded
+    };
+    assert!(!of("Message-ID: <a@b>\r\nX: 1\r\nX: 2\r\nTo: a@b\r\n\r\n").incomplete);
+    let twice = of("Message-ID: <a@b>\r\nmessage-id: <c@d>\r\n\r\n");
+    assert_eq!(twice.message_id.as_deref(), Some(&b"<a@b>"[..]));
+    assert!(twice.incomplete);
+    let long = "<a@b>\r\n ".repeat(crate::header::MAX_VALUE_BYTES / 8 + 1);
+    assert!(of(&format!("References: {long}\r\n\r\n")).incomplete);
+    assert!(of(&format!("{}\r\n", "X: 1\r\n".repeat(crate::header::MAX_FIELDS))).incomplete);
+}

@@ -13,8 +13,8 @@
 use std::ops::Range;
 
 use super::codec::{
-    DATE, DESCRIPTION, DICTIONARY, DISPOSITION, ID, IN_REPLY_TO, LANGUAGE, LOCATION, MD5, MESSAGE,
-    MESSAGE_ID, MULTIPART, OWN_REPLY_TO, OWN_SENDER, REFERENCES, SUBJECT, VERSION,
+    DATE, DESCRIPTION, DICTIONARY, DISPOSITION, ID, IN_REPLY_TO, INCOMPLETE, LANGUAGE, LOCATION, MD5,
+    MESSAGE, MESSAGE_ID, MULTIPART, OWN_REPLY_TO, OWN_SENDER, REFERENCES, SUBJECT, VERSION,
 };
 
 /// A cursor in an encoded structure.
@@ -50,6 +50,8 @@ pub struct EnvelopeView<'a> {
     pub cc: AddressesView<'a>,
     /// `Bcc:`
     pub bcc: AddressesView<'a>,
+    /// The header has more of the raw lines.
+    pub incomplete: bool,
 }
 
 /// A list of addresses, known to be whole.
@@ -152,6 +154,7 @@ impl<'a> StructureView<'a> {
             message_id: string(MESSAGE_ID)?,
             references: string(REFERENCES)?,
             from: self.addresses()?,
+            incomplete: flags & INCOMPLETE != 0,
             ..EnvelopeView::default()
         };
         let mut own = |flag| match flags & flag {

@@ -43,6 +43,17 @@ impl Needle {
         plain && !self.is_in_bytes(folded)
     }
 
+    /// Where folded text has it; it is not empty.
+    pub(crate) fn places<'a>(&'a self, folded: &'a str) -> impl Iterator<Item = usize> + 'a {
+        debug_assert!(!self.is_empty());
+        self.finder.find_iter(folded.as_bytes())
+    }
+
+    /// Whether it is found everywhere.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length() == 0
+    }
+
     /// Whether text that was folded ([`fold`]) has it.
     pub(crate) fn is_in_folded(&self, folded: &str) -> bool {
         self.is_in_bytes(folded.as_bytes())

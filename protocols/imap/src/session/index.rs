@@ -3,12 +3,14 @@
 //! ```text
 //! first SEARCH: rows ──► lines (flags, dates, sizes)        by slices; kept with the open mailbox
 //! first THREAD: structures ──► texts (subjects, references)
+//! first HEADER: structures or headers ──► that field
 //! any later:    changes since `as_of` ──► lines, texts      costs what changed, then a look at memory
 //! ```
 //!
 //! An index is derived: it is lost when the mailbox is closed, and whoever uses it brings it up to date in the same
 //! step. That a message keeps its source as long as it keeps its UID (RFC 9051 §2.3.1.1) is what lets its texts stay.
 
+mod fields;
 mod texts;
 
 use std::{collections::HashMap, ops::ControlFlow, time::Instant};
@@ -17,6 +19,8 @@ use ringpost_convert::structure::{Envelope, Structure};
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Uid};
 use ringpost_store::{Flags, Mailbox, MessageRow, Status, StoreError, UidSet};
 
+pub(super) use fields::FieldName;
+use fields::Fields;
 pub(super) use texts::{NONE, Texts, address_text};
 
 use super::fetch::read_structure;
@@ -29,6 +33,14 @@ pub(super) enum Level {
     Lines,
     /// Also what is taken from the envelopes.
     Texts,
+}
+
+/// What a command needs of an index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs<'a> {
+    pub(super) level: Level,
+    /// Header fields, by their names.
+    pub(super) fields: &'a [FieldName],
 }
 
 /// What came of a step with an index.
@@ -44,11 +56,11 @@ pub(super) enum Indexed<R> {
 pub(super) fn with<R>(
     mailbox: &mut Mailbox,
     folder: FolderId,
-    level: Level,
+    needs: Needs<'_>,
     work: impl FnOnce(&mut Mailbox, &FolderIndex) -> R,
 ) -> Result<Indexed<R>, StoreError> {
     let mut indexes = mailbox.take_memo::<Indexes>();
-    let advanced = indexes.advance(mailbox, folder, level);
+    let advanced = indexes.advance(mailbox, folder, needs);
     let result = match (advanced, indexes.folders.last()) {
         (Ok(Advance::Ready), Some(index)) => Ok(Indexed::Done(work(mailbox, index))),
         (Ok(Advance::Unsuitable), _) => Ok(Indexed::Unsuitable),
@@ -85,7 +97,7 @@ struct Indexes {
     made: u64,
 }
 
-enum Advance {
+pub(super) enum Advance {
     Ready,
     More,
     Unsuitable,
@@ -103,7 +115,7 @@ impl Indexes {
         &mut self,
         mailbox: &mut Mailbox,
         folder: FolderId,
-        level: Level,
+        needs: Needs<'_>,
     ) -> Result<Advance, StoreError> {
         let started = Instant::now();
         let status = mailbox.status(folder)?;
@@ -126,7 +138,7 @@ impl Indexes {
         };
         let kept = self.folders.iter().rev().take_while(|&index| room(index)).count();
         self.folders.drain(..self.folders.len() - kept);
-        let state = index.advance(mailbox, &status, level, started);
+        let state = index.advance(mailbox, &status, needs, started);
         if !matches!(state, Ok(Advance::More) if index.outdated) {
             self.folders.push(index);
         }
@@ -163,6 +175,8 @@ pub(super) struct FolderIndex {
     keyword_numbers: HashMap<Vec<String>, u32>,
     /// Of the first messages; of all, when a command needs them.
     pub(super) texts: Texts,
+    /// Those that were searched for.
+    pub(super) fields: Fields,
 }
 
 impl FolderIndex {
@@ -179,6 +193,7 @@ impl FolderIndex {
             keyword_sets: vec![Vec::new()],
             keyword_numbers: HashMap::new(),
             texts: Texts::default(),
+            fields: Fields::default(),
         }
     }
 
@@ -186,7 +201,7 @@ impl FolderIndex {
     fn bytes(&self) -> u64 {
         let lines = self.uids.capacity() * size_of::<u32>() + self.lines.capacity() * size_of::<Line>();
         let keywords: usize = self.keyword_sets.iter().map(|set| 64 + 64 * set.len()).sum();
-        (lines + keywords + self.texts.memory_bytes()) as u64
+        (lines + keywords + self.texts.memory_bytes() + self.fields.memory_bytes()) as u64
     }
 
     pub(super) fn keywords(&self, line: &Line) -> &[String] {
@@ -210,7 +225,7 @@ impl FolderIndex {
         &mut self,
         mailbox: &mut Mailbox,
         status: &Status,
-        level: Level,
+        needs: Needs<'_>,
         started: Instant,
     ) -> Result<Advance, StoreError> {
         if !self.complete {
@@ -225,7 +240,7 @@ impl FolderIndex {
                 return Ok(Advance::More);
             }
         }
-        if level == Level::Texts {
+        if needs.level == Level::Texts {
             if !self.read_texts(mailbox, started)? {
                 return Ok(Advance::More);
             }
@@ -233,7 +248,8 @@ impl FolderIndex {
                 return Ok(Advance::Unsuitable);
             }
         }
-        Ok(Advance::Ready)
+        self.fields
+            .advance(mailbox, self.folder, &self.uids, needs.fields, started)
     }
 
     fn line(&mut self, row: &MessageRow) -> Line {
@@ -358,6 +374,7 @@ impl FolderIndex {
             retain(&mut self.uids, &keep);
             retain(&mut self.lines, &keep);
             self.texts.retain(&keep);
+            self.fields.retain(&keep);
         }
     }
 }

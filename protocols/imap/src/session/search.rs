@@ -33,7 +33,7 @@ use crate::{
     syntax::search::{Key, ReturnOptions, Search},
 };
 
-pub(super) use self::program::sent;
+pub(super) use self::{job::unreadable, program::sent};
 
 /// What a search found.
 pub(super) struct Found {
@@ -236,6 +236,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             folder: selected.folder,
             as_reader: selected.reader.clone(),
             level: program.level.filter(|_| indexed),
+            fields: (indexed && !program.fields.is_empty()).then_some(count / 4),
             hits: Hits::default(),
             reader: Reader::default(),
             batch: Batch::default(),

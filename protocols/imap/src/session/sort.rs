@@ -12,7 +12,7 @@ use ringpost_store::{Mailbox, MessageRow, UidSet};
 use super::{
     Session,
     fetch::read_structure,
-    index::{self, FolderIndex, Indexed, Level, NONE},
+    index::{self, FolderIndex, Indexed, Level, NONE, Needs},
     reply::{Failure, Reply},
     search::{EsearchResult, sent},
     uid_list::drop_through,
@@ -103,7 +103,8 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
         loop {
             let work = Arc::clone(&work);
             let step = move |mailbox: &mut Mailbox| {
-                index::with(mailbox, folder, level, |mailbox, index| work(mailbox, index))
+                let needs = Needs { level, fields: &[] };
+                index::with(mailbox, folder, needs, |mailbox, index| work(mailbox, index))
             };
             match self.call(step).await? {
                 Indexed::Building => {}

@@ -16,7 +16,7 @@ use crate::{
     limits,
     session::{
         fetch::read_structure,
-        index::{self, Indexed, Level},
+        index::{self, Indexed, Level, Needs},
         place,
         uid_list::drop_through,
     },
@@ -29,6 +29,8 @@ pub(super) struct Job {
     pub(super) program: Arc<Program>,
     /// What of an index is to be looked at first.
     pub(super) level: Option<Level>,
+    /// Header fields are to be looked at in an index next, if that is for so many messages.
+    pub(super) fields: Option<usize>,
     pub(super) hits: Hits,
     pub(super) reader: Reader,
     /// What this step leaves to helpers.
@@ -49,9 +51,21 @@ impl Job {
         let started = Instant::now();
         while started.elapsed() < limits::SLICE_TIME && !self.batch.is_full() {
             if let Some(level) = self.level {
-                if !self.visit_index(mailbox, level)? {
+                if !self.visit_index(mailbox, Needs { level, fields: &[] })? {
                     return Ok(false);
                 }
+                self.level = None;
+            } else if let Some(worth) = self.fields {
+                let program = Arc::clone(&self.program);
+                let needs = Needs {
+                    level: program.level.unwrap_or(Level::Lines),
+                    fields: &program.fields,
+                };
+                // A few messages are looked at one by one.
+                if self.left.len() + self.undecided.len() >= worth && !self.visit_index(mailbox, needs)? {
+                    return Ok(false);
+                }
+                self.fields = None;
             } else if let Some(pass) = &mut self.body {
                 if let Some(hit) = pass.step(mailbox, &self.program).or_else(unreadable)? {
                     let row = pass.row.clone();
@@ -90,17 +104,25 @@ impl Job {
     }
 
     /// Decides what the folder's index can decide, of all messages at once. False while the index is being made.
-    fn visit_index(&mut self, mailbox: &mut Mailbox, level: Level) -> Result<bool, StoreError> {
+    fn visit_index(&mut self, mailbox: &mut Mailbox, needs: Needs<'_>) -> Result<bool, StoreError> {
         /// Messages between two looks at whether others want their turn.
         const STRIDE: usize = 4096;
-        let (program, hits, left) = (&self.program, &mut self.hits, &self.left);
-        let (found, undecided) = (&mut self.found, &mut self.undecided);
-        let visited = index::with(mailbox, self.folder, level, |mailbox, index| {
-            if level == Level::Texts {
+        let (program, hits, found) = (&self.program, &mut self.hits, &mut self.found);
+        let among = if self.undecided.is_empty() {
+            &self.left
+        } else {
+            &self.undecided
+        };
+        let mut undecided = UidSet::default();
+        let visited = index::with(mailbox, self.folder, needs, |mailbox, index| {
+            if needs.level == Level::Texts {
                 hits.update(program, index);
             }
+            if !needs.fields.is_empty() {
+                hits.look_through_fields(program, index, &mut || mailbox.breathe());
+            }
             let mut visited = 0;
-            index.places(left, |at| {
+            index.places(among, |at| {
                 let line = &index.lines[at];
                 let row = Known {
                     uid: Uid(index.uids[at]),
@@ -111,11 +133,12 @@ impl Job {
                     change: line.change,
                     email_id: None,
                     saved: None,
-                    texts: (level == Level::Texts).then_some(KnownTexts {
+                    texts: (needs.level == Level::Texts).then_some(KnownTexts {
                         texts: &index.texts,
                         hits,
                         at,
                     }),
+                    fields: (!needs.fields.is_empty()).then_some((hits, at)),
                 };
                 match program.evaluate(&row, &Facts::default()) {
                     Some(true) => {
@@ -133,11 +156,10 @@ impl Job {
         })?;
         match visited {
             Indexed::Building => return Ok(false),
-            Indexed::Done(()) => self.left = UidSet::default(),
+            Indexed::Done(()) => (self.left, self.undecided) = (UidSet::default(), undecided),
             // The rows are visited instead.
             Indexed::Unsuitable => {}
         }
-        self.level = None;
         Ok(true)
     }
 
@@ -257,7 +279,7 @@ impl Job {
 }
 
 /// A message that can't be read is not found; other errors end the search.
-pub(super) fn unreadable(error: StoreError) -> Result<Option<bool>, StoreError> {
+pub(in crate::session) fn unreadable(error: StoreError) -> Result<Option<bool>, StoreError> {
     match error {
         StoreError::NotFound(_) => Ok(Some(false)),
         StoreError::Corrupt { .. } | StoreError::NotAllowed(_) | StoreError::File { .. } => {

@@ -6,7 +6,7 @@ use ringpost_store::{Flags, MessageRow, UidSet};
 
 use crate::{
     content::{header, matcher::Needle},
-    session::index::{FolderIndex, Level, NONE, Texts, address_text},
+    session::index::{FieldName, FolderIndex, Level, NONE, Texts, address_text},
     syntax::date::{HeaderDate, parse_header_date},
 };
 
@@ -64,6 +64,8 @@ pub(super) struct Program {
     pub(super) header_needles: Vec<usize>,
     /// The needles that are looked for in bodies.
     pub(super) body_needles: Vec<usize>,
+    /// Header fields that are looked at, where an index may have them.
+    pub(super) fields: Vec<FieldName>,
     /// A needle that a line of the envelope must have as it stands, or the program is false.
     required: Option<(LineField, usize)>,
 }
@@ -77,6 +79,15 @@ pub(super) enum LineField {
 }
 
 impl LineField {
+    /// In upper case.
+    fn name(self) -> &'static str {
+        match self {
+            Self::MessageId => "MESSAGE-ID",
+            Self::InReplyTo => "IN-REPLY-TO",
+            Self::References => "REFERENCES",
+        }
+    }
+
     fn of(self, envelope: &Envelope) -> Option<&[u8]> {
         match self {
             Self::MessageId => envelope.message_id.as_deref(),
@@ -106,6 +117,16 @@ pub(super) struct Known<'a> {
     /// When it was saved, or else received. An index does not know.
     pub(super) saved: Option<FileTime>,
     pub(super) texts: Option<KnownTexts<'a>>,
+    /// Its place in the fields of an index, and what they have.
+    pub(super) fields: Option<(&'a Hits, usize)>,
+}
+
+impl Known<'_> {
+    /// Whether one of the header fields that a needle is looked for in has it, where an index knows.
+    fn has_in_field(&self, needle: usize) -> Option<bool> {
+        let (hits, at) = self.fields?;
+        hits.fields.get(needle)?.get(at).copied()
+    }
 }
 
 /// A message's place in the texts of an index.
@@ -122,6 +143,8 @@ pub(super) struct Hits {
     /// Of each needle, once it was asked for.
     pub(super) subjects: Vec<Vec<bool>>,
     pub(super) senders: Vec<Vec<bool>>,
+    /// Of each needle that is looked for in a header field, and each message.
+    fields: Vec<Vec<bool>>,
 }
 
 impl Hits {
@@ -145,6 +168,26 @@ impl Hits {
     }
 }
 
+impl Hits {
+    /// Looks through the header fields of an index; `breathe` is called now and then.
+    pub(super) fn look_through_fields(
+        &mut self,
+        program: &Program,
+        index: &FolderIndex,
+        breathe: &mut dyn FnMut(),
+    ) {
+        self.fields = vec![Vec::new(); program.needles.len()];
+        program.node.visit(&mut |node| {
+            let Some((name, needle)) = node.field(&program.needles) else {
+                return;
+            };
+            if let Some(texts) = index.fields.get(name) {
+                self.fields[needle] = texts.with(&program.needles[needle], breathe);
+            }
+        });
+    }
+}
+
 impl<'a> From<&'a MessageRow> for Known<'a> {
     fn from(row: &'a MessageRow) -> Self {
         Self {
@@ -157,6 +200,7 @@ impl<'a> From<&'a MessageRow> for Known<'a> {
             email_id: Some(row.email_id),
             saved: Some(row.saved.unwrap_or(row.received)),
             texts: None,
+            fields: None,
         }
     }
 }
@@ -183,6 +227,7 @@ impl Program {
             level: None,
             header_needles: Vec::new(),
             body_needles: Vec::new(),
+            fields: Vec::new(),
             required: None,
         };
         node.visit(&mut |node| {
@@ -195,6 +240,11 @@ impl Program {
                 _ => {}
             }
             program.level = program.level.max(node.level());
+            if let Some((name, _)) = node.field(&program.needles)
+                && !program.fields.iter().any(|known| **known == *name)
+            {
+                program.fields.push(name.into());
+            }
         });
         program.required = node.required(&program.needles);
         program.node = node;
@@ -207,7 +257,7 @@ impl Program {
         required.is_some_and(|((field, needle), lines)| match field.of_lines(&lines) {
             None => true,
             Some(line) => self.needles[needle].is_surely_not_in(line),
-        })
+        } && !lines.incomplete)
     }
 
     pub(super) fn evaluate(&self, row: &Known<'_>, facts: &Facts<'_>) -> Option<bool> {
@@ -231,6 +281,17 @@ impl Node {
             Self::SentDay(..) | Self::From(_) | Self::Subject(_) => Some(Level::Texts),
             _ => None,
         }
+    }
+
+    /// The header field that decides this node alone, in upper case, and what is looked for in it. None for what may lie
+    /// across two fields of an index.
+    fn field(&self, needles: &[Needle]) -> Option<(&str, usize)> {
+        let (name, needle) = match self {
+            Self::Line(field, needle) => (field.name(), *needle),
+            Self::Field(name, needle) => (name.as_str(), *needle),
+            _ => return None,
+        };
+        (!needles[needle].has_line_end()).then_some((name, needle))
     }
 
     /// See [`Program::required`].
@@ -301,13 +362,18 @@ impl Node {
                     .is_some_and(|line| needles[*needle].is_in(&header::decode(line))),
             },
             Self::Addresses(field, needle) => has_address(field(envelope?), &needles[*needle]),
-            Self::Line(field, needle) => {
-                let line = field.of(envelope?);
-                line.is_some_and(|line| needles[*needle].is_in(&header::decode(line)))
-            }
-            Self::Field(name, needle) => header::fields(facts.header?)
-                .filter(|field| header::name(field).eq_ignore_ascii_case(name.as_bytes()))
-                .any(|field| needles[*needle].is_in(&header::decode(header::value(field)))),
+            Self::Line(field, needle) => match row.has_in_field(*needle) {
+                Some(hit) => hit,
+                None if envelope?.incomplete => has_field(facts.header?, field.name(), &needles[*needle]),
+                None => {
+                    let line = field.of(envelope?);
+                    line.is_some_and(|line| needles[*needle].is_in(&header::decode(line)))
+                }
+            },
+            Self::Field(name, needle) => match row.has_in_field(*needle) {
+                Some(hit) => hit,
+                None => has_field(facts.header?, name, &needles[*needle]),
+            },
             Self::Text(needle) => {
                 if facts.in_header.get(*needle) == Some(&true) || facts.in_body.get(*needle) == Some(&true) {
                     true
@@ -366,6 +432,13 @@ pub(in crate::session) fn sent(envelope: &Envelope, received: FileTime) -> Heade
 /// Days since 1970.
 fn utc_day(time: FileTime) -> i64 {
     time.unix_seconds().div_euclid(86_400)
+}
+
+/// Whether one of the fields with this name has the needle.
+fn has_field(header: &[u8], name: &str, needle: &Needle) -> bool {
+    header::fields(header)
+        .filter(|field| header::name(field).eq_ignore_ascii_case(name.as_bytes()))
+        .any(|field| needle.is_in(&header::decode(header::value(field))))
 }
 
 pub(super) fn has_address(list: &[Address], needle: &Needle) -> bool {
