@@ -194,28 +194,31 @@ impl Mailbox {
             hint: hint_in(&lock),
             is_cold,
         };
-        let mut connection = ringpost_vfs::open_database_ahead(&path, false, ahead)?;
-        schema::configure(&connection)?;
+        // One that is left over is configured as it was for the mailbox before.
+        let mut connection = if let Some(left) = ringpost_vfs::reopen(&path, &ahead) {
+            left
+        } else {
+            let connection = ringpost_vfs::open_database_ahead(&path, false, ahead)?;
+            schema::configure(&connection)?;
+            connection
+        };
         schema::check(&mut connection, &path, options.upgrade)?;
         let wal_name_is_durable = ringpost_vfs::is_wal_name_durable(&connection);
         let (counters, public, guid, properties) = connection
-            .query_row(
-                "SELECT next_id, last_change, size, public, guid, properties FROM store",
-                [],
-                |row| {
-                    let counters = Counters {
-                        next_id: row.get::<_, i64>(0)? as u64,
-                        last_change: row.get::<_, i64>(1)? as u64,
-                        size: row.get::<_, i64>(2)? as u64,
-                    };
-                    Ok((
-                        counters,
-                        row.get::<_, bool>(3)?,
-                        row.get::<_, [u8; 16]>(4)?,
-                        row.get::<_, Vec<u8>>(5)?,
-                    ))
-                },
-            )
+            .prepare_cached("SELECT next_id, last_change, size, public, guid, properties FROM store")?
+            .query_row([], |row| {
+                let counters = Counters {
+                    next_id: row.get::<_, i64>(0)? as u64,
+                    last_change: row.get::<_, i64>(1)? as u64,
+                    size: row.get::<_, i64>(2)? as u64,
+                };
+                Ok((
+                    counters,
+                    row.get::<_, bool>(3)?,
+                    row.get::<_, [u8; 16]>(4)?,
+                    row.get::<_, Vec<u8>>(5)?,
+                ))
+            })
             .optional()?
             .ok_or_else(|| StoreError::damaged("store row"))?;
         Ok(Self {
@@ -278,16 +281,26 @@ impl Mailbox {
     /// reference go. An error says that a sync or write failed: nothing is lost, but the next to open it is to use
     /// [`Self::open_distrusted`].
     pub fn close(mut self) -> Result<(), StoreError> {
-        let written = self.write_back("PRAGMA wal_checkpoint(TRUNCATE)");
+        let written = if !self.distrusted && ringpost_vfs::wal_holds_nothing(&self.connection) {
+            Ok(())
+        } else {
+            self.write_back("PRAGMA wal_checkpoint(TRUNCATE)")
+        };
         if written.is_ok()
             && let Err(error) = self.remove_unreferenced()
         {
             // They cost space until the next repair, and nothing else.
             tracing::warn!(mailbox = %self.directory.display(), %error, "content files are left");
         }
+        // The connection may be another mailbox's next.
+        let kept = written.is_ok() && self.keep_few_pages(false).is_ok();
         let Self { connection, lock, .. } = self;
         let first_reads = ringpost_vfs::first_reads(&connection);
-        let closed = connection.close().map_err(|(_, error)| StoreError::from(error));
+        let closed = if kept {
+            ringpost_vfs::close(connection).map_err(StoreError::from)
+        } else {
+            connection.close().map_err(|(_, error)| StoreError::from(error))
+        };
         written.and(closed)?;
         leave_hint(&lock, first_reads);
         Ok(())

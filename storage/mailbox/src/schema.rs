@@ -95,9 +95,13 @@ pub(crate) fn create(connection: &Connection) -> Result<(), StoreError> {
 
 /// Refuses a newer schema, and upgrades an older one when asked to.
 pub(crate) fn check(connection: &mut Connection, path: &Path, upgrade: bool) -> Result<(), StoreError> {
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if application != APPLICATION_ID || found == 0 {
+    let number = |pragma| -> rusqlite::Result<i64> {
+        connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
+    };
+    let application = number("PRAGMA application_id")?;
+    // Any 32 bits; above this program's version, or not.
+    let found = number("PRAGMA user_version")? as u32;
+    if application != i64::from(APPLICATION_ID) || found == 0 {
         return Err(StoreError::Corrupt {
             path: path.to_owned(),
             reason: "not a mailbox".to_owned(),

@@ -15,6 +15,8 @@
 //! What a database that is not in the page cache will be asked for first is asked of the disk at once when it is
 //! opened: all of a small one, of others the pages that its last opening left in a [`Hint`].
 //!
+//! A database that is closed leaves its connection to the next one of the same schema ([`close`], [`reopen`]).
+//!
 //! A warm read is one system call, as it would be with SQLite's own VFS, or none where a listing reads on (`ahead`). A
 //! cold one costs that call, two switches (nanoseconds) and one request to io_uring. [`coroutine`] knows no executor:
 //! who runs an [`coroutine::Operation`] does the waiting it asks for.
@@ -23,6 +25,7 @@ mod ahead;
 pub mod coroutine;
 mod hint;
 mod pages;
+mod spare;
 mod sqlite;
 mod wal;
 
@@ -43,6 +46,7 @@ use std::{
 
 use coroutine::Wait;
 pub use hint::{HINT_BYTES, Hint};
+pub use spare::{close, reopen};
 
 /// Virtual machine instructions of SQLite between two looks at the clock: some tens of microseconds.
 const INSTRUCTIONS_BETWEEN_BREATHS: i32 = 1000;
@@ -73,9 +77,8 @@ pub fn block_on_cold_reads() {
 
 /// Opens (or with `create`, makes) a database through this file layer.
 ///
-/// The connection locks by `locking_mode=EXCLUSIVE` only, in this process: nothing here keeps another
-/// process away, so the caller must hold a lock of its own (the store locks the mailbox's folder). A WAL
-/// needs no shared memory file then.
+/// Nothing here keeps another connection or process away, so the caller must hold a lock of its own (the store locks the
+/// mailbox's folder). A WAL needs no shared memory file then.
 pub fn open_database(path: &Path, create: bool) -> rusqlite::Result<rusqlite::Connection> {
     open_database_ahead(path, create, Ahead::default())
 }
@@ -105,8 +108,6 @@ pub fn open_database_ahead(
         rusqlite::Connection::open_with_flags_and_vfs(path, flags, name)
     })?;
     sqlite::set_nothing_aside(&connection)?;
-    // Must come before the first access: afterwards a WAL would want shared memory.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     if !create {
         sqlite::keep_wal(&connection)?;
         // What is kept of a WAL at a close: nothing but its empty file.
@@ -162,6 +163,18 @@ pub fn is_wal_name_durable(connection: &rusqlite::Connection) -> bool {
 /// What the open database read first, for its next opening. Nothing for a small one: all of it is read ahead.
 pub fn first_reads(connection: &rusqlite::Connection) -> Hint {
     sqlite::first_reads(connection)
+}
+
+/// Whether the connection's WAL has nothing to write back, and will say so after a power failure too.
+pub fn wal_holds_nothing(connection: &rusqlite::Connection) -> bool {
+    sqlite::replace::wal_holds_nothing(connection)
+}
+
+/// Whether there may be a journal of a database that was not in WAL mode: SQLite has to look at it.
+pub(crate) fn journal_may_exist(database: &Path) -> bool {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-journal");
+    !std::fs::symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 pub(crate) fn wal_of(database: &Path) -> PathBuf {

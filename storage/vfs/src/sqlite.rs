@@ -1,7 +1,11 @@
 //! The VFS that SQLite sees. Reads and syncs go through the crate's root; the rest is plain system calls.
 //!
-//! Locks do nothing: a database has one connection, and the store locks the mailbox's folder. There are no
-//! shared memory methods, so a WAL's index lives on the heap (`locking_mode=EXCLUSIVE`).
+//! Locks do nothing: a database has one connection, and the store locks the mailbox's folder. The memory that a WAL's
+//! index is in is shared with nobody either; that it is the VFS's, not SQLite's own, is what lets a connection get
+//! other files ([`crate::spare`]).
+
+mod index;
+pub(crate) mod replace;
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,10 +17,13 @@ use std::{
         fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
-    ptr, slice,
+    ptr,
+    rc::Rc,
+    slice,
     sync::OnceLock,
 };
 
+use replace::UNFIT_HEADER;
 use rusqlite::ffi;
 
 use crate::{
@@ -24,6 +31,7 @@ use crate::{
     ahead::Reading,
     hint::{FirstReads, Hint},
     pages::Pages,
+    spare::Shape,
     wal::{EMPTY_BYTES, WalWriter},
 };
 
@@ -112,12 +120,25 @@ pub(crate) fn register() -> rusqlite::Result<&'static CStr> {
 
 /// SQLite's file handle; it allocates the memory, `open` fills it.
 #[repr(C)]
-struct VfsFile {
+pub(crate) struct VfsFile {
     base: ffi::sqlite3_file,
+    /// Null: the handle has no file at the moment ([`replace`]).
     state: *mut OpenFile,
+    /// What stays when the file is replaced.
+    kept: *mut Kept,
 }
 
-struct OpenFile {
+/// What a handle has besides its file.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// For a database: the regions of its WAL's index. SQLite keeps pointers to them.
+    index: RefCell<Vec<Box<[u64]>>>,
+    /// For a database: what its connection knows of the schema, once that is known.
+    pub(crate) shape: RefCell<Option<Rc<Shape>>>,
+}
+
+/// A database's file or WAL.
+pub(crate) struct OpenFile {
     file: File,
     /// The folder of a journal or WAL that may be new: synced with the file's first sync, since the
     /// content of a file without a name is lost.
@@ -137,9 +158,49 @@ struct OpenFile {
     first_reads: Option<RefCell<FirstReads>>,
     /// For a WAL: whether its name was durable for sure when it was opened.
     name_was_durable: bool,
+    /// For a WAL: SQLite sees [`UNFIT_HEADER`] until it has written one.
+    shows_unfit_header: Cell<bool>,
 }
 
 impl OpenFile {
+    /// The file of a database, as it is opened.
+    fn database(file: File, length: u64) -> Self {
+        Self {
+            reading: Some(Reading::new()),
+            length: Cell::new(Some(length)),
+            first_reads: Some(RefCell::default()),
+            ..Self::other(file)
+        }
+    }
+
+    /// A WAL as it is opened; its folder is synced with it unless its name is durable for sure.
+    fn wal(file: File, length: u64, folder: Option<PathBuf>) -> io::Result<Self> {
+        let writer = WalWriter::of(&file, length)?;
+        // One that was emptied and closed in order: its name has been synced.
+        let name_was_durable = length == EMPTY_BYTES;
+        Ok(Self {
+            unsynced_folder: RefCell::new(folder.filter(|_| !name_was_durable)),
+            wal: Some(writer),
+            name_was_durable,
+            ..Self::other(file)
+        })
+    }
+
+    fn other(file: File) -> Self {
+        Self {
+            file,
+            unsynced_folder: RefCell::default(),
+            wal: None,
+            keeps_wal: Cell::new(false),
+            length: Cell::new(None),
+            reading: None,
+            pages: Pages::default(),
+            first_reads: None,
+            name_was_durable: false,
+            shows_unfit_header: Cell::new(false),
+        }
+    }
+
     /// Writes what was gathered: before anything else touches the file.
     fn flush(&self) -> io::Result<()> {
         match &self.wal {
@@ -150,7 +211,7 @@ impl OpenFile {
 }
 
 static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
-    iVersion: 1,
+    iVersion: 2,
     xClose: Some(close),
     xRead: Some(read),
     xWrite: Some(write),
@@ -163,19 +224,28 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     xFileControl: Some(file_control),
     xSectorSize: Some(sector_size),
     xDeviceCharacteristics: Some(device_characteristics),
-    xShmMap: None,
-    xShmLock: None,
-    xShmBarrier: None,
-    xShmUnmap: None,
+    xShmMap: Some(index::map),
+    xShmLock: Some(index::lock),
+    xShmBarrier: Some(index::barrier),
+    xShmUnmap: Some(index::unmap),
     xFetch: None,
     xUnfetch: None,
 };
 
+/// The handle's file, if it has one.
+///
 /// # Safety
 /// `file` was filled by `open` and is not closed yet.
-unsafe fn state<'a>(file: *mut ffi::sqlite3_file) -> &'a OpenFile {
-    // SAFETY: by the contract above.
-    unsafe { &*(*file.cast::<VfsFile>()).state }
+unsafe fn state<'a>(file: *mut ffi::sqlite3_file) -> Option<&'a OpenFile> {
+    // SAFETY: by the contract above; null, or a box.
+    unsafe { (*file.cast::<VfsFile>()).state.as_ref() }
+}
+
+/// # Safety
+/// As of [`state`].
+unsafe fn kept<'a>(file: *mut ffi::sqlite3_file) -> &'a Kept {
+    // SAFETY: by the contract; `open` made the box, and `close` alone frees it.
+    unsafe { &*(*file.cast::<VfsFile>()).kept }
 }
 
 unsafe extern "C" fn open(
@@ -204,42 +274,40 @@ unsafe extern "C" fn open(
     };
     let opened = opened.and_then(|(file, flags)| {
         let length = file.metadata()?.len();
-        let is_wal = flags & ffi::SQLITE_OPEN_WAL != 0;
-        let wal = is_wal.then(|| WalWriter::of(&file, length)).transpose()?;
-        Ok((file, flags, wal, length))
+        let state = if is_database {
+            OpenFile::database(file, length)
+        } else if flags & ffi::SQLITE_OPEN_WAL != 0 {
+            OpenFile::wal(file, length, unsynced_folder)?
+        } else {
+            OpenFile {
+                unsynced_folder: RefCell::new(unsynced_folder),
+                ..OpenFile::other(file)
+            }
+        };
+        Ok((state, flags, length))
     });
-    let (opened, flags, wal, length) = match opened {
+    let (state, flags, length) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             crate::count_descriptor_failure(&error);
             return ffi::SQLITE_CANTOPEN;
         }
     };
-    // A WAL that was emptied and closed in order: its name has been synced.
-    let name_was_durable = wal.is_some() && length == EMPTY_BYTES;
-    if name_was_durable {
-        unsynced_folder = None;
-    }
     if let Some(ahead) = ahead
         && !name.is_null()
     {
         // SAFETY: SQLite's names end with a zero.
-        read_ahead(path_of(unsafe { CStr::from_ptr(name) }), &opened, length, &ahead);
+        read_ahead(
+            path_of(unsafe { CStr::from_ptr(name) }),
+            &state.file,
+            length,
+            &ahead,
+        );
     }
-    let state = OpenFile {
-        file: opened,
-        unsynced_folder: RefCell::new(unsynced_folder),
-        wal,
-        keeps_wal: Cell::new(false),
-        reading: (flags & ffi::SQLITE_OPEN_MAIN_DB != 0).then(Reading::new),
-        pages: Pages::default(),
-        length: Cell::new(is_database.then_some(length)),
-        first_reads: is_database.then(RefCell::default),
-        name_was_durable,
-    };
     // SAFETY: as above; `out_flags` may be null.
     unsafe {
         (*handle).state = Box::into_raw(Box::new(state));
+        (*handle).kept = Box::into_raw(Box::default());
         (*handle).base.pMethods = &raw const METHODS;
         if !out_flags.is_null() {
             *out_flags = flags;
@@ -331,12 +399,22 @@ fn path_of(name: &CStr) -> &Path {
 }
 
 unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
-    // SAFETY: `open` made the box, and SQLite closes once.
-    let state = unsafe { Box::from_raw((*file.cast::<VfsFile>()).state) };
+    // SAFETY: SQLite closes once.
+    let handle = unsafe { &mut *file.cast::<VfsFile>() };
+    if !handle.state.is_null() {
+        // SAFETY: not null, it is a box of `open` or `replace`.
+        close_file(&*unsafe { Box::from_raw(handle.state) });
+    }
+    // SAFETY: `open` made the box.
+    drop(unsafe { Box::from_raw(handle.kept) });
+    ffi::SQLITE_OK
+}
+
+/// What is done to a file before it goes.
+fn close_file(state: &OpenFile) {
     if let Some(wal) = &state.wal {
         wal.close(&state.file);
     }
-    ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn read(
@@ -352,8 +430,15 @@ unsafe extern "C" fn read(
             slice::from_raw_parts_mut(buffer.cast::<u8>(), amount as usize),
         )
     };
+    let Some(state) = state else {
+        return ffi::SQLITE_IOERR_READ;
+    };
     if let Err(error) = state.flush() {
         return write_error(&error);
+    }
+    if state.shows_unfit_header.get() && offset == 0 && buffer.len() == UNFIT_HEADER.len() {
+        buffer.copy_from_slice(&UNFIT_HEADER);
+        return ffi::SQLITE_OK;
     }
     if let Some(first) = &state.first_reads {
         first.borrow_mut().note(offset as u64);
@@ -393,6 +478,12 @@ unsafe extern "C" fn write(
             slice::from_raw_parts(data.cast::<u8>(), amount as usize),
         )
     };
+    let Some(state) = state else {
+        return ffi::SQLITE_IOERR_WRITE;
+    };
+    if offset == 0 {
+        state.shows_unfit_header.set(false);
+    }
     // A checkpoint is a long row of reads and writes in which SQLite asks nobody whether to go on.
     crate::breathe();
     state.length.set(None);
@@ -418,7 +509,9 @@ fn write_error(error: &io::Error) -> c_int {
 
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
-    let state = unsafe { state(file) };
+    let Some(state) = (unsafe { state(file) }) else {
+        return ffi::SQLITE_IOERR_TRUNCATE;
+    };
     if let Err(error) = state.flush() {
         // The pages that a checkpoint wrote last: it has failed.
         return write_error(&error);
@@ -438,7 +531,9 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_i
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     // SAFETY: SQLite passes an open file.
-    let state = unsafe { state(file) };
+    let Some(state) = (unsafe { state(file) }) else {
+        return ffi::SQLITE_IOERR_FSYNC;
+    };
     if state.wal.as_ref().is_some_and(WalWriter::only_header_is_new) {
         return ffi::SQLITE_OK;
     }
@@ -461,7 +556,9 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
 
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {
     // SAFETY: SQLite passes an open file.
-    let state = unsafe { state(file) };
+    let Some(state) = (unsafe { state(file) }) else {
+        return ffi::SQLITE_IOERR_FSTAT;
+    };
     let known = match &state.wal {
         Some(wal) => wal.length(),
         None => state.length.get(),
@@ -502,19 +599,28 @@ unsafe extern "C" fn file_control(
         ffi::SQLITE_FCNTL_PERSIST_WAL => {
             // SAFETY: SQLite passes an int for this operation: negative asks, others tell.
             let value = unsafe { &mut *value.cast::<c_int>() };
+            let Some(state) = state else {
+                // The WAL that the connection had first is somebody else's by now.
+                *value = 1;
+                return ffi::SQLITE_OK;
+            };
             match *value {
                 ..0 => *value = c_int::from(state.keeps_wal.get()),
                 told => state.keeps_wal.set(told != 0),
             }
             ffi::SQLITE_OK
         }
-        // Both are told the database's file, and what they return is not looked at.
-        ffi::SQLITE_FCNTL_CKPT_START => {
-            state.pages.gathers.set(true);
+        // A database without a file is closed without a checkpoint.
+        ffi::SQLITE_FCNTL_HAS_MOVED if state.is_none() => {
+            // SAFETY: SQLite passes an int for this operation.
+            unsafe { *value.cast::<c_int>() = 1 };
             ffi::SQLITE_OK
         }
-        ffi::SQLITE_FCNTL_CKPT_DONE => {
-            state.pages.gathers.set(false);
+        // Both are told the database's file, and what they return is not looked at.
+        ffi::SQLITE_FCNTL_CKPT_START | ffi::SQLITE_FCNTL_CKPT_DONE => {
+            if let Some(state) = state {
+                state.pages.gathers.set(operation == ffi::SQLITE_FCNTL_CKPT_START);
+            }
             ffi::SQLITE_OK
         }
         _ => ffi::SQLITE_NOTFOUND,
@@ -609,6 +715,20 @@ pub(crate) fn first_reads(connection: &rusqlite::Connection) -> Hint {
 
 /// One of the connection's files, if it is open.
 fn file_of(connection: &rusqlite::Connection, pointer: c_int) -> Option<&OpenFile> {
+    // SAFETY: it is our handle and open, and stays so while the connection is borrowed: a WAL is closed with its
+    // database, or by a change of the journal mode, which nobody here asks for. Its file is taken away by those only who
+    // own the connection.
+    handle_of(connection, pointer).and_then(|file| unsafe { state(file) })
+}
+
+/// What the handle of the connection's database has besides its file.
+pub(crate) fn kept_of(connection: &rusqlite::Connection) -> Option<&Kept> {
+    // SAFETY: as in `file_of`.
+    handle_of(connection, ffi::SQLITE_FCNTL_FILE_POINTER).map(|file| unsafe { kept(file) })
+}
+
+/// The handle of one of the connection's files, open and ours.
+fn handle_of(connection: &rusqlite::Connection, pointer: c_int) -> Option<*mut ffi::sqlite3_file> {
     let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
     // SAFETY: the connection is open, "main" is its database, and the operations named here give a file.
     let code = unsafe {
@@ -621,9 +741,7 @@ fn file_of(connection: &rusqlite::Connection, pointer: c_int) -> Option<&OpenFil
     };
     // SAFETY: not null, it is the pager's file, open or with null methods; with our methods it is our handle.
     let ours = !file.is_null() && unsafe { (*file).pMethods } == &raw const METHODS;
-    // SAFETY: it is our handle and open, see above, and stays so while the connection is borrowed: a WAL is closed with
-    // its database, or by a change of the journal mode, which nobody here asks for.
-    (code == ffi::SQLITE_OK && ours).then(|| unsafe { state(file) })
+    (code == ffi::SQLITE_OK && ours).then_some(file)
 }
 
 unsafe extern "C" fn sector_size(_: *mut ffi::sqlite3_file) -> c_int {

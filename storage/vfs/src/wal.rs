@@ -168,6 +168,11 @@ impl WalWriter {
         Ok(())
     }
 
+    /// Whether nothing is in it that counts, nor could a power failure bring back what was.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.used.get() == 0 && self.emptied.get() && self.gathered.borrow().bytes.is_empty()
+    }
+
     /// Whether a sync may be left out. SQLite syncs a WAL's new header before the frames behind it: were they
     /// written in another order, a power failure could leave the old header with old frames, which are older
     /// than the database. After an emptying that is durable there is no old header.
