@@ -324,6 +324,34 @@ fn reports_about_nobody() {
     );
 }
 
+/// A carriage return alone ends a line of a report, whether it is read or sent on.
+#[test]
+fn reports_with_carriage_returns() {
+    let class = |source: &[u8]| {
+        let content = crate::mime_to_mapi::whole(source, &Structure::of(source));
+        let (sent, _) = mail(&content);
+        let class =
+            |content: &MessageContent| content.properties.string(tags::MESSAGE_CLASS).map(str::to_owned);
+        assert_eq!(class(&from_mime(&sent, &Structure::of(&sent))), class(&content));
+        class(&content)
+    };
+    let report = |action: &str| {
+        format!(
+            "From: a@x.test\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\n--b\r\n\
+             Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n\
+             Original-Recipient: rfc822;b@x.test\r\n{action}\r\n--b--\r\n"
+        )
+    };
+    assert_eq!(
+        class(report("Action: faile\rd").as_bytes()).as_deref(),
+        Some("IPM.Note")
+    );
+    assert_eq!(
+        class(report("Status: 5.1.1\rAction: failed").as_bytes()).as_deref(),
+        Some("REPORT.IPM.Note.NDR")
+    );
+}
+
 #[test]
 fn empty_and_odd_messages() {
     let (source, _) = mail(&MessageContent::default());

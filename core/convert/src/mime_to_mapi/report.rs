@@ -1,5 +1,7 @@
 //! Delivery and read reports (MS-OXCMAIL 2.2.3.7; RFC 3464, RFC 8098).
 
+use std::borrow::Cow;
+
 use ringpost_mapi::{PropValue, PropertyBag, tags};
 
 use super::{parts, people::Person, set_string};
@@ -24,13 +26,29 @@ pub(super) fn convert(source: &[u8], root: &Part, content: &mut MessageContent) 
             return None;
         }
         match part.media_subtype.as_slice() {
-            b"delivery-status" | b"global-delivery-status" => delivery(&body::data(source, part), content),
+            b"delivery-status" | b"global-delivery-status" => {
+                delivery(&with_lines(&body::data(source, part)), content)
+            }
             b"disposition-notification" | b"global-disposition-notification" => {
-                disposition(&body::data(source, part), content)
+                disposition(&with_lines(&body::data(source, part)), content)
             }
             _ => None,
         }
     })
+}
+
+/// The text with each carriage return ending a line, as it does when the report is sent on: fields would otherwise be
+/// read across one, and mean something else to whoever gets the report next.
+fn with_lines(text: &[u8]) -> Cow<'_, [u8]> {
+    let alone = |&at: &usize| text.get(at + 1) != Some(&b'\n');
+    if !memchr::memchr_iter(b'\r', text).any(|at| alone(&at)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = text.to_vec();
+    for at in memchr::memchr_iter(b'\r', text).filter(alone) {
+        out[at] = b'\n';
+    }
+    Cow::Owned(out)
 }
 
 /// Actions of RFC 3464 2.3.3 with the classes of messages reporting them, the gravest last
