@@ -277,6 +277,108 @@ fn files_are_read_and_synced() {
     });
 }
 
+/// A file with blocks of zeros, on a disk.
+fn blocks(count: usize) -> (tempfile::NamedTempFile, File) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let mut path = tempfile::NamedTempFile::new_in(target).unwrap();
+    path.write_all(&vec![0; count * file::BLOCK_BYTES]).unwrap();
+    let direct = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path.path())
+        .unwrap();
+    (path, direct)
+}
+
+/// Memory of so many blocks, and where the first aligned one begins.
+fn aligned(count: usize, fill: u8) -> (Vec<u8>, usize) {
+    let memory = vec![fill; (count + 1) * file::BLOCK_BYTES];
+    let skip = memory.as_ptr().align_offset(file::BLOCK_BYTES);
+    (memory, skip)
+}
+
+#[test]
+fn blocks_are_written_past_the_page_cache_synced_and_read() {
+    on_executor(|| async {
+        const BLOCK: usize = file::BLOCK_BYTES;
+        let (path, direct) = blocks(4);
+        let tasks: Vec<_> = (0..2000)
+            .map(|number| {
+                let fd = direct.as_raw_fd();
+                spawn_local(async move {
+                    let (bytes, skip) = aligned(2, 7);
+                    let blocks = file::Blocks {
+                        bytes: std::sync::Arc::new(bytes),
+                        range: skip..skip + 2 * BLOCK,
+                        zeros: if number % 7 == 0 { 20 * BLOCK } else { 0 },
+                        offset: BLOCK as u64,
+                    };
+                    file::write_and_sync(fd, blocks).await
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let written = std::fs::read(path.path()).unwrap();
+        assert_eq!(written.len(), 23 * BLOCK);
+        assert!(written[..BLOCK].iter().all(|&byte| byte == 0));
+        assert!(written[BLOCK..3 * BLOCK].iter().all(|&byte| byte == 7));
+        assert!(written[3 * BLOCK..].iter().all(|&byte| byte == 0));
+
+        let (memory, skip) = aligned(3, 9);
+        let (read, memory) = file::read_into(direct.as_raw_fd(), 0, memory, skip, 3 * BLOCK)
+            .await
+            .unwrap();
+        assert_eq!(read, 3 * BLOCK);
+        assert!(memory[skip..skip + read] == written[..read]);
+
+        // What is not for writing is said to be so, and not synced.
+        let reads_only = File::open(path.path()).unwrap();
+        let (bytes, skip) = aligned(1, 7);
+        let blocks = file::Blocks {
+            bytes: std::sync::Arc::new(bytes),
+            range: skip..skip + BLOCK,
+            zeros: 0,
+            offset: 0,
+        };
+        let error = file::write_and_sync(reads_only.as_raw_fd(), blocks)
+            .await
+            .unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+        assert_eq!(Core::current().operations_in_flight(), 0);
+    });
+}
+
+#[test]
+fn a_write_that_nobody_waits_for_keeps_its_memory_to_its_end() {
+    on_executor(|| async {
+        const BLOCK: usize = file::BLOCK_BYTES;
+        let (path, direct) = blocks(1);
+        let (bytes, skip) = aligned(1, 7);
+        let bytes = std::sync::Arc::new(bytes);
+        let blocks = file::Blocks {
+            bytes: std::sync::Arc::clone(&bytes),
+            range: skip..skip + BLOCK,
+            zeros: 0,
+            offset: 0,
+        };
+        {
+            let mut write = std::pin::pin!(file::write_and_sync(direct.as_raw_fd(), blocks));
+            let begun = std::future::poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await;
+            assert!(begun.is_pending());
+        }
+        assert_eq!(std::sync::Arc::strong_count(&bytes), 2);
+        while std::sync::Arc::strong_count(&bytes) > 1 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(std::fs::read(path.path()).unwrap() == vec![7; BLOCK]);
+        assert_eq!(Core::current().operations_in_flight(), 0);
+    });
+}
+
 #[test]
 fn more_operations_than_the_ring_holds_are_all_done() {
     on_executor(|| async {

@@ -39,10 +39,9 @@ use crate::{
 const MAX_WAITING: usize = 4096;
 /// Mailboxes that are being opened at once, a core.
 const MAX_OPENING: usize = 64;
-/// The WAL of a mailbox that is not busy is written back when it is larger than this: before it would grow beyond
-/// 512 KiB, some ten messages of 10 kB. To write into blocks and cached pages that are there costs half of what new ones
-/// do.
-const FIRST_CHECKPOINT_BYTES: u64 = 448 * 1024;
+/// The WAL of a mailbox that is not busy is written back when it is larger than this, some twenty messages of 10 kB: what
+/// is written past the page cache takes no memory, a checkpoint costs two syncs, and reads this much at once.
+const FIRST_CHECKPOINT_BYTES: u64 = 1024 * 1024;
 /// A mailbox whose WAL is written back more often than this gets a longer one.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an opening is tried that failed for want of descriptors.
@@ -367,7 +366,7 @@ impl Slot {
         self.last_used.set(Instant::now());
         let Ok(Ok(finished)) = finished else {
             // The mailbox went down with its coroutine: closing it panicked, or there is no memory for a stack.
-            self.forget_open(shard);
+            self.forget_open(shard).await;
             return done(shard, Err(CallError::Panicked), &wal);
         };
         if finished.suspect {
@@ -375,7 +374,7 @@ impl Slot {
         }
         if finished.mailbox.is_none() {
             shard.metrics.panics.increment();
-            self.forget_open(shard);
+            self.forget_open(shard).await;
             return done(shard, Err(CallError::Panicked), &wal);
         }
         self.set_memory(shard, finished.memory);
@@ -384,6 +383,7 @@ impl Slot {
         // Before the caller's answer: who asks after its own change must not find an older event queue.
         shard.publish(self.guid, finished.events);
         done(shard, Ok(()), &wal);
+        self.pay(shard);
         let checkpoint_at = self.checkpoint_at.get().min(shard.config.checkpoint_bytes);
         if finished.wal_bytes > checkpoint_at && !self.checkpoint_queued.replace(true) {
             self.jobs.borrow_mut().push_back(Job {
@@ -494,7 +494,7 @@ impl Slot {
                     self.distrust(shard);
                 }
             }
-            _ => self.forget_open(shard),
+            _ => self.forget_open(shard).await,
         }
     }
 
@@ -563,7 +563,10 @@ impl Slot {
         self.is_closed(shard);
     }
 
-    fn forget_open(&self, shard: &Shard) {
+    /// The mailbox went down.
+    async fn forget_open(self: &Rc<Self>, shard: &Rc<Shard>) {
+        // What is being written must not come into the file after it was opened again.
+        self.syncs_end(shard).await;
         self.wal.take();
         self.wal_bytes.set(0);
         self.is_closed(shard);
@@ -584,9 +587,21 @@ impl Slot {
     fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
         let mut wal = self.wal.borrow_mut();
         if wal.is_none() {
-            *wal = WalSync::open(&self.wal_path.borrow(), self.wal_name_is_durable.get())?;
+            let owed = match &*self.mailbox.borrow() {
+                Some(mailbox) if !self.suspect.get() => mailbox.owe_writes()?,
+                _ => None,
+            };
+            *wal = WalSync::open(&self.wal_path.borrow(), self.wal_name_is_durable.get(), owed)?;
         }
         Ok(wal.clone())
+    }
+
+    /// Begins to make durable what nobody waits for.
+    fn pay(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if let Some(wal) = &*self.wal.borrow() {
+            let slot = Rc::clone(self);
+            wal.pay(shard, move |shard| slot.sync_failed(shard));
+        }
     }
 
     /// Whether work waits.

@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Guid, MailboxGuid, MessageId};
@@ -434,7 +435,9 @@ impl Mailbox {
         if self.distrusted {
             return Err(StoreError::NotAllowed("a sync of the WAL failed"));
         }
+        ringpost_vfs::load_wal(&self.connection);
         let written = self.connection.query_row(checkpoint, [], |_| Ok(()));
+        ringpost_vfs::unload_wal(&self.connection);
         written.map_err(StoreError::from).inspect_err(|error| {
             // SQLite would try the sync that failed again, and believe it. A database that had no room to grow
             // is no such thing: the WAL is as good as before, and there would be no room for its copy either.
@@ -472,6 +475,11 @@ impl Mailbox {
     /// The WAL: what the runtime syncs before it acknowledges a change.
     pub fn wal_path(&self) -> PathBuf {
         with_suffix(&self.directory.join(DATABASE), "-wal")
+    }
+
+    /// Has commits wait in memory for who makes them durable: see [`ringpost_vfs::owe_writes`].
+    pub fn owe_writes(&self) -> std::io::Result<Option<Arc<ringpost_vfs::Owed>>> {
+        ringpost_vfs::owe_writes(&self.connection, &self.wal_path())
     }
 
     /// Gives back memory that only speeds up what comes next: for a mailbox that nobody uses at the moment.

@@ -20,7 +20,7 @@ use std::{
     ptr,
     rc::Rc,
     slice,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use replace::UNFIT_HEADER;
@@ -30,6 +30,7 @@ use crate::{
     Ahead,
     ahead::Reading,
     hint::{FirstReads, Hint},
+    owed::Owed,
     pages::Pages,
     spare::Shape,
     wal::{EMPTY_BYTES, WalWriter},
@@ -444,6 +445,13 @@ unsafe extern "C" fn read(
         first.borrow_mut().note(offset as u64);
     }
     let file = &state.file;
+    // What follows is in memory.
+    let of_file = state
+        .wal
+        .as_ref()
+        .map_or(buffer.len(), |wal| wal.read(buffer, offset as u64));
+    let is_all = of_file == buffer.len();
+    let buffer = &mut buffer[..of_file];
     let mut filled = 0;
     while filled < buffer.len() {
         let (rest, at) = (&mut buffer[filled..], offset as u64 + filled as u64);
@@ -455,7 +463,11 @@ unsafe extern "C" fn read(
             Ok(0) => {
                 // SQLite relies on zeros behind the end.
                 buffer[filled..].fill(0);
-                return ffi::SQLITE_IOERR_SHORT_READ;
+                return if is_all {
+                    ffi::SQLITE_IOERR_SHORT_READ
+                } else {
+                    ffi::SQLITE_OK
+                };
             }
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -540,7 +552,12 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     if let Err(error) = state.flush() {
         return write_error(&error);
     }
-    if crate::sync_file(&state.file).is_err() {
+    let synced = match &state.wal {
+        Some(wal) if wal.is_durable() => Ok(()),
+        Some(wal) => wal.sync(&state.file, || crate::sync_file(&state.file)),
+        None => crate::sync_file(&state.file),
+    };
+    if synced.is_err() {
         return ffi::SQLITE_IOERR_FSYNC;
     }
     let Some(folder) = state.unsynced_folder.take() else {
@@ -688,6 +705,33 @@ pub(crate) fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
 /// Bytes of the connection's prepared statements.
 pub(crate) fn statement_bytes(connection: &rusqlite::Connection) -> u64 {
     status_bytes(connection, ffi::SQLITE_DBSTATUS_STMT_USED)
+}
+
+/// Has the connection's commits wait for who makes them durable.
+pub(crate) fn owe_writes(connection: &rusqlite::Connection, path: &Path) -> io::Result<Option<Arc<Owed>>> {
+    let file = file_of(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER);
+    let Some(wal) = file.and_then(|file| file.wal.as_ref()) else {
+        return Ok(None);
+    };
+    // What is owed already must not be forgotten.
+    if let Some(owed) = wal.owed() {
+        return Ok(Some(owed));
+    }
+    let owed = Owed::open(path)?;
+    if let Some(owed) = &owed {
+        wal.owe(Arc::clone(owed));
+    }
+    Ok(owed)
+}
+
+/// Reads the connection's WAL at once, or forgets what was read.
+pub(crate) fn load_wal(connection: &rusqlite::Connection, load: bool) {
+    let file = file_of(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER);
+    match file.and_then(|file| file.wal.as_ref()) {
+        Some(wal) if load => wal.load(),
+        Some(wal) => wal.unload(),
+        None => {}
+    }
 }
 
 /// Bytes in use in the connection's WAL; 0 where there is none.

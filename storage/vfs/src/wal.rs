@@ -18,6 +18,7 @@
 //!   either, as their salts don't fit the next header;
 //! * whole blocks are written, the last one filled with zeros and written again by the next transaction: to
 //!   write a part of a block that is not in the page cache, the kernel would have to read it, and hold the core;
+//! * a mailbox whose commits are made durable at once writes them past the page cache: see [`crate::owed`];
 //! * a closed WAL shrinks to [`EMPTY_BYTES`] and stays, so that its name is durable from the start.
 
 use std::{
@@ -25,6 +26,12 @@ use std::{
     fs::File,
     io,
     os::{fd::AsRawFd, unix::fs::FileExt},
+    sync::Arc,
+};
+
+use crate::{
+    coroutine,
+    owed::{self, Owed},
 };
 
 /// The WAL's own header.
@@ -37,6 +44,12 @@ const COMMIT_FIELD: std::ops::Range<usize> = 4..8;
 const GATHERED_BYTES: usize = 256 * 1024;
 /// The file grows to a multiple of this: little at first, since many mailboxes get little mail.
 const GROWTH_BYTES: std::ops::RangeInclusive<u64> = 128 * 1024..=512 * 1024;
+/// A WAL of at least, and at most, so many bytes is read at once when it is written back.
+const LOADED_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024;
+/// A core has so many of them in memory at once.
+const LOADED_AT_ONCE: usize = 2;
+/// What a core keeps for the next one.
+const LOADED_SPARE_BYTES: usize = 1280 * 1024;
 /// A WAL that was emptied keeps so many bytes of blocks while it is open.
 const KEPT_BYTES: u64 = 8 * 1024 * 1024;
 /// A closed WAL that holds nothing: one block of zeros. No other WAL has this size (frames are 4120 bytes).
@@ -53,6 +66,9 @@ const GROWTH_PIECES: usize = (*GROWTH_BYTES.end()).div_ceil(ZEROS.len() as u64) 
 thread_local! {
     /// A buffer that no WAL uses now: an open mailbox keeps none.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Memory for a WAL that is read at once, and how many there are now.
+    static LOADED_SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static LOADED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The writing side of one WAL.
@@ -68,6 +84,26 @@ pub(crate) struct WalWriter {
     last_block: RefCell<Vec<u8>>,
     /// Nothing that a power failure could bring back was in the file when it was last emptied.
     emptied: Cell<bool>,
+    /// Commits go there, unless they can't.
+    owed: RefCell<Option<Arc<Owed>>>,
+    /// The file as it was when it was read at once.
+    loaded: RefCell<Option<Loaded>>,
+}
+
+/// The first `length` bytes of a WAL.
+struct Loaded {
+    memory: Vec<u8>,
+    skip: usize,
+    length: usize,
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        LOADED.set(LOADED.get() - 1);
+        if self.memory.len() <= LOADED_SPARE_BYTES {
+            LOADED_SPARE.set(std::mem::take(&mut self.memory));
+        }
+    }
 }
 
 #[derive(Default)]
@@ -92,6 +128,8 @@ impl WalWriter {
             length_is_known: Cell::new(true),
             // Longer, and its zero header may not be durable yet, with frames behind it.
             emptied: Cell::new(holds_nothing && length <= EMPTY_BYTES),
+            owed: RefCell::default(),
+            loaded: RefCell::default(),
         })
     }
 
@@ -107,6 +145,100 @@ impl WalWriter {
         (nothing_gathered && self.length_is_known.get()).then(|| self.written_to.get())
     }
 
+    /// Has commits wait for who makes them durable, from now on.
+    pub(crate) fn owe(&self, owed: Arc<Owed>) {
+        owed.changed();
+        self.owed.replace(Some(owed));
+    }
+
+    /// Whether a sync would change nothing: everything was written and synced by who makes commits durable.
+    pub(crate) fn is_durable(&self) -> bool {
+        let owed = self.owed();
+        self.gathered.borrow().bytes.is_empty() && owed.is_some_and(|owed| owed.is_durable())
+    }
+
+    /// Writes everything that was gathered or is owed, for a sync by `sync`.
+    pub(crate) fn sync(&self, file: &File, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.flush(file)?;
+        self.settle(file)?;
+        let owed = self.owed();
+        let changes = owed.as_ref().map(|owed| owed.changes());
+        sync()?;
+        if let (Some(owed), Some(changes)) = (owed, changes) {
+            owed.synced(changes);
+        }
+        Ok(())
+    }
+
+    /// Fills the end of `buffer` with what the file does not have yet, or all of it from memory; how many bytes before
+    /// that are to be read from the file.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
+        if let Some(loaded) = &*self.loaded.borrow() {
+            let place = usize::try_from(offset).ok();
+            let found = place.and_then(|from| {
+                let end = from
+                    .checked_add(buffer.len())
+                    .filter(|end| *end <= loaded.length)?;
+                loaded.memory.get(loaded.skip + from..loaded.skip + end)
+            });
+            if let Some(found) = found {
+                buffer.copy_from_slice(found);
+                return 0;
+            }
+        }
+        self.owed().map_or(buffer.len(), |owed| owed.read(buffer, offset))
+    }
+
+    /// Reads all that is in use at once, for a checkpoint, which asks for page after page. Where that can't be, or
+    /// would not be worth it, it reads them one by one.
+    pub(crate) fn load(&self) {
+        let used = self.used.get();
+        let is_durable = self.is_durable();
+        let Some(owed) = self.owed().filter(|_| is_durable && LOADED_BYTES.contains(&used)) else {
+            return;
+        };
+        if LOADED.get() >= LOADED_AT_ONCE {
+            return;
+        }
+        let length = used.next_multiple_of(BLOCK_BYTES) as usize;
+        let mut memory = LOADED_SPARE.take();
+        if memory.len() < length + owed::BLOCK_BYTES {
+            memory = vec![0; length + owed::BLOCK_BYTES];
+        }
+        let skip = memory.as_ptr().align_offset(owed::BLOCK_BYTES);
+        LOADED.set(LOADED.get() + 1);
+        let mut loaded = Loaded {
+            memory: Vec::new(),
+            skip,
+            length: used as usize,
+        };
+        if let Some(Ok((read, memory))) = coroutine::wait_read_into(owed.as_raw_fd(), 0, memory, skip, length)
+        {
+            loaded.memory = memory;
+            if read as u64 >= used {
+                self.loaded.replace(Some(loaded));
+            }
+        }
+    }
+
+    /// Forgets what was read.
+    pub(crate) fn unload(&self) {
+        self.loaded.take();
+    }
+
+    /// Where commits go, if they do.
+    pub(crate) fn owed(&self) -> Option<Arc<Owed>> {
+        self.owed.borrow().clone()
+    }
+
+    /// Writes what is owed: before the file is written, or cut, by other means.
+    fn settle(&self, file: &File) -> io::Result<()> {
+        match self.owed() {
+            Some(owed) => owed.settle(file),
+            None => Ok(()),
+        }
+    }
+
     /// Takes one write of SQLite's.
     pub(crate) fn write(&self, file: &File, data: &[u8], offset: u64) -> io::Result<()> {
         let follows = {
@@ -120,6 +252,9 @@ impl WalWriter {
         if gathered.bytes.is_empty() {
             if data.len() != FRAME_HEADER_BYTES {
                 drop(gathered);
+                if self.restart(data, offset)? {
+                    return Ok(());
+                }
                 return self.write_through(file, data, offset);
             }
             gathered.offset = offset;
@@ -129,7 +264,101 @@ impl WalWriter {
         let ends = gathered.commits;
         gathered.commits = data.len() == FRAME_HEADER_BYTES && data[COMMIT_FIELD] != [0; 4];
         drop(gathered);
-        if ends { self.flush(file) } else { Ok(()) }
+        if ends { self.commit(file) } else { Ok(()) }
+    }
+
+    /// A transaction has been gathered to its end: who makes it durable writes it, or it is written now.
+    fn commit(&self, file: &File) -> io::Result<()> {
+        let taken = {
+            let gathered = self.gathered.borrow();
+            self.give(file, &gathered.bytes, gathered.offset)
+        };
+        match taken {
+            Ok(true) => {
+                let mut bytes = self.gathered.take().bytes;
+                bytes.clear();
+                SPARE.set(bytes);
+                Ok(())
+            }
+            Ok(false) => self.flush(file),
+            Err(error) => {
+                // Forgotten, as what can't be written.
+                self.gathered.take();
+                Err(error)
+            }
+        }
+    }
+
+    /// Leaves `data` to who makes it durable; the file has room for it then. `false`: it must be written.
+    fn give(&self, file: &File, data: &[u8], offset: u64) -> io::Result<bool> {
+        let Some(owed) = self.owed() else {
+            return Ok(false);
+        };
+        let mut last_block = self.last_block.borrow_mut();
+        let is_next = self.used.get() == offset && last_block.len() as u64 == offset % BLOCK_BYTES;
+        if !is_next {
+            return Ok(false);
+        }
+        let end = offset + data.len() as u64;
+        let blocks_end = end + self.zeros_behind(end) as u64;
+        let grows = self.written_to.get() < blocks_end;
+        if grows && !self.grow(file, blocks_end)? {
+            return Ok(false);
+        }
+        if !owed.take(&last_block, data, offset, if grows { blocks_end } else { 0 })? {
+            return Ok(false);
+        }
+        let in_last = (end % BLOCK_BYTES) as usize;
+        if in_last <= data.len() {
+            last_block.clear();
+            last_block.extend_from_slice(&data[data.len() - in_last..]);
+        } else {
+            last_block.extend_from_slice(data);
+        }
+        self.used.set(end);
+        Ok(true)
+    }
+
+    /// Leaves a new header to who makes commits durable: the first one will be written with it.
+    fn restart(&self, header: &[u8], offset: u64) -> io::Result<bool> {
+        let Some(owed) = self.owed() else {
+            return Ok(false);
+        };
+        let is_new = offset == 0 && header.len() == HEADER_BYTES && self.emptied.get();
+        if !is_new || self.used.get() > HEADER_BYTES as u64 || !owed.restart(header)? {
+            return Ok(false);
+        }
+        let mut last_block = self.last_block.borrow_mut();
+        last_block.clear();
+        last_block.extend_from_slice(header);
+        self.used.set(HEADER_BYTES as u64);
+        Ok(true)
+    }
+
+    /// Gets blocks up to there; `false` where they can only be had by writing them.
+    fn grow(&self, file: &File, to: u64) -> io::Result<bool> {
+        let from = self.written_to.get();
+        loop {
+            // SAFETY: takes a descriptor that is open, and numbers.
+            let done = unsafe {
+                libc::fallocate(
+                    file.as_raw_fd(),
+                    0,
+                    from as libc::off_t,
+                    (to - from) as libc::off_t,
+                )
+            };
+            if done == 0 {
+                self.written_to.set(to);
+                return Ok(true);
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EOPNOTSUPP | libc::ENOSYS) => return Ok(false),
+                _ => return Err(error),
+            }
+        }
     }
 
     /// Writes what was gathered. What can't be written is forgotten: SQLite is told, and writes the frames
@@ -148,6 +377,8 @@ impl WalWriter {
     /// Empties the WAL: it keeps its blocks, see the module's documentation. Durable when it returns.
     pub(crate) fn empty(&self, file: &File) -> io::Result<()> {
         self.flush(file)?;
+        self.settle(file)?;
+        self.unload();
         if self.used.get() == 0 && self.emptied.get() {
             return Ok(());
         }
@@ -158,11 +389,15 @@ impl WalWriter {
             self.written_to.set(KEPT_BYTES);
         }
         self.last_block.borrow_mut().clear();
-        file.write_all_at(&[0; HEADER_BYTES], 0)?;
-        self.written_to
-            .set(self.written_to.get().max(HEADER_BYTES as u64));
+        // The whole block: what else was in it would have to be read.
+        file.write_all_at(&ZEROS[..BLOCK_BYTES as usize], 0)?;
+        self.written_to.set(self.written_to.get().max(BLOCK_BYTES));
         self.length_is_known.set(known);
+        let changes = self.owed().map(|owed| owed.changed());
         crate::sync_file(file)?;
+        if let (Some(owed), Some(changes)) = (self.owed(), changes) {
+            owed.synced(changes);
+        }
         self.used.set(0);
         self.emptied.set(true);
         Ok(())
@@ -191,6 +426,10 @@ impl WalWriter {
     }
 
     fn write_through(&self, file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+        self.settle(file)?;
+        if let Some(owed) = self.owed() {
+            owed.changed();
+        }
         let end = offset + data.len() as u64;
         let mut last_block = self.last_block.borrow_mut();
         // What stands before the data in its first block, where that is known.
@@ -397,54 +636,173 @@ mod tests {
         }
     }
 
+    /// A file with an empty WAL, which is written past the page cache.
+    fn owing() -> (tempfile::NamedTempFile, File, WalWriter, Arc<Owed>) {
+        // Not in memory: its file system may not write directly.
+        let path =
+            tempfile::NamedTempFile::new_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")).unwrap();
+        let file = File::options().read(true).write(true).open(path.path()).unwrap();
+        file.write_all_at(&[0; EMPTY_BYTES as usize], 0).unwrap();
+        let wal = writer(&file).unwrap();
+        let owed = Owed::open(path.path())
+            .unwrap()
+            .expect("a file system with O_DIRECT");
+        wal.owe(Arc::clone(&owed));
+        (path, file, wal, owed)
+    }
+
+    /// What the runtime does for a sync.
+    fn pay(path: &tempfile::NamedTempFile, write: Option<owed::OwedWrite>) {
+        let Some(write) = write else { return };
+        let file = File::options().write(true).open(path.path()).unwrap();
+        let bytes = [&write.bytes[write.range.clone()], &vec![0; write.zeros]].concat();
+        assert!(bytes.len().is_multiple_of(BLOCK_BYTES as usize));
+        assert!(write.offset.is_multiple_of(BLOCK_BYTES));
+        file.write_all_at(&bytes, write.offset).unwrap();
+    }
+
+    #[test]
+    fn a_commit_is_owed_in_blocks_that_the_file_has_and_a_spill_is_written() {
+        let (path, file, wal, owed) = owing();
+        wal.write(&file, &[9; HEADER_BYTES], 0).unwrap();
+        let (header, page) = frame(1, 3);
+        wal.write(&file, &header, 32).unwrap();
+        wal.write(&file, &page, 56).unwrap();
+        assert_eq!(wal.used(), 56 + 4096);
+        assert_eq!(file.metadata().unwrap().len(), *GROWTH_BYTES.start());
+        assert!(
+            content(&file).iter().all(|&byte| byte == 0),
+            "nothing is written yet"
+        );
+        assert!(!wal.is_durable());
+        let mut found = [0; 4096];
+        assert_eq!(wal.read(&mut found, 56), 0);
+        assert_eq!(found, [3; 4096]);
+        let write = owed.begin().unwrap();
+        assert_eq!((write.offset, write.range.len() + write.zeros), (0, 128 * 1024));
+        pay(&path, Some(write));
+        owed.ended(true);
+        assert!(wal.is_durable());
+        assert_eq!(content(&file)[56..56 + 4096], [3; 4096]);
+
+        // A part of a transaction that is read again before it is committed.
+        let (header, page) = frame(0, 4);
+        wal.write(&file, &header, 56 + 4096).unwrap();
+        wal.write(&file, &page, 80 + 4096).unwrap();
+        wal.flush(&file).unwrap();
+        assert_eq!(content(&file)[80 + 4096..80 + 2 * 4096], [4; 4096]);
+        assert!(!wal.is_durable());
+        wal.sync(&file, || file.sync_data()).unwrap();
+        assert!(wal.is_durable());
+    }
+
+    #[test]
+    fn an_emptied_wal_begins_with_the_first_commit() {
+        let (path, file, wal, owed) = owing();
+        for fill in 1..4 {
+            wal.write(&file, &[fill; HEADER_BYTES], 0).unwrap();
+            assert!(wal.only_header_is_new());
+            let (header, page) = frame(1, fill);
+            wal.write(&file, &header, 32).unwrap();
+            wal.write(&file, &page, 56).unwrap();
+            let write = owed.begin();
+            assert_eq!(
+                write.as_ref().unwrap().offset,
+                0,
+                "header and frames by one write"
+            );
+            pay(&path, write);
+            owed.ended(true);
+            assert_eq!(content(&file)[..HEADER_BYTES], [fill; HEADER_BYTES]);
+            wal.empty(&file).unwrap();
+            assert!(wal.is_durable());
+            assert_eq!(content(&file)[..HEADER_BYTES], [0; HEADER_BYTES]);
+        }
+    }
+
     #[test]
     fn whatever_is_written_in_whatever_order_can_be_read() {
-        for seed in 0_u64..200 {
-            let file = tempfile::tempfile().unwrap();
-            let wal = writer(&file).unwrap();
-            let mut expected: Vec<u8> = Vec::new();
-            let mut state = seed * 2 + 1;
-            let mut dice = move |sides: u64| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                (state >> 33) % sides
-            };
-            for step in 0..60_u8 {
-                // Mostly at the end, now and then a frame again, now and then from the start.
-                let frames =
-                    (expected.len().saturating_sub(HEADER_BYTES) / (FRAME_HEADER_BYTES + 4096)) as u64;
-                let place = match dice(12) {
-                    0 if frames > 0 => Some(dice(frames)),
-                    1 => {
-                        wal.empty(&file).unwrap();
-                        expected.clear();
-                        continue;
-                    }
-                    _ => None,
-                };
-                if expected.is_empty() {
-                    expected.extend_from_slice(&[step | 1; HEADER_BYTES]);
-                    wal.write(&file, &expected, 0).unwrap();
+        for past_cache in [false, true] {
+            for seed in 0_u64..200 {
+                write_and_read(seed, past_cache);
+            }
+        }
+    }
+
+    fn write_and_read(seed: u64, past_cache: bool) {
+        let (path, file, wal, owed) = owing();
+        let wal = if past_cache { wal } else { writer(&file).unwrap() };
+        let mut writing: Option<Option<owed::OwedWrite>> = None;
+        let mut expected: Vec<u8> = Vec::new();
+        let mut state = seed * 2 + 1;
+        let mut dice = move |sides: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % sides
+        };
+        for step in 0..60_u8 {
+            let pay = |writing: &mut Option<Option<owed::OwedWrite>>| {
+                if let Some(write) = writing.take() {
+                    self::pay(&path, write);
+                    owed.ended(true);
                 }
-                let at = place.map_or(expected.len(), |frame| {
-                    HEADER_BYTES + frame as usize * (FRAME_HEADER_BYTES + 4096)
-                });
-                let (header, page) = frame(dice(3) as u32, step | 1);
-                wal.write(&file, &header, at as u64).unwrap();
-                wal.write(&file, &page, (at + FRAME_HEADER_BYTES) as u64).unwrap();
-                let bytes = [header, page].concat();
-                expected.resize(expected.len().max(at + bytes.len()), 0);
-                expected[at..at + bytes.len()].copy_from_slice(&bytes);
-                if dice(2) == 0 {
-                    wal.flush(&file).unwrap();
-                    assert_eq!(wal.used(), expected.len() as u64);
-                    let mut found = vec![0; expected.len()];
-                    file.read_exact_at(&mut found, 0).unwrap();
-                    assert!(found == expected, "seed {seed}, step {step}");
-                    assert!(file.metadata().unwrap().len().is_multiple_of(BLOCK_BYTES));
+            };
+            if past_cache && dice(3) == 0 {
+                match writing {
+                    Some(_) => pay(&mut writing),
+                    None => writing = Some(owed.begin()),
                 }
             }
+            // Mostly at the end, now and then a frame again, now and then from the start.
+            let frames = (expected.len().saturating_sub(HEADER_BYTES) / (FRAME_HEADER_BYTES + 4096)) as u64;
+            let place = match dice(12) {
+                0 if frames > 0 => Some(dice(frames)),
+                1 => {
+                    // Outside of a coroutine nobody could wait for the write.
+                    pay(&mut writing);
+                    wal.empty(&file).unwrap();
+                    expected.clear();
+                    continue;
+                }
+                _ => None,
+            };
+            let commit = dice(3) as u32;
+            let flush = dice(2) == 0;
+            let in_last = wal.used() % BLOCK_BYTES;
+            let is_known = wal.last_block.borrow().len() as u64 == in_last;
+            if place.is_some() || commit == 0 || flush || expected.is_empty() || !is_known {
+                pay(&mut writing);
+            }
+            if expected.is_empty() {
+                expected.extend_from_slice(&[step | 1; HEADER_BYTES]);
+                wal.write(&file, &expected, 0).unwrap();
+            }
+            let at = place.map_or(expected.len(), |frame| {
+                HEADER_BYTES + frame as usize * (FRAME_HEADER_BYTES + 4096)
+            });
+            let (header, page) = frame(commit, step | 1);
+            wal.write(&file, &header, at as u64).unwrap();
+            wal.write(&file, &page, (at + FRAME_HEADER_BYTES) as u64).unwrap();
+            let bytes = [header, page].concat();
+            expected.resize(expected.len().max(at + bytes.len()), 0);
+            expected[at..at + bytes.len()].copy_from_slice(&bytes);
+            if commit == 0 {
+                // What is gathered is not asked for before it is flushed.
+                wal.flush(&file).unwrap();
+            }
+            if flush {
+                wal.flush(&file).unwrap();
+            }
+            assert_eq!(wal.used(), expected.len() as u64);
+            let mut found = vec![7; expected.len()];
+            let of_file = wal.read(&mut found, 0);
+            file.read_exact_at(&mut found[..of_file], 0).unwrap();
+            assert!(
+                found == expected,
+                "seed {seed}, step {step}, past the cache {past_cache}"
+            );
+            assert!(file.metadata().unwrap().len().is_multiple_of(BLOCK_BYTES));
         }
     }
 }

@@ -108,6 +108,64 @@ fn nothing_of_a_wal_whose_sync_failed_goes_into_the_database() {
     });
 }
 
+#[test]
+fn commits_are_in_the_file_when_they_are_durable_whoever_asked() {
+    on_core(1, |shard| async move {
+        let folder = disk_folder();
+        let mailbox = create(folder.path());
+        let host = ShardHost::new(Rc::clone(&shard));
+        let wal = folder.path().join("exmdb/exchange.sqlite3-wal");
+        let copied = |copy: &Path| {
+            std::fs::create_dir_all(copy.join("exmdb")).unwrap();
+            for name in ["exmdb/exchange.sqlite3", "exmdb/exchange.sqlite3-wal"] {
+                std::fs::copy(folder.path().join(name), copy.join(name)).unwrap();
+            }
+            let mut mailbox = Mailbox::open(copy, &ringpost_store::OpenOptions::default()).unwrap();
+            let folders = mailbox.folders(IPM_SUBTREE).unwrap();
+            folders.into_iter().map(|folder| folder.name).collect::<Vec<_>>()
+        };
+        for name in ["one", "two", "three"] {
+            create_folder(&host, &mailbox, name).await.unwrap();
+            let copy = disk_folder();
+            assert!(copied(copy.path()).iter().any(|found| found == name), "{name}");
+        }
+        let slot = shard.slot(&mailbox);
+        assert!(
+            slot.mailbox
+                .borrow()
+                .as_ref()
+                .unwrap()
+                .owe_writes()
+                .unwrap()
+                .is_some()
+        );
+        // Nobody waits for this one.
+        let syncs = shard.metrics.syncs.get();
+        let work = |mailbox: &mut Mailbox| mailbox.create_folder(IPM_SUBTREE, "four", None).map(drop);
+        host.mailbox(&mailbox, Priority::Interactive, work).await.unwrap();
+        let written = async {
+            while slot.wal().unwrap().is_some_and(|wal| wal.is_running()) {
+                ringpost_executor::timer::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within(Duration::from_secs(10), written)
+            .await
+            .expect("it is written");
+        assert_eq!(shard.metrics.syncs.get(), syncs + 1);
+        let copy = disk_folder();
+        assert!(copied(copy.path()).iter().any(|found| found == "four"));
+
+        // And what was written past the page cache is read back and written into the database.
+        slot.checkpoint(&shard).await;
+        assert!(std::fs::read(&wal).unwrap()[..32].iter().all(|&byte| byte == 0));
+        let copy = disk_folder();
+        let found = copied(copy.path());
+        for name in ["one", "two", "three", "four"] {
+            assert!(found.iter().any(|found| found == name), "{name}");
+        }
+    });
+}
+
 fn inode(path: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap())
 }
