@@ -18,6 +18,9 @@ const WINDOW: usize = 64 * 1024;
 const BEHIND: u64 = 8 * 1024;
 /// Reads in a row, each less than a window from the one before, that begin it.
 const NEAR_READS: i32 = 8;
+/// Reads in a row that may lie elsewhere and change nothing: now and then a listing goes to the next leaf of another
+/// tree, or of an index.
+const STRAYS: i32 = 2;
 /// Reads that pass by before it begins again, where less than a quarter of a window was asked for.
 const PAUSE: i32 = 64;
 
@@ -70,6 +73,8 @@ impl Window {
 pub(crate) struct Reading {
     owner: u64,
     last: Cell<u64>,
+    /// Reads since that were elsewhere.
+    strays: Cell<i32>,
     /// Reads in a row that were near each other; below zero: so many to wait.
     near: Cell<i32>,
 }
@@ -79,6 +84,7 @@ impl Reading {
         Self {
             owner: OWNERS.fetch_add(1, Relaxed),
             last: Cell::new(0),
+            strays: Cell::new(0),
             near: Cell::new(0),
         }
     }
@@ -99,9 +105,16 @@ impl Reading {
         }
         if AHEAD.with_borrow_mut(|window| window.fill(self.owner, buffer, offset)) {
             self.last.set(offset);
+            self.strays.set(0);
             return Ok(buffer.len());
         }
-        let is_near = offset.abs_diff(self.last.replace(offset)) < WINDOW as u64;
+        let is_near = offset.abs_diff(self.last.get()) < WINDOW as u64;
+        if !is_near && self.near.get() > 0 && self.strays.get() < STRAYS {
+            self.strays.set(self.strays.get() + 1);
+            return crate::read_at(file, buffer, offset);
+        }
+        self.strays.set(0);
+        self.last.set(offset);
         let near = match self.near.get() {
             near @ ..0 => near + 1,
             near if is_near => (near + 1).min(NEAR_READS),
@@ -195,9 +208,23 @@ mod tests {
     fn what_is_far_is_not() {
         let file = file(200);
         let reading = Reading::new();
-        for number in (0..10).flat_map(|n| [n, n + 100, n + 50]) {
+        for number in (0..10).flat_map(|n| [n, n + 100, n + 50, n + 150]) {
             assert_eq!(page(&reading, &file, number), number as u8);
             assert!(!is_held(&reading));
+        }
+    }
+
+    #[test]
+    fn a_page_elsewhere_now_and_then_changes_nothing() {
+        let file = file(250);
+        let reading = Reading::new();
+        for number in 0..100 {
+            assert_eq!(page(&reading, &file, number), number as u8);
+            if number % 10 == 4 {
+                page(&reading, &file, 240);
+                page(&reading, &file, 200 + number / 10);
+            }
+            assert_eq!(is_held(&reading), number >= 7, "{number}");
         }
     }
 
