@@ -1,7 +1,7 @@
 //! A message's source as the lines of a multi-line response (RFC 1939 §3): every line ends with CRLF, and a
 //! dot at its start is doubled.
 
-use memchr::{memchr2_iter, memmem};
+use memchr::memchr_iter;
 
 /// Encodes a source that comes in slices.
 #[derive(Clone, Debug)]
@@ -69,22 +69,22 @@ impl Stuffer {
         if self.after_cr && slice.first().is_some_and(|&byte| byte != b'\n') {
             return false;
         }
-        if memmem::find(slice, b"\n.").is_some() {
-            return false;
-        }
-        // Every LF has its CR before it and every CR its LF behind it; a CR at the very end may get one.
-        let mut expected_lf = if self.after_cr { Some(0) } else { None };
-        for at in memchr2_iter(b'\r', b'\n', slice) {
-            if slice[at] == b'\r' {
-                if expected_lf.is_some() {
-                    return false;
-                }
-                expected_lf = Some(at + 1);
-            } else if expected_lf.take() != Some(at) {
+        // Every LF has its CR before it and no dot behind it, and there are no more CR than these; one at the very end may
+        // get its LF yet.
+        let mut line_ends = 0;
+        for at in memchr_iter(b'\n', slice) {
+            let before = if at == 0 {
+                self.after_cr
+            } else {
+                slice[at - 1] == b'\r'
+            };
+            if !before || slice.get(at + 1) == Some(&b'.') {
                 return false;
             }
+            line_ends += usize::from(at > 0);
         }
-        expected_lf.is_none_or(|at| at == slice.len())
+        let open = usize::from(slice.last() == Some(&b'\r'));
+        memchr_iter(b'\r', slice).count() == line_ends + open
     }
 
     fn rewrite(&mut self, slice: &[u8], out: &mut Vec<u8>) {
