@@ -3,6 +3,7 @@
 import collections
 import hashlib
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -102,6 +103,11 @@ class Computations(unittest.TestCase):
         text = path.read_text()
         self.assertEqual(text.count("<polyline"), 2)
         self.assertIn("A title", text)
+
+    def test_no_two_lines_of_a_plot_have_one_colour(self):
+        path = self.folder / "plot.svg"
+        plot.lines(path, "A title", "x", "y", {str(number): [(10, 1)] for number in range(8)})
+        self.assertEqual(len(set(re.findall('polyline.*stroke="(#[^"]*)"', path.read_text()))), 8)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Cost as work grows: mailbox size, mailboxes, connections. What a user waits for must not grow faster than its answer."""
 
+import os
 import resource
 
 from . import load, memory
@@ -9,8 +10,8 @@ from .servers import DOMAIN
 
 SIZES = {"small": (1000, 10_000, 50_000), "full": (1000, 10_000, 100_000, 1_000_000)}
 MAILBOXES = {"small": (10, 100, 1000), "full": (10, 100, 1000, 10_000, 100_000)}
-# What a server has open besides: of each open mailbox three.
-DESCRIPTORS_BESIDE = 2000
+# Connections beside those that are idle.
+DESCRIPTORS_BESIDE = 100
 CONNECTIONS = {"small": (10, 100, 1000), "full": (10, 100, 1000, 10_000, 50_000)}
 
 
@@ -37,6 +38,8 @@ def mailbox_size(start, extent):
                 times = [session.timed(command.replace("{turn}", str(turn)))[0] for turn in range(3)]
                 series.setdefault(name, []).append((size, max(min(times) * 1e3, 0.001)))
             session.close()
+            # What filling wrote goes to the disk before others are made to wait for it.
+            os.sync()
             done = load.run(server, "deliver", connections=1, mailboxes=1, user=f"{box}@{DOMAIN}", closed=True,
                             duration=1, seed=31 + index)
             series.setdefault("delivery", []).append(
@@ -53,6 +56,7 @@ def mailboxes(start, extent):
     series = {}
     for count in MAILBOXES[extent]:
         with start(count) as server:
+            os.sync()
             for what in ("first deliveries", "deliveries"):
                 done = load.run(server, "deliver", connections=16, mailboxes=count, closed=True, duration=3, seed=count)
                 operation = done["operations"]["deliver"]
@@ -66,8 +70,8 @@ def mailboxes(start, extent):
 def connections(start, extent):
     """How long a NOOP takes, and memory, with more and more connections that are logged in and idle."""
     series = {}
-    # Both ends of a connection are files, of different processes.
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - DESCRIPTORS_BESIDE
+    # The server gives connections eleven twentieths of the files that it may open (daemons_fd_limit).
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1] * 11 // 20 - DESCRIPTORS_BESIDE
     for count in [count for count in CONNECTIONS[extent] if count <= limit]:
         with start() as server:
             idle = memory.Sessions(server, count, 100)

@@ -2,9 +2,9 @@
 
 import math
 
-WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 80, 170, 40, 50
-COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b"]
+WIDTH, HEIGHT = 690, 400
+LEFT, RIGHT, TOP, BOTTOM = 80, 220, 40, 50
+COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22"]
 
 
 def lines(path, title, x_label, y_label, series):
