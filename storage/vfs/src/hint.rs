@@ -32,6 +32,13 @@ pub struct Hint {
 }
 
 impl Hint {
+    /// These pages.
+    pub(crate) fn of(mut pages: Vec<u32>) -> Self {
+        pages.sort_unstable();
+        pages.dedup();
+        Self { pages }
+    }
+
     /// What `bytes` say; nothing when they are no hint.
     pub fn decode(bytes: &[u8]) -> Self {
         decode(bytes).unwrap_or_default()

@@ -187,6 +187,13 @@ pub fn first_reads(connection: &rusqlite::Connection) -> Hint {
     sqlite::first_reads(connection)
 }
 
+/// Asks the disk for the pages of a table's rows at once, those that are not in the page cache. `root` is where the table
+/// begins (`rootpage` of `sqlite_schema`), `rows` are row ids, ascending; at most some hundred pages are asked for. For
+/// rows that are read next, one after the other.
+pub fn read_ahead_rows(connection: &rusqlite::Connection, root: u32, rows: &[i64]) {
+    sqlite::leaves::read_ahead_rows(connection, root, rows);
+}
+
 /// Whether the connection's WAL has nothing to write back, and will say so after a power failure too.
 pub fn wal_holds_nothing(connection: &rusqlite::Connection) -> bool {
     sqlite::replace::wal_holds_nothing(connection)

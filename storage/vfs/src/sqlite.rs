@@ -5,6 +5,7 @@
 //! other files ([`crate::spare`]).
 
 mod index;
+pub(crate) mod leaves;
 pub(crate) mod replace;
 
 use std::{

@@ -55,6 +55,9 @@ pub(crate) const MODIFIED: &str = "flag_page(p.entries, m.uid, 5, m.modified)";
 /// builds, so that tests get there.
 const TAIL: u32 = if cfg!(debug_assertions) { 8 } else { PAGE_UIDS };
 
+/// Pages that are asked of the disk together: with fewer, finding out where they are is no gain.
+const READ_AHEAD_PAGES: usize = 4;
+
 /// The column of that function that stands for what `PidTagMessageFlags` has of the flags.
 const MESSAGE_FLAGS: i64 = 7;
 
@@ -277,6 +280,27 @@ pub(crate) fn stored_pages(connection: &Connection, folder: i64) -> Result<Vec<S
         })
     })?;
     Ok(pages.collect::<Result<_, _>>()?)
+}
+
+/// The numbers of a folder's pages from `first` to `last`. Where they are many, they are read ahead.
+fn numbers(connection: &Connection, folder: i64, first: u32, last: u32) -> Result<Vec<u32>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT page, id FROM flag_pages WHERE folder = ?1 AND page BETWEEN ?2 AND ?3 ORDER BY page",
+    )?;
+    let (mut numbers, mut rows): (Vec<u32>, Vec<i64>) = (Vec::new(), Vec::new());
+    let mut found = statement.query(params![folder, first, last])?;
+    while let Some(row) = found.next()? {
+        numbers.push(row.get(0)?);
+        rows.push(row.get(1)?);
+    }
+    if numbers.len() >= READ_AHEAD_PAGES {
+        rows.sort_unstable();
+        let root = connection
+            .prepare_cached("SELECT rootpage FROM sqlite_schema WHERE name = 'flag_pages'")?
+            .query_row([], |row| row.get(0))?;
+        ringpost_vfs::read_ahead_rows(connection, root, &rows);
+    }
+    Ok(numbers)
 }
 
 /// The next page of a folder from `first` to `last`.
@@ -513,20 +537,18 @@ impl Mailbox {
         let mut pages = Pages::default();
         for range in ranges {
             let (first, last) = (*range.start(), *range.end());
-            let (mut from, end) = (Page::of_uid(first), Page::of_uid(last));
-            while from <= end {
-                // The page of the range before may be open, and not be written yet.
-                let known = pages.open.as_ref().is_some_and(|open| open.page.number == from);
-                if !known {
-                    match next(&self.connection, disk, from, end)? {
-                        Some(number) => from = number,
-                        None => break,
-                    }
-                }
-                let open = pages.open(&self.connection, disk, from)?;
+            let (from, end) = (Page::of_uid(first), Page::of_uid(last));
+            // The page of the range before may be open, and not be written yet.
+            let is_open = pages.open.as_ref().is_some_and(|open| open.page.number == from);
+            let numbers = if is_open && from == end {
+                vec![from]
+            } else {
+                numbers(&self.connection, disk, from, end)?
+            };
+            for number in numbers {
+                let open = pages.open(&self.connection, disk, number)?;
                 let places = open.page.range(first, last);
                 open.changed |= edit(self, &mut open.page, places)?;
-                from += 1;
             }
         }
         pages.finish(&self.connection)

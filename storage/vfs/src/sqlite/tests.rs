@@ -207,6 +207,58 @@ fn what_an_opening_read_is_asked_for_at_once_by_the_next() {
 }
 
 #[test]
+fn many_rows_are_asked_for_before_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    // Three levels of pages.
+    fill(&path, 6000);
+    make_cold(&path);
+    let pool = StackPool::default();
+    let name = path.clone();
+    let rows: Vec<i64> = (0..40).map(|n| n * 150).collect();
+    let wanted = rows.clone();
+    let mut operation = Operation::new(&pool, move || {
+        let connection = open_database(&name, false).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema";
+        let root: u32 = connection.query_row(root, [], |row| row.get(0)).unwrap();
+        crate::read_ahead_rows(&connection, root, &wanted);
+        for row in wanted {
+            let length = "SELECT length(filler) FROM t WHERE id = ?1";
+            let length: i64 = connection.query_row(length, [row], |row| row.get(0)).unwrap();
+            assert_eq!(length, 1000);
+        }
+    })
+    .unwrap();
+    let (mut asked, mut read_alone) = (Vec::new(), Vec::new());
+    let mut step = operation.run(&pool, Answer::Start);
+    loop {
+        step = match step {
+            Step::Done(result) => break result.unwrap(),
+            Step::Wait(Wait::Read { offset, length, .. }) => {
+                if !asked
+                    .iter()
+                    .any(|range: &std::ops::Range<u64>| range.contains(&offset))
+                {
+                    read_alone.push(offset);
+                }
+                let mut buffer = vec![0; length];
+                let read = File::open(&path).unwrap().read_at(&mut buffer, offset).unwrap();
+                operation.run(&pool, Answer::Read(Ok(&buffer[..read])))
+            }
+            Step::Wait(wait) => {
+                if let Wait::ReadAhead { offset, length, .. } = wait {
+                    asked.push(offset..offset + u64::from(length));
+                }
+                operation.run(&pool, Answer::Done(Ok(())))
+            }
+        };
+    }
+    assert!(asked.len() >= rows.len() / 2, "{asked:?}");
+    // The header, and the window that a row of near reads begins.
+    assert!(read_alone.len() <= 3, "{read_alone:?} beside {asked:?}");
+}
+
+#[test]
 fn a_small_database_leaves_no_hint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sqlite3");
