@@ -266,6 +266,19 @@ fn load(connection: &Connection, folder: i64, number: u32) -> Result<Option<Page
         .transpose()
 }
 
+/// One message's state, with its keywords: the others of its page are not decoded.
+fn load_one(connection: &Connection, folder: i64, uid: u32) -> Result<Option<(State, Vec<u8>)>, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT entries FROM flag_pages WHERE folder = ?1 AND page = ?2")?
+        .query_row(params![folder, Page::of_uid(uid)], |row| {
+            let one = page::state_in(row.get_ref(0)?.as_blob()?, uid);
+            Ok(one.map(|one| one.map(|(state, keywords)| (state, keywords.to_owned()))))
+        })
+        .optional()?
+        .transpose()?;
+    Ok(found.flatten())
+}
+
 /// All pages of a folder.
 pub(crate) fn stored_pages(connection: &Connection, folder: i64) -> Result<Vec<Stored>, StoreError> {
     let mut statement =
@@ -458,6 +471,12 @@ impl Mailbox {
         let uids = self.uid_state(folder, Kind::Any)?;
         let folder = folder.to_disk();
         let mut from = Page::of_uid(first);
+        if first == last && first < uids.paged {
+            return Ok(match load_one(&self.connection, folder, first)? {
+                Some((state, keywords)) => visit(&state, &keywords)?,
+                None => true,
+            });
+        }
         if first < uids.paged {
             let end = Page::of_uid(last.min(uids.paged - 1));
             while let Some(number) = next(&self.connection, folder, from, end)? {

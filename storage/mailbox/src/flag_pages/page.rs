@@ -271,24 +271,71 @@ pub(crate) enum Value<'a> {
     Keywords(&'a [u8]),
 }
 
-/// A message's value in an encoded page; `None` where the page does not have the message.
-pub(crate) fn value_in(bytes: &[u8], uid: u32, column: Column) -> Result<Option<Value<'_>>, StoreError> {
+/// A message's state in an encoded page, with its keywords; `None` where the page does not have the message.
+pub(super) fn state_in(bytes: &[u8], uid: u32) -> Result<Option<(State, &[u8])>, StoreError> {
+    let Some(Place { at, states, columns }) = place(bytes, uid)? else {
+        return Ok(None);
+    };
+    let mut reader = Reader::new(columns);
+    let mut values = [0; COLUMNS];
+    for value in &mut values {
+        *value = Values::read(&mut reader, states)?.at(at);
+    }
+    let [bits, set, change, version, read_change, modified, id] = values;
+    let mut keywords: &[u8] = &[];
+    for _ in 0..set {
+        keywords = read_set(&mut reader)?;
+    }
+    let state = State {
+        uid,
+        keywords: set as u32,
+        id: id as i64,
+        bits: MessageBits::from_bits_retain(bits as i64),
+        change,
+        version,
+        read_change,
+        modified: modified as i64,
+    };
+    Ok(Some((state, keywords)))
+}
+
+/// Where an encoded page has a message's state.
+struct Place<'a> {
+    /// Which of its states it is.
+    at: usize,
+    /// How many there are.
+    states: usize,
+    columns: &'a [u8],
+}
+
+/// Where an encoded page has a message's state; `None` where it has none.
+fn place(bytes: &[u8], uid: u32) -> Result<Option<Place<'_>>, StoreError> {
     let (bitmap, rest) = bytes.split_at_checked(BITMAP_BYTES).ok_or_else(damaged)?;
     let place = (uid % PAGE_UIDS) as usize;
     if bitmap[place / 8] & 1 << (place % 8) == 0 {
         return Ok(None);
     }
-    let below =
-        count(&bitmap[..place / 8]) + (bitmap[place / 8] & ((1 << (place % 8)) - 1)).count_ones() as usize;
-    let states = count(bitmap);
-    let mut reader = Reader::new(rest);
+    let below = (bitmap[place / 8] & ((1 << (place % 8)) - 1)).count_ones() as usize;
+    Ok(Some(Place {
+        at: count(&bitmap[..place / 8]) + below,
+        states: count(bitmap),
+        columns: rest,
+    }))
+}
+
+/// A message's value in an encoded page; `None` where the page does not have the message.
+pub(crate) fn value_in(bytes: &[u8], uid: u32, column: Column) -> Result<Option<Value<'_>>, StoreError> {
+    let Some(Place { at, states, columns }) = place(bytes, uid)? else {
+        return Ok(None);
+    };
+    let mut reader = Reader::new(columns);
     for skipped in Column::ALL {
         let values = Values::read(&mut reader, states)?;
         if skipped == column && column != Column::Keywords {
-            return Ok(Some(Value::Number(values.at(below) as i64)));
+            return Ok(Some(Value::Number(values.at(at) as i64)));
         }
         if skipped == column {
-            let set = values.at(below);
+            let set = values.at(at);
             if set == 0 {
                 return Ok(Some(Value::Keywords(&[])));
             }

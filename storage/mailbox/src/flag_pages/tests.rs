@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ringpost_mapi::{ChangeNumber, FileTime};
 
 use super::{
-    page::{Column, Value, value_in},
+    page::{Column, Value, state_in, value_in},
     *,
 };
 use crate::{
@@ -60,6 +60,10 @@ fn pages_round_trip_and_single_values_are_the_same() {
         assert_eq!(read, page);
         for uid in page.number * PAGE_UIDS..=page.number * PAGE_UIDS + (PAGE_UIDS - 1) {
             let state = page.find(uid).map(|at| page.states[at]);
+            assert_eq!(
+                state_in(&bytes, uid).unwrap(),
+                state.map(|state| (state, page.keywords(&state)))
+            );
             let expected = |value: fn(&State) -> i64| state.map(|state| Value::Number(value(&state)));
             for (column, value) in [
                 (Column::Flags, expected(|state| state.bits.bits())),
@@ -103,6 +107,7 @@ fn damage_is_an_error_and_never_a_panic() {
         for column in [Column::Flags, Column::Keywords, Column::Id] {
             let uid = page.number * PAGE_UIDS + dice.next(u64::from(PAGE_UIDS)) as u32;
             let _ = value_in(&bytes, uid, column);
+            let _ = state_in(&bytes, uid);
         }
     }
     assert!(refused > 1000, "{refused}");
