@@ -1,6 +1,7 @@
 //! A mailbox: its database and content files.
 
 use std::{
+    cell::Cell,
     fs::{DirBuilder, File, TryLockError},
     io::Write,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
@@ -36,8 +37,15 @@ const FOLDERS: [&str; 4] = ["exmdb", "cid", "config", "tmp"];
 const COPIED_BYTES: usize = 256 * 1024;
 /// Memory of an open mailbox that nobody counts: the WAL's index (32 KiB), the connection and its pager.
 const OPEN_BYTES: u64 = 56 * 1024;
-/// SQLite walks all statements to tell what they take: it is asked after the first calls, and then so seldom.
+/// SQLite walks the schema and all statements to tell what they take: it is asked at the fourth call, the sixteenth and so
+/// on, and then so seldom. Until then a mailbox is taken for one like that which was measured last.
 const MEASURED_EVERY: u32 = 256;
+
+thread_local! {
+    /// What schema and statements of a mailbox took, the latest that was measured.
+    static MEASURED_LATEST: Cell<u64> = const { Cell::new(0) };
+}
+
 /// A mailbox is its owner's and the group's.
 const FOLDER_MODE: u32 = 0o770;
 
@@ -455,10 +463,18 @@ impl Mailbox {
     /// Bytes of memory that the open mailbox takes: pages, schema and statements as SQLite counts them, what is
     /// kept for protocols and readers, and [`OPEN_BYTES`] for the rest.
     pub fn memory_bytes(&mut self) -> u64 {
-        self.measured.0 = self.measured.0.wrapping_add(1);
-        if self.measured.0.is_power_of_two() || self.measured.0.is_multiple_of(MEASURED_EVERY) {
-            self.measured.1 = ringpost_vfs::schema_bytes(&self.connection)
+        let (calls, bytes) = &mut self.measured;
+        *calls = calls.wrapping_add(1);
+        let latest = MEASURED_LATEST.get();
+        if *calls == 1 && latest > 0 {
+            *bytes = latest;
+        } else if *calls == 1
+            || calls.is_power_of_two() && calls.trailing_zeros() % 2 == 0
+            || calls.is_multiple_of(MEASURED_EVERY)
+        {
+            *bytes = ringpost_vfs::schema_bytes(&self.connection)
                 + ringpost_vfs::statement_bytes(&self.connection);
+            MEASURED_LATEST.set(*bytes);
         }
         let pages = ringpost_vfs::page_cache_bytes(&self.connection);
         // The allocator rounds a page and its header up.
