@@ -36,9 +36,9 @@ pub(crate) const BLOCK_BYTES: usize = 4096;
 const FIRST_BYTES: usize = 56 * 1024;
 /// More than this is not kept for later.
 const OWED_BYTES: usize = 1024 * 1024;
-/// Buffers a thread keeps, and how large each may be.
+/// Buffers a thread keeps, and their bytes together: new memory costs more than what is copied into it.
 const SPARE_BUFFERS: usize = 16;
-const SPARE_BYTES: usize = 64 * 1024;
+const SPARE_BYTES: usize = 2 * OWED_BYTES + 2 * BLOCK_BYTES;
 /// Devices that are remembered.
 const DEVICES: usize = 64;
 
@@ -70,6 +70,13 @@ struct State {
     begun: u64,
     durable: u64,
     failed: bool,
+}
+
+impl State {
+    /// Whether the disk has a write at the moment; one that failed is only kept to be read.
+    fn is_writing(&self) -> bool {
+        self.running && self.writing.is_some()
+    }
 }
 
 /// Bytes that follow each other, from the start of a block on.
@@ -187,7 +194,7 @@ impl Owed {
         if state.failed {
             return Err(failed());
         }
-        if state.running || (state.next.length > 0 && state.next.offset > 0) {
+        if state.is_writing() || (state.next.length > 0 && state.next.offset > 0) {
             return Ok(false);
         }
         let next = &mut state.next;
@@ -200,7 +207,8 @@ impl Owed {
 
     /// Writes what is owed into the page cache, after what is being written: before the file is written otherwise.
     pub(crate) fn settle(&self, file: &File) -> io::Result<()> {
-        while self.state().running {
+        // A sync that has nothing to write is in nobody's way.
+        while self.state().is_writing() {
             // Who panics can't wait: nothing may be written then.
             coroutine::wait(Wait::Breathe).ok_or_else(failed)??;
         }
@@ -288,8 +296,10 @@ impl Pending {
     fn append(&mut self, data: &[u8]) {
         let length = self.length + data.len();
         // Room for the rest of the last block, too.
-        if self.skip + length.next_multiple_of(BLOCK_BYTES) > self.bytes.len() {
-            let (bytes, skip) = buffer(length.next_multiple_of(BLOCK_BYTES));
+        let blocks = length.next_multiple_of(BLOCK_BYTES);
+        if self.skip + blocks > self.bytes.len() {
+            // Twice as much as before: a mailbox that many deliver to owes more with each of them.
+            let (bytes, skip) = buffer(blocks.max((self.bytes.len() * 2).min(OWED_BYTES)));
             let mut old = Pending { bytes, skip, ..*self };
             old.bytes[skip..skip + self.length].copy_from_slice(self.used());
             std::mem::swap(self, &mut old);
@@ -325,18 +335,23 @@ impl Pending {
 }
 
 /// A buffer with room for so many bytes from its first aligned one on, and which that is.
-pub(crate) fn buffer(bytes: usize) -> (Vec<u8>, usize) {
-    let spare = SPARE.with_borrow_mut(Vec::pop);
-    let fitting = spare.filter(|spare| spare.len() >= bytes + BLOCK_BYTES);
+fn buffer(bytes: usize) -> (Vec<u8>, usize) {
+    let fitting = SPARE.with_borrow_mut(|spare| {
+        let at = spare
+            .iter()
+            .rposition(|spare| spare.len() >= bytes + BLOCK_BYTES)?;
+        Some(spare.remove(at))
+    });
     let buffer = fitting.unwrap_or_else(|| vec![0; bytes.max(FIRST_BYTES) + BLOCK_BYTES]);
     let skip = buffer.as_ptr().align_offset(BLOCK_BYTES);
     (buffer, skip)
 }
 
-pub(crate) fn give_back(buffer: Vec<u8>) {
+fn give_back(buffer: Vec<u8>) {
     SPARE.with_borrow_mut(|spare| {
-        let fits = (FIRST_BYTES..=SPARE_BYTES).contains(&buffer.len());
-        if fits && spare.len() < SPARE_BUFFERS {
+        let kept: usize = spare.iter().map(Vec::len).sum();
+        let has_room = spare.len() < SPARE_BUFFERS && kept + buffer.len() <= SPARE_BYTES;
+        if buffer.len() >= FIRST_BYTES && has_room {
             spare.push(buffer);
         }
     });
@@ -488,6 +503,24 @@ mod tests {
         let mut found = [0; 50];
         assert_eq!(owed.read(&mut found, 50), 0);
         assert_eq!(found, [1; 50], "who works on it still reads what he wrote");
+    }
+
+    #[test]
+    fn memory_grows_by_doubling_and_is_used_again() {
+        let (_path, _file, owed) = wal();
+        let mut lengths = std::collections::BTreeSet::new();
+        for commit in 0..20 {
+            assert!(
+                owed.take(&[], &[1; 10 * BLOCK_BYTES], commit * 10 * BLOCK_BYTES as u64, 0)
+                    .unwrap()
+            );
+            lengths.insert(owed.state().next.bytes.len());
+        }
+        assert!(lengths.len() <= 6, "{lengths:?}");
+        let place = owed.begin().unwrap().bytes.as_ptr();
+        owed.ended(true);
+        let (again, _) = buffer(20 * 10 * BLOCK_BYTES);
+        assert_eq!(again.as_ptr(), place);
     }
 
     #[test]

@@ -18,7 +18,8 @@
 //!   either, as their salts don't fit the next header;
 //! * whole blocks are written, the last one filled with zeros and written again by the next transaction: to
 //!   write a part of a block that is not in the page cache, the kernel would have to read it, and hold the core;
-//! * a mailbox whose commits are made durable at once writes them past the page cache: see [`crate::owed`];
+//! * a mailbox whose commits are made durable at once writes them past the page cache: see [`crate::owed`]. But one that
+//!   is so busy that its WAL is emptied every moment has all of its blocks in there, and reads them soon;
 //! * a closed WAL shrinks to [`EMPTY_BYTES`] and stays, so that its name is durable from the start.
 
 use std::{
@@ -27,6 +28,7 @@ use std::{
     io,
     os::{fd::AsRawFd, unix::fs::FileExt},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -44,12 +46,15 @@ const COMMIT_FIELD: std::ops::Range<usize> = 4..8;
 const GATHERED_BYTES: usize = 256 * 1024;
 /// The file grows to a multiple of this: little at first, since many mailboxes get little mail.
 const GROWTH_BYTES: std::ops::RangeInclusive<u64> = 128 * 1024..=512 * 1024;
-/// A WAL of at least, and at most, so many bytes is read at once when it is written back.
-const LOADED_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024;
+/// A WAL of at least, and at most, so many bytes is read at once when it is written back. That of a busy mailbox has a
+/// little more than the 4 MiB at which it is; page by page each would be a wait for the disk.
+const LOADED_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=KEPT_BYTES;
 /// A core has so many of them in memory at once.
 const LOADED_AT_ONCE: usize = 2;
 /// What a core keeps for the next one.
 const LOADED_SPARE_BYTES: usize = 1280 * 1024;
+/// A WAL that is emptied again within this time is a busy one.
+const BUSY_INTERVAL: Duration = Duration::from_secs(1);
 /// A WAL that was emptied keeps so many bytes of blocks while it is open.
 const KEPT_BYTES: u64 = 8 * 1024 * 1024;
 /// A closed WAL that holds nothing: one block of zeros. No other WAL has this size (frames are 4120 bytes).
@@ -84,6 +89,10 @@ pub(crate) struct WalWriter {
     last_block: RefCell<Vec<u8>>,
     /// Nothing that a power failure could bring back was in the file when it was last emptied.
     emptied: Cell<bool>,
+    /// When it was emptied last, and whether that was within [`BUSY_INTERVAL`] of the time before: then commits go through
+    /// the page cache until it is emptied again.
+    emptied_at: Cell<Option<Instant>>,
+    busy: Cell<bool>,
     /// Commits go there, unless they can't.
     owed: RefCell<Option<Arc<Owed>>>,
     /// The file as it was when it was read at once.
@@ -128,6 +137,8 @@ impl WalWriter {
             length_is_known: Cell::new(true),
             // Longer, and its zero header may not be durable yet, with frames behind it.
             emptied: Cell::new(holds_nothing && length <= EMPTY_BYTES),
+            emptied_at: Cell::default(),
+            busy: Cell::new(false),
             owed: RefCell::default(),
             loaded: RefCell::default(),
         })
@@ -197,7 +208,7 @@ impl WalWriter {
         let Some(owed) = self.owed().filter(|_| is_durable && LOADED_BYTES.contains(&used)) else {
             return;
         };
-        if LOADED.get() >= LOADED_AT_ONCE {
+        if self.busy.get() || LOADED.get() >= LOADED_AT_ONCE {
             return;
         }
         let length = used.next_multiple_of(BLOCK_BYTES) as usize;
@@ -291,7 +302,7 @@ impl WalWriter {
 
     /// Leaves `data` to who makes it durable; the file has room for it then. `false`: it must be written.
     fn give(&self, file: &File, data: &[u8], offset: u64) -> io::Result<bool> {
-        let Some(owed) = self.owed() else {
+        let Some(owed) = self.owed().filter(|_| !self.busy.get()) else {
             return Ok(false);
         };
         let mut last_block = self.last_block.borrow_mut();
@@ -321,7 +332,7 @@ impl WalWriter {
 
     /// Leaves a new header to who makes commits durable: the first one will be written with it.
     fn restart(&self, header: &[u8], offset: u64) -> io::Result<bool> {
-        let Some(owed) = self.owed() else {
+        let Some(owed) = self.owed().filter(|_| !self.busy.get()) else {
             return Ok(false);
         };
         let is_new = offset == 0 && header.len() == HEADER_BYTES && self.emptied.get();
@@ -400,6 +411,9 @@ impl WalWriter {
         }
         self.used.set(0);
         self.emptied.set(true);
+        let before = self.emptied_at.replace(Some(Instant::now()));
+        self.busy
+            .set(before.is_some_and(|before| before.elapsed() < BUSY_INTERVAL));
         Ok(())
     }
 
@@ -651,6 +665,11 @@ mod tests {
         (path, file, wal, owed)
     }
 
+    /// As if it were long ago that it was emptied.
+    fn not_of_late(wal: &WalWriter) {
+        wal.emptied_at.set(None);
+    }
+
     /// What the runtime does for a sync.
     fn pay(path: &tempfile::NamedTempFile, write: Option<owed::OwedWrite>) {
         let Some(write) = write else { return };
@@ -717,7 +736,40 @@ mod tests {
             wal.empty(&file).unwrap();
             assert!(wal.is_durable());
             assert_eq!(content(&file)[..HEADER_BYTES], [0; HEADER_BYTES]);
+            not_of_late(&wal);
         }
+    }
+
+    #[test]
+    fn a_busy_wal_goes_through_the_page_cache_until_it_is_so_no_more() {
+        let (path, file, wal, owed) = owing();
+        let commit = |fill: u8| {
+            wal.write(&file, &[fill; HEADER_BYTES], 0).unwrap();
+            let (header, page) = frame(1, fill);
+            wal.write(&file, &header, 32).unwrap();
+            wal.write(&file, &page, 56).unwrap();
+            content(&file)[56] == fill
+        };
+        assert!(!commit(1), "it is owed");
+        pay(&path, owed.begin());
+        owed.ended(true);
+        wal.empty(&file).unwrap();
+        wal.empty(&file).unwrap();
+        assert!(!commit(2), "it was emptied once, and then held nothing");
+        pay(&path, owed.begin());
+        owed.ended(true);
+        wal.empty(&file).unwrap();
+        assert!(owed.begin().is_none());
+        // No write is under way, so this need not wait for the sync.
+        assert!(commit(3));
+        owed.ended(true);
+        assert!(!wal.is_durable(), "it was written after the sync began");
+        assert!(owed.begin().is_none());
+        owed.ended(true);
+        assert!(wal.is_durable());
+        not_of_late(&wal);
+        wal.empty(&file).unwrap();
+        assert!(!commit(4));
     }
 
     #[test]
@@ -762,6 +814,9 @@ mod tests {
                     // Outside of a coroutine nobody could wait for the write.
                     pay(&mut writing);
                     wal.empty(&file).unwrap();
+                    if dice(2) == 0 {
+                        not_of_late(&wal);
+                    }
                     expected.clear();
                     continue;
                 }
