@@ -509,17 +509,16 @@ mod tests {
     fn memory_grows_by_doubling_and_is_used_again() {
         let (_path, _file, owed) = wal();
         let mut lengths = std::collections::BTreeSet::new();
-        for commit in 0..20 {
-            assert!(
-                owed.take(&[], &[1; 10 * BLOCK_BYTES], commit * 10 * BLOCK_BYTES as u64, 0)
-                    .unwrap()
-            );
+        let commit = vec![1; 10 * BLOCK_BYTES];
+        for number in 0..20 {
+            let offset = number * commit.len() as u64;
+            assert!(owed.take(&[], &commit, offset, 0).unwrap());
             lengths.insert(owed.state().next.bytes.len());
         }
         assert!(lengths.len() <= 6, "{lengths:?}");
         let place = owed.begin().unwrap().bytes.as_ptr();
         owed.ended(true);
-        let (again, _) = buffer(20 * 10 * BLOCK_BYTES);
+        let (again, _) = buffer(20 * commit.len());
         assert_eq!(again.as_ptr(), place);
     }
 

@@ -4,7 +4,9 @@ use std::{io, path::Path, ptr};
 
 use rusqlite::ffi;
 
-use super::{OpenFile, VfsFile, close_file, file_of, handle_of, kept, open_named, read_ahead};
+use super::{
+    OpenFile, VfsFile, close_file, connection::wal_of, file_of, handle_of, kept, open_named, read_ahead,
+};
 use crate::{
     Ahead,
     wal::{EMPTY_BYTES, WalWriter},
@@ -37,8 +39,7 @@ fn is_at_rest(connection: &rusqlite::Connection) -> bool {
 
 /// Whether the connection's WAL holds nothing, for sure, whatever happens.
 pub(crate) fn wal_holds_nothing(connection: &rusqlite::Connection) -> bool {
-    let wal = file_of(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER).and_then(|file| file.wal.as_ref());
-    wal.is_some_and(WalWriter::holds_nothing)
+    wal_of(connection).is_some_and(WalWriter::holds_nothing)
 }
 
 /// Statements that the connection has, counted up to `most`.

@@ -3,6 +3,7 @@ use std::os::unix::fs::FileExt;
 use super::*;
 use crate::{
     coroutine::{Answer, Operation, StackPool, Step, Wait},
+    hint::Hint,
     open_database,
 };
 

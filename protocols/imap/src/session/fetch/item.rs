@@ -59,6 +59,18 @@ enum Stream {
     },
 }
 
+impl Stream {
+    /// Begins to count.
+    fn count(range: Range<u64>, decoder: Decoder) -> Self {
+        Self::Count {
+            at: range.start,
+            range,
+            decoder,
+            size: 0,
+        }
+    }
+}
+
 impl Current {
     /// Before the first item.
     pub(super) fn new(row: MessageRow, marked: bool, structure: Option<Structure>) -> Self {
@@ -175,14 +187,7 @@ impl Current {
                         put!(out, "~{{{}}}\r\n", range.end - range.start);
                         self.stream = Some(Stream::Raw(range));
                     }
-                    (Some(range), Some(decoder)) => {
-                        self.stream = Some(Stream::Count {
-                            at: range.start,
-                            range,
-                            decoder,
-                            size: 0,
-                        });
-                    }
+                    (Some(range), Some(decoder)) => self.stream = Some(Stream::count(range, decoder)),
                 }
             }
             (Item::BinarySize(part), Some(structure)) => {
@@ -190,14 +195,7 @@ impl Current {
                 let range = structure::section(structure, part, &SectionText::All, row.size);
                 match (range, decoder_for(structure, part)) {
                     (Some(range), Some(Decoder::Identity)) => put!(out, "{}", range.end - range.start),
-                    (Some(range), Some(decoder)) => {
-                        self.stream = Some(Stream::Count {
-                            at: range.start,
-                            range,
-                            decoder,
-                            size: 0,
-                        });
-                    }
+                    (Some(range), Some(decoder)) => self.stream = Some(Stream::count(range, decoder)),
                     (range, _) => {
                         work.unknown_encoding |= range.is_some();
                         out.push(b'0');
