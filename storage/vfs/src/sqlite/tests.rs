@@ -7,6 +7,12 @@ use crate::{
     open_database,
 };
 
+fn rows_of(connection: &rusqlite::Connection) -> i64 {
+    connection
+        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+        .unwrap()
+}
+
 fn fill(path: &Path, rows: i64) {
     let connection = open_database(path, true).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -82,9 +88,7 @@ fn a_wal_that_is_kept_is_empty_after_a_close_and_reused_after_a_checkpoint() {
         } else {
             rusqlite::Connection::open(&path).unwrap()
         };
-        let rows: i64 = connection
-            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
-            .unwrap();
+        let rows = rows_of(&connection);
         assert_eq!(rows, 19);
     }
 }
@@ -113,9 +117,7 @@ fn a_wal_that_was_left_is_recovered_also_after_it_was_reused() {
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
             .unwrap();
         assert_eq!(check, "ok", "{when}");
-        connection
-            .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
-            .unwrap()
+        rows_of(&connection)
     };
     (100..110).for_each(insert);
     assert_eq!(copies("first"), 20);
@@ -134,9 +136,7 @@ fn what_our_vfs_wrote_sqlites_own_can_read() {
     let path = folder.path().join("a.sqlite3");
     fill(&path, 10);
     let connection = rusqlite::Connection::open(&path).unwrap();
-    let rows: i64 = connection
-        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
-        .unwrap();
+    let rows = rows_of(&connection);
     assert_eq!(rows, 10);
 }
 
@@ -265,9 +265,7 @@ fn a_small_database_leaves_no_hint() {
     let path = folder.path().join("a.sqlite3");
     fill(&path, 100);
     let connection = open_database(&path, false).unwrap();
-    let rows: i64 = connection
-        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
-        .unwrap();
+    let rows = rows_of(&connection);
     assert_eq!((rows, crate::first_reads(&connection)), (100, Hint::default()));
 }
 
