@@ -1,7 +1,12 @@
 //! What this process may use, and what it used.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    thread::{sched_getaffinity, sched_getcpu, sched_setaffinity},
+};
 
 /// Descriptors besides connections: standard streams, epoll, output files, cores.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -27,6 +32,26 @@ pub(crate) fn raise_descriptor_limit(connections: u64) -> Result<()> {
             limit.maximum.unwrap_or(0)
         )
     })
+}
+
+/// Processor time of this thread so far; zero where the kernel does not count it.
+pub(crate) fn thread_time() -> Duration {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let time = counted.split(' ').next().and_then(|time| time.parse().ok());
+    Duration::from_nanos(time.unwrap_or(0))
+}
+
+/// Moves this thread to another processor than the one it is on, if it may use another.
+pub(crate) fn go_elsewhere() {
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return;
+    };
+    let mut others = allowed;
+    others.unset(sched_getcpu());
+    // It can't be refused both: what was allowed before is allowed now, and nothing is no set.
+    if others.count() > 0 && sched_setaffinity(None, &others).is_ok() {
+        let _ = sched_setaffinity(None, &allowed);
+    }
 }
 
 /// User and system time of this process.

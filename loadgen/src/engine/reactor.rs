@@ -6,7 +6,6 @@ use std::{
     collections::{BinaryHeap, VecDeque},
     future::{Future, poll_fn},
     io,
-    mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
     pin::{Pin, pin},
     rc::Rc,
@@ -15,9 +14,11 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, epoll},
+    event::{Timespec, epoll},
     io::Errno,
 };
+
+use crate::process;
 
 /// Sockets reported by one `epoll_pwait2`.
 const EVENTS_A_WAIT: usize = 1024;
@@ -35,6 +36,10 @@ const LOOK_TIME: Duration = Duration::from_micros(250);
 const LOOK_ALONE_TIME: Duration = Duration::from_micros(40);
 /// Waits that are slept through before it looks again, once nothing came in that time.
 const LOOKS_LEFT_OUT: u32 = 32;
+/// After so many looks without sleep a thread finds out whether it has had its processor for itself,
+const LOOKS_A_CHECK: u32 = 16;
+/// which it had if it ran for so much of the time.
+const ALONE: f64 = 0.75;
 
 /// A task's place in its executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,6 +239,10 @@ pub(crate) struct Executor {
     running: usize,
     /// Waits to sleep through before the next look.
     without_looking: u32,
+    /// Looks since the thread slept last, or found itself alone.
+    looks: u32,
+    /// When they began, by the clock and by the thread's own time.
+    looking_since: (Instant, Duration),
 }
 
 impl Executor {
@@ -244,6 +253,8 @@ impl Executor {
             tasks: Vec::new(),
             running: 0,
             without_looking: 0,
+            looks: 0,
+            looking_since: (Instant::now(), Duration::ZERO),
         })
     }
 
@@ -264,7 +275,7 @@ impl Executor {
 
     /// Polls tasks until all are done or `Reactor::stop` was called; may be called again.
     pub(crate) fn run(&mut self) -> io::Result<()> {
-        let mut events = vec![MaybeUninit::uninit(); EVENTS_A_WAIT];
+        let mut events = Vec::with_capacity(EVENTS_A_WAIT);
         let mut next_sweep = Instant::now() + SWEEP_INTERVAL;
         loop {
             self.poll_ready_tasks();
@@ -272,13 +283,10 @@ impl Executor {
                 return Ok(());
             }
             let timeout = self.until_next_timer(next_sweep);
-            let timeout = self.look(timeout)?;
-            let reported = match epoll::wait(&self.reactor.epoll, &mut events[..], Some(&timeout)) {
-                Ok((reported, _)) => reported,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            for event in reported {
+            if !self.look(&timeout, &mut events)? {
+                self.ask(&timeout, &mut events)?;
+            }
+            for event in events.drain(..) {
                 let (flags, data) = (event.flags, event.data);
                 let socket = self.reactor.sockets.borrow().slots[data.u64() as usize].clone();
                 // A socket closed by a task that ran earlier in this batch.
@@ -304,38 +312,66 @@ impl Executor {
         }
     }
 
-    /// Looks whether the only connection has something, before its thread sleeps. With more of them others have work to
-    /// do, and the processor may be theirs. Returns how long to sleep then.
-    fn look(&mut self, timeout: Timespec) -> io::Result<Timespec> {
+    /// Waits until a socket has something, for so long at most. A signal ends it, too.
+    fn ask(&self, timeout: &Timespec, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.reactor.epoll, room, Some(timeout)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks whether the only connection has something, before its thread sleeps; whether it has. With more of them others
+    /// have work to do, and the processor may be theirs.
+    fn look(&mut self, timeout: &Timespec, events: &mut Vec<epoll::Event>) -> io::Result<bool> {
         const NOT_AT_ALL: Timespec = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
         let is_short = timeout.tv_sec == 0 && timeout.tv_nsec < LOOK_TIME.as_nanos() as _;
         if is_short || self.reactor.sockets.borrow().open() != 1 {
-            return Ok(timeout);
+            return Ok(false);
         }
         if self.without_looking > 0 {
             self.without_looking -= 1;
-            return Ok(timeout);
+            return Ok(false);
         }
-        let (from, until) = (Instant::now(), Instant::now() + LOOK_TIME);
-        let mut polled = [PollFd::new(&self.reactor.epoll, PollFlags::IN)];
+        self.make_way();
+        let from = Instant::now();
         loop {
-            match rustix::event::poll(&mut polled, Some(&NOT_AT_ALL)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(NOT_AT_ALL),
-                Err(error) => return Err(error.into()),
+            self.ask(&NOT_AT_ALL, events)?;
+            if !events.is_empty() {
+                return Ok(true);
             }
-            let now = Instant::now();
-            if now >= until {
+            let looked = from.elapsed();
+            if looked >= LOOK_TIME {
                 self.without_looking = LOOKS_LEFT_OUT;
-                return Ok(timeout);
+                self.looks = 0;
+                return Ok(false);
             }
             // The server may be waiting for this very processor.
-            if now - from >= LOOK_ALONE_TIME {
+            if looked >= LOOK_ALONE_TIME {
                 rustix::thread::sched_yield();
             }
+        }
+    }
+
+    /// Sees to it that a thread which does not sleep is not in the way of one that can't go elsewhere: the server's thread
+    /// may be bound to this processor while another is free. Who is woken is put on a free one by the
+    /// kernel, who never sleeps stays where he is.
+    fn make_way(&mut self) {
+        if self.looks == 0 {
+            self.looking_since = (Instant::now(), process::thread_time());
+        }
+        self.looks += 1;
+        if self.looks <= LOOKS_A_CHECK {
+            return;
+        }
+        self.looks = 0;
+        let (since, own) = self.looking_since;
+        let own = process::thread_time().saturating_sub(own);
+        if !own.is_zero() && own < since.elapsed().mul_f64(ALONE) {
+            process::go_elsewhere();
         }
     }
 
