@@ -59,6 +59,8 @@ pub(crate) struct Mailboxes {
     slots: RefCell<AHashMap<MailboxGuid, Rc<Slot>>>,
     pub(crate) room: Room,
     openings: Rc<Semaphore>,
+    /// Whether the disk takes direct writes has been asked for.
+    direct_is_known: Cell<bool>,
     /// Slots with work; the stop waits for them.
     busy: Cell<usize>,
     idle: Waiters,
@@ -70,6 +72,7 @@ impl Mailboxes {
             slots: RefCell::default(),
             room: Room::new(config, shards),
             openings: Semaphore::new(MAX_OPENING),
+            direct_is_known: Cell::new(false),
             busy: Cell::new(0),
             idle: Waiters::default(),
         }
@@ -433,12 +436,18 @@ impl Slot {
         let path = Arc::clone(&self.path);
         let options = shard.config.open.clone();
         let suspect = self.suspect.get();
+        let first = !shard.mailboxes.direct_is_known.replace(true);
         let opened = operation::run(shard, move || -> Result<Box<Mailbox>, StoreError> {
-            let mailbox = if suspect {
+            let mut mailbox = if suspect {
                 Mailbox::open_distrusted(&path, &options)?
             } else {
                 Mailbox::open(&path, &options)?
             };
+            mailbox.may_owe_writes();
+            if first {
+                // Finds out, by a read that waits, what is remembered then: not while somebody waits for a change.
+                mailbox.expect_durable();
+            }
             Ok(Box::new(mailbox))
         })
         .await;
@@ -598,9 +607,24 @@ impl Slot {
 
     /// Begins to make durable what nobody waits for.
     fn pay(self: &Rc<Self>, shard: &Rc<Shard>) {
-        if let Some(wal) = &*self.wal.borrow() {
-            let slot = Rc::clone(self);
-            wal.pay(shard, move |shard| slot.sync_failed(shard));
+        if self.wal.borrow().is_none() {
+            let owes = self
+                .mailbox
+                .borrow()
+                .as_ref()
+                .is_some_and(|mailbox| mailbox.is_owing());
+            if !owes {
+                return;
+            }
+        }
+        match self.wal() {
+            Ok(Some(wal)) => {
+                let slot = Rc::clone(self);
+                wal.pay(shard, move |shard| slot.sync_failed(shard));
+            }
+            Ok(None) => {}
+            // It is written when somebody asks for it to be durable, or when the mailbox is closed.
+            Err(error) => tracing::warn!("mailbox {}: what is owed waits: {error}", self.guid),
         }
     }
 

@@ -166,6 +166,51 @@ fn commits_are_in_the_file_when_they_are_durable_whoever_asked() {
     });
 }
 
+#[test]
+fn a_first_change_that_is_expected_to_be_durable_waits_in_memory_and_is_written_by_itself() {
+    on_core(1, |shard| async move {
+        let (folder, host) = (disk_folder(), ShardHost::new(Rc::clone(&shard)));
+        // Of the core's first mailbox all commits wait in memory.
+        let first = create(&folder.path().join("first"));
+        create_folder(&host, &first, "one").await.unwrap();
+        let mailbox = MailboxRef {
+            guid: MailboxGuid("00000000-0000-0000-0000-000000000002".parse().unwrap()),
+            ..create(&folder.path().join("second"))
+        };
+        let slot = shard.slot(&mailbox);
+        let is_owing = || slot.mailbox.borrow().as_ref().unwrap().is_owing();
+        // A look at it makes nothing wait.
+        host.mailbox(&mailbox, Priority::Interactive, |mailbox| mailbox.status(IPM_SUBTREE))
+            .await
+            .unwrap();
+        assert!(slot.wal.borrow().is_none() && !is_owing());
+        let synced = shard.metrics.syncs.get();
+        let work = |mailbox: &mut Mailbox| {
+            mailbox.expect_durable();
+            mailbox.create_folder(IPM_SUBTREE, "two", None).map(drop)
+        };
+        host.mailbox(&mailbox, Priority::Interactive, work).await.unwrap();
+        let written = async {
+            while slot.wal().unwrap().is_some_and(|wal| wal.is_running()) {
+                ringpost_executor::timer::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within(Duration::from_secs(10), written)
+            .await
+            .expect("it is written");
+        assert!(!is_owing());
+        assert_eq!(shard.metrics.syncs.get(), synced + 1);
+        let copy = disk_folder();
+        std::fs::create_dir_all(copy.path().join("exmdb")).unwrap();
+        for name in ["exmdb/exchange.sqlite3", "exmdb/exchange.sqlite3-wal"] {
+            std::fs::copy(mailbox.path.join(name), copy.path().join(name)).unwrap();
+        }
+        let mut copied = Mailbox::open(copy.path(), &ringpost_store::OpenOptions::default()).unwrap();
+        let folders = copied.folders(IPM_SUBTREE).unwrap();
+        assert!(folders.iter().any(|folder| folder.name == "two"));
+    });
+}
+
 fn inode(path: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap())
 }
