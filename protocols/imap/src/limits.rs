@@ -63,8 +63,8 @@ pub(crate) const INDEXED_FIELDS: usize = 8;
 pub(crate) const REFERENCES: usize = 200;
 /// Messages up to this size are searched whole; larger ones a slice at a time.
 pub(crate) const SEARCHED_WHOLE_BYTES: u64 = 256 * 1024;
-/// Messages whose flags one step changes: about a millisecond, in which others get their turn by and by.
-pub(crate) const STORE_ROWS: usize = 8192;
+/// Messages whose flags one step changes: less than a millisecond as a rule, in which others get their turn by and by.
+pub(crate) const STORE_ROWS: usize = 16_384;
 /// Messages, and bytes of them, that helper threads look through together: about a millisecond.
 pub(crate) const SEARCHED_TOGETHER: usize = 128;
 pub(crate) const SEARCHED_TOGETHER_BYTES: usize = 1024 * 1024;

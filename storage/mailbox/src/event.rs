@@ -7,7 +7,8 @@ use ringpost_mapi::{ChangeNumber, FolderId, MessageId};
 pub struct Event {
     /// The folder that changed, or whose content did.
     pub folder: FolderId,
-    /// The message, where the event is about one.
+    /// The message, where the event is about one. A change of the flags of many messages at once is one event about
+    /// none of them, whose change is the latest.
     pub message: Option<MessageId>,
     /// What happened.
     pub kind: EventKind,

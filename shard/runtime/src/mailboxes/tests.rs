@@ -180,9 +180,11 @@ fn a_first_change_that_is_expected_to_be_durable_waits_in_memory_and_is_written_
         let slot = shard.slot(&mailbox);
         let is_owing = || slot.mailbox.borrow().as_ref().unwrap().is_owing();
         // A look at it makes nothing wait.
-        host.mailbox(&mailbox, Priority::Interactive, |mailbox| mailbox.status(IPM_SUBTREE))
-            .await
-            .unwrap();
+        host.mailbox(&mailbox, Priority::Interactive, |mailbox| {
+            mailbox.status(IPM_SUBTREE)
+        })
+        .await
+        .unwrap();
         assert!(slot.wal.borrow().is_none() && !is_owing());
         let synced = shard.metrics.syncs.get();
         let work = |mailbox: &mut Mailbox| {

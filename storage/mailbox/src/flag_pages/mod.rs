@@ -17,6 +17,7 @@
 mod page;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::ops::{Range, RangeInclusive};
 
@@ -29,6 +30,7 @@ use rusqlite::{
 };
 
 pub(crate) use page::{Column, PAGE_UIDS, Page, State};
+pub(crate) use whole::{Rewrite, Whole};
 
 use crate::{
     Mailbox, StoreError,
@@ -57,6 +59,10 @@ const TAIL: u32 = if cfg!(debug_assertions) { 8 } else { PAGE_UIDS };
 
 /// Pages that are asked of the disk together: with fewer, finding out where they are is no gain.
 const READ_AHEAD_PAGES: usize = 4;
+/// The same of rows, of which a page has some 25.
+const READ_AHEAD_ROWS: u32 = 100;
+/// Pages that are read, changed and written together.
+const EDITED_AT_ONCE: u32 = 64;
 
 /// The column of that function that stands for what `PidTagMessageFlags` has of the flags.
 const MESSAGE_FLAGS: i64 = 7;
@@ -102,8 +108,26 @@ fn paged<'a>(context: &'a Context<'_>, column: Column) -> Option<page::Value<'a>
 pub(crate) type Taken = (State, Option<Vec<u8>>);
 /// What is shown states, each with its keywords.
 pub(crate) type Visit<'a, T> = dyn FnMut(&State, &[u8]) -> Result<T, StoreError> + 'a;
-/// What changes some states of a page; whether it did.
-pub(crate) type Edit<'a> = dyn FnMut(&mut Mailbox, &mut Page, Range<usize>) -> Result<bool, StoreError> + 'a;
+/// What changes states of pages.
+pub(crate) trait Edit {
+    /// Changes all states of a page; `None`: they do not all change in the same way, and nothing was done.
+    fn whole(&mut self, store: &mut Mailbox, page: &Whole<'_>) -> Result<Option<Edited>, StoreError>;
+
+    /// Changes some states of a page; whether it did.
+    fn some(
+        &mut self,
+        store: &mut Mailbox,
+        page: &mut Page,
+        places: Range<usize>,
+    ) -> Result<bool, StoreError>;
+}
+
+/// What became of a whole page.
+pub(crate) enum Edited {
+    Not,
+    /// The page anew, and its highest change.
+    To(Vec<u8>, u64),
+}
 
 /// A page as the database has it.
 pub(crate) struct Stored {
@@ -133,11 +157,7 @@ pub(crate) struct Pages {
 impl Pages {
     /// The page of a number, empty where there is none.
     fn open(&mut self, connection: &Connection, folder: i64, number: u32) -> Result<&mut Open, StoreError> {
-        let known = self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.folder == folder && open.page.number == number);
-        if !known {
+        if !self.has(folder, number) {
             self.write(connection)?;
             let page = load(connection, folder, number)?;
             self.open = Some(Open {
@@ -148,6 +168,12 @@ impl Pages {
             });
         }
         self.open.as_mut().ok_or_else(|| StoreError::damaged("flag page"))
+    }
+
+    /// Whether it is that page.
+    fn has(&self, folder: i64, number: u32) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.folder == folder && open.page.number == number)
     }
 
     /// A message's state with its page, where it is in one.
@@ -295,25 +321,28 @@ pub(crate) fn stored_pages(connection: &Connection, folder: i64) -> Result<Vec<S
     Ok(pages.collect::<Result<_, _>>()?)
 }
 
-/// The numbers of a folder's pages from `first` to `last`. Where they are many, they are read ahead.
-fn numbers(connection: &Connection, folder: i64, first: u32, last: u32) -> Result<Vec<u32>, StoreError> {
+/// The numbers of a folder's pages from `first` to `last`, each with its row.
+fn numbers(
+    connection: &Connection,
+    folder: i64,
+    first: u32,
+    last: u32,
+) -> Result<Vec<(u32, i64)>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT page, id FROM flag_pages WHERE folder = ?1 AND page BETWEEN ?2 AND ?3 ORDER BY page",
     )?;
-    let (mut numbers, mut rows): (Vec<u32>, Vec<i64>) = (Vec::new(), Vec::new());
-    let mut found = statement.query(params![folder, first, last])?;
-    while let Some(row) = found.next()? {
-        numbers.push(row.get(0)?);
-        rows.push(row.get(1)?);
-    }
-    if numbers.len() >= READ_AHEAD_PAGES {
-        rows.sort_unstable();
-        let root = connection
-            .prepare_cached("SELECT rootpage FROM sqlite_schema WHERE name = 'flag_pages'")?
-            .query_row([], |row| row.get(0))?;
-        ringpost_vfs::read_ahead_rows(connection, root, &rows);
-    }
-    Ok(numbers)
+    let numbers = statement.query_map(params![folder, first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(numbers.collect::<Result<_, _>>()?)
+}
+
+/// Asks the disk for the pages of many rows of a table at once.
+fn read_ahead(connection: &Connection, table: &str, mut rows: Vec<i64>) -> Result<(), StoreError> {
+    rows.sort_unstable();
+    let root = connection
+        .prepare_cached("SELECT rootpage FROM sqlite_schema WHERE name = ?1")?
+        .query_row([table], |row| row.get(0))?;
+    ringpost_vfs::read_ahead_rows(connection, root, &rows);
+    Ok(())
 }
 
 /// The next page of a folder from `first` to `last`.
@@ -544,32 +573,117 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Changes the states of the messages of `uids` that are in pages; `edit` says whether it changed one. The rows
-    /// that are asked for must have come into pages ([`Self::page_through`]).
+    /// Asks the disk for the pages, and for rows that will have to come into pages, at once: before
+    /// [`Self::page_through`] and [`Self::edit_pages`] read them one after the other.
+    pub(crate) fn read_pages_ahead(
+        &mut self,
+        folder: FolderId,
+        ranges: &[RangeInclusive<u32>],
+    ) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+            return Ok(());
+        };
+        let (first, last) = (*first.start(), *last.end());
+        let disk = folder.to_disk();
+        if (Page::of_uid(last) - Page::of_uid(first)) as usize >= READ_AHEAD_PAGES {
+            let wanted = |number: u32| {
+                let at = ranges.partition_point(|range| Page::of_uid(*range.end()) < number);
+                ranges
+                    .get(at)
+                    .is_some_and(|range| Page::of_uid(*range.start()) <= number)
+            };
+            let pages = numbers(&self.connection, disk, Page::of_uid(first), Page::of_uid(last))?;
+            let rows: Vec<_> = pages
+                .iter()
+                .filter(|(number, _)| wanted(*number))
+                .map(|(_, row)| *row)
+                .collect();
+            if rows.len() >= READ_AHEAD_PAGES {
+                read_ahead(&self.connection, "flag_pages", rows)?;
+            }
+        }
+        let uids = self.uid_state(folder, Kind::Any)?;
+        if last >= uids.paged && uids.uid_next - uids.paged >= READ_AHEAD_ROWS {
+            let rows = self
+                .connection
+                .prepare_cached("SELECT id FROM messages WHERE folder = ?1 AND uid >= ?2 AND state = 0")?
+                .query_map(params![disk, uids.paged], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            read_ahead(&self.connection, "messages", rows)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the states of the messages of `ranges` that are in pages. The rows that are asked for must have come into
+    /// pages ([`Self::page_through`]).
     pub(crate) fn edit_pages(
         &mut self,
         folder: FolderId,
         ranges: &[RangeInclusive<u32>],
-        edit: &mut Edit<'_>,
+        edit: &mut impl Edit,
     ) -> Result<(), StoreError> {
         let disk = folder.to_disk();
         let mut pages = Pages::default();
         for range in ranges {
             let (first, last) = (*range.start(), *range.end());
-            let (from, end) = (Page::of_uid(first), Page::of_uid(last));
-            // The page of the range before may be open, and not be written yet.
-            let is_open = pages.open.as_ref().is_some_and(|open| open.page.number == from);
-            let numbers = if is_open && from == end {
-                vec![from]
-            } else {
-                numbers(&self.connection, disk, from, end)?
-            };
-            for number in numbers {
-                let open = pages.open(&self.connection, disk, number)?;
+            let mut next = Some(Page::of_uid(first));
+            while let Some(from) = next.filter(|_| first < last) {
+                next = self.edit_run(disk, from, (first, last), &mut pages, edit)?;
+            }
+            if first == last {
+                let open = pages.open(&self.connection, disk, Page::of_uid(first))?;
                 let places = open.page.range(first, last);
-                open.changed |= edit(self, &mut open.page, places)?;
+                open.changed |= edit.some(self, &mut open.page, places)?;
             }
         }
         pages.finish(&self.connection)
+    }
+
+    /// Changes the states of a range of UIDs in the next pages from one on; where to go on.
+    fn edit_run(
+        &mut self,
+        folder: i64,
+        from: u32,
+        (first, last): (u32, u32),
+        pages: &mut Pages,
+        edit: &mut impl Edit,
+    ) -> Result<Option<u32>, StoreError> {
+        let found: Vec<(i64, u32, Vec<u8>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT id, page, entries FROM flag_pages WHERE folder = ?1 AND page BETWEEN ?2 AND ?3
+                 ORDER BY page LIMIT ?4",
+            )?
+            .query_map(params![folder, from, Page::of_uid(last), EDITED_AT_ONCE], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        let next = found.last().map(|(_, number, _)| number + 1);
+        let mut edited = Vec::new();
+        for (row, number, entries) in found {
+            // The page of the range before may be open, and not be written yet.
+            if !pages.has(folder, number) {
+                let page = Whole::read(number, &entries)?;
+                if page.is_within(first, last)
+                    && let Some(done) = edit.whole(self, &page)?
+                {
+                    if let Edited::To(entries, highest) = done {
+                        edited.push((row, entries, highest));
+                    }
+                    continue;
+                }
+            }
+            let open = pages.open(&self.connection, folder, number)?;
+            let places = open.page.range(first, last);
+            open.changed |= edit.some(self, &mut open.page, places)?;
+        }
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE flag_pages SET highest = ?2, entries = ?3 WHERE id = ?1")?;
+        for (row, entries, highest) in edited {
+            update.execute(params![row, highest as i64, entries])?;
+            ringpost_vfs::breathe();
+        }
+        Ok(next)
     }
 }

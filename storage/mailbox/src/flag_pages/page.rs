@@ -7,10 +7,10 @@ use crate::{StoreError, message::columns::MessageBits};
 /// UIDs that share a page.
 pub(crate) const PAGE_UIDS: u32 = 256;
 /// One bit for each of them.
-const BITMAP_BYTES: usize = PAGE_UIDS as usize / 8;
+pub(super) const BITMAP_BYTES: usize = PAGE_UIDS as usize / 8;
 /// The most bytes of a column's value.
 const MAX_WIDTH: usize = 8;
-const COLUMNS: usize = 7;
+pub(super) const COLUMNS: usize = 7;
 
 /// What changes without a message's content changing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +41,7 @@ pub(crate) enum Column {
 }
 
 impl Column {
-    const ALL: [Self; COLUMNS] = [
+    pub(super) const ALL: [Self; COLUMNS] = [
         Self::Flags,
         Self::Keywords,
         Self::Change,
@@ -135,47 +135,7 @@ impl Page {
     }
 
     fn encode_column(&self, value: impl Fn(&State) -> u64, out: &mut Vec<u8>) {
-        let stride = self.stride(&value);
-        // What is left of each value beside its place on the line.
-        let left =
-            |at: usize, state: &State| value(state).wrapping_sub(stride.wrapping_mul(at as u64)) as i64;
-        let (mut least, mut most) = (i64::MAX, i64::MIN);
-        for (at, state) in self.states.iter().enumerate() {
-            let left = left(at, state);
-            least = least.min(left);
-            most = most.max(left);
-        }
-        if self.states.is_empty() {
-            (least, most) = (0, 0);
-        }
-        let range = most.wrapping_sub(least) as u64;
-        let width = MAX_WIDTH - range.leading_zeros() as usize / 8;
-        write_varint(out, least as u64);
-        write_varint(out, stride);
-        out.push(width as u8);
-        if width == 0 {
-            return;
-        }
-        // Each value is written whole; the next one covers what is over its width.
-        let start = out.len();
-        let end = start + width * self.states.len();
-        out.resize(end + MAX_WIDTH, 0);
-        for (at, state) in self.states.iter().enumerate() {
-            let place = start + at * width;
-            let value = left(at, state).wrapping_sub(least);
-            out[place..place + MAX_WIDTH].copy_from_slice(&value.to_le_bytes());
-        }
-        out.truncate(end);
-    }
-
-    /// By how much a column's values grow from one message to the next, about: numbers that were given out one after
-    /// the other, as ids and changes of one step are, lie on a line and take no room.
-    fn stride(&self, value: impl Fn(&State) -> u64) -> u64 {
-        let (Some(first), Some(last)) = (self.states.first(), self.states.last()) else {
-            return 0;
-        };
-        let steps = (self.states.len() as u64 - 1).max(1);
-        value(last).saturating_sub(value(first)) / steps
+        encode_values(self.states.len(), |at| value(&self.states[at]), out);
     }
 
     fn drop_unused_sets(&mut self) {
@@ -249,6 +209,49 @@ impl Page {
             return Err(damaged());
         }
         Ok(Self { number, states, sets })
+    }
+}
+
+/// A column of `count` values.
+pub(super) fn encode_values(count: usize, value: impl Fn(usize) -> u64, out: &mut Vec<u8>) {
+    let stride = stride(count, &value);
+    // What is left of each value beside its place on the line.
+    let left = |at: usize| value(at).wrapping_sub(stride.wrapping_mul(at as u64)) as i64;
+    let (mut least, mut most) = (i64::MAX, i64::MIN);
+    for at in 0..count {
+        let left = left(at);
+        least = least.min(left);
+        most = most.max(left);
+    }
+    if count == 0 {
+        (least, most) = (0, 0);
+    }
+    let range = most.wrapping_sub(least) as u64;
+    let width = MAX_WIDTH - range.leading_zeros() as usize / 8;
+    write_varint(out, least as u64);
+    write_varint(out, stride);
+    out.push(width as u8);
+    if width == 0 {
+        return;
+    }
+    // Each value is written whole; the next one covers what is over its width.
+    let start = out.len();
+    let end = start + width * count;
+    out.resize(end + MAX_WIDTH, 0);
+    for at in 0..count {
+        let place = start + at * width;
+        let value = left(at).wrapping_sub(least);
+        out[place..place + MAX_WIDTH].copy_from_slice(&value.to_le_bytes());
+    }
+    out.truncate(end);
+}
+
+/// By how much a column's values grow from one message to the next, about: numbers that were given out one after
+/// the other, as ids and changes of one step are, lie on a line and take no room.
+fn stride(count: usize, value: impl Fn(usize) -> u64) -> u64 {
+    match count {
+        0 | 1 => 0,
+        _ => value(count - 1).saturating_sub(value(0)) / (count as u64 - 1),
     }
 }
 
@@ -352,7 +355,8 @@ pub(crate) fn value_in(bytes: &[u8], uid: u32, column: Column) -> Result<Option<
 }
 
 /// The values of a column.
-struct Values<'a> {
+#[derive(Clone, Copy)]
+pub(super) struct Values<'a> {
     least: u64,
     stride: u64,
     width: usize,
@@ -360,7 +364,14 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn read(reader: &mut Reader<'a>, count: usize) -> Result<Self, StoreError> {
+    pub(super) const EMPTY: Self = Self {
+        least: 0,
+        stride: 0,
+        width: 0,
+        bytes: &[],
+    };
+
+    pub(super) fn read(reader: &mut Reader<'a>, count: usize) -> Result<Self, StoreError> {
         let least = reader.varint("flag page")?;
         let stride = reader.varint("flag page")?;
         let width = usize::from(reader.u8("flag page")?);
@@ -375,8 +386,26 @@ impl<'a> Values<'a> {
         })
     }
 
+    /// A column whose values grow by `stride` from one message to the next.
+    pub(super) fn line(first: u64, stride: u64, count: usize) -> Self {
+        Self {
+            least: first,
+            // As a column of one value is written.
+            stride: if count > 1 { stride } else { 0 },
+            ..Self::EMPTY
+        }
+    }
+
+    /// A column as it is.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        write_varint(out, self.least);
+        write_varint(out, self.stride);
+        out.push(self.width as u8);
+        out.extend_from_slice(self.bytes);
+    }
+
     #[inline]
-    fn at(&self, at: usize) -> u64 {
+    pub(super) fn at(&self, at: usize) -> u64 {
         let line = self.least.wrapping_add(self.stride.wrapping_mul(at as u64));
         if self.width == 0 {
             return line;
@@ -393,14 +422,14 @@ impl<'a> Values<'a> {
     }
 }
 
-fn read_set<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], StoreError> {
+pub(super) fn read_set<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], StoreError> {
     Ok(reader.prefixed("flag page")?)
 }
 
-fn count(bitmap: &[u8]) -> usize {
+pub(super) fn count(bitmap: &[u8]) -> usize {
     bitmap.iter().map(|byte| byte.count_ones() as usize).sum()
 }
 
-fn damaged() -> StoreError {
+pub(super) fn damaged() -> StoreError {
     StoreError::damaged("flag page")
 }

@@ -88,6 +88,32 @@ fn pages_round_trip_and_single_values_are_the_same() {
 }
 
 #[test]
+fn a_whole_page_is_within_what_has_its_first_and_last_message() {
+    let mut dice = Dice(0x1234_5678_9abc_def1);
+    for _ in 0..300 {
+        let mut page = random_page(&mut dice);
+        if dice.next(3) == 0 {
+            page.states.truncate(1);
+        }
+        let bytes = page.encode();
+        let whole = Whole::read(page.number, &bytes).unwrap();
+        assert!(whole.uids().eq(page.states.iter().map(|state| state.uid)));
+        assert_eq!(whole.count, page.states.len());
+        let (Some(first), Some(last)) = (page.states.first(), page.states.last()) else {
+            assert!(whole.is_within(1, 2));
+            continue;
+        };
+        assert!(whole.is_within(first.uid, last.uid));
+        assert!(!whole.is_within(first.uid + 1, u32::MAX));
+        assert!(!whole.is_within(0, last.uid - 1));
+        for (at, state) in page.states.iter().enumerate() {
+            assert_eq!(whole.value(Column::Change, at), state.change);
+            assert_eq!(whole.sets[state.keywords as usize], page.keywords(state));
+        }
+    }
+}
+
+#[test]
 fn damage_is_an_error_and_never_a_panic() {
     let mut dice = Dice(7);
     let mut refused = 0;
@@ -109,6 +135,20 @@ fn damage_is_an_error_and_never_a_panic() {
             let _ = value_in(&bytes, uid, column);
             let _ = state_in(&bytes, uid);
         }
+        let Ok(whole) = Whole::read(page.number, &bytes) else {
+            assert!(Page::decode(page.number, &bytes).is_err());
+            continue;
+        };
+        let rewritten = whole.rewritten(&Rewrite {
+            bits: vec![MessageBits::empty(); whole.count],
+            keywords: vec![0; whole.count],
+            sets: vec![Vec::new()],
+            first_change: dice.next(1 << 40),
+            modified: (round % 2 == 0).then_some(5),
+            read: round % 4 == 0,
+        });
+        let read = Page::decode(page.number, &rewritten).unwrap();
+        assert!(whole.uids().eq(read.states.iter().map(|state| state.uid)));
     }
     assert!(refused > 1000, "{refused}");
 }

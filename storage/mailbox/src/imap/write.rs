@@ -11,13 +11,16 @@ use super::{
 };
 use crate::{
     EventKind, Mailbox, StoreError,
-    flag_pages::{Page, Pages},
+    flag_pages::{Column, Edit, Edited, Page, Pages, Rewrite, Whole},
     folder::{Delta, Kind, State, UidState},
     message::{columns::MessageBits, removal::Removal, transfer::TransferRow},
 };
 
 /// Answers that room is made for at once.
 const MAX_RESERVED: usize = 1 << 16;
+/// Of so many messages that change their flags at once each is told of. Of more it is told that there are such: who
+/// listens has no room for an event for each.
+const TOLD_EACH: usize = 256;
 
 /// What these operations need of a message's row.
 struct Row {
@@ -67,14 +70,140 @@ struct FlagWork<'a> {
     refused: UidSet,
     delta: Delta,
     changed: bool,
+    /// Whether each message is told of, or only that the folder's messages changed.
+    tells_each: bool,
+}
+
+/// What a set of keywords becomes.
+#[derive(Clone)]
+struct NewSet {
+    /// Which of the page's new sets.
+    number: u32,
+    differs: bool,
+    names: Arc<[String]>,
 }
 
 impl FlagWork<'_> {
-    /// Changes some of a page's messages; whether any.
-    ///
+    /// What becomes of a set of keywords, as a message's column; with its names.
+    fn becomes(
+        &self,
+        store: &mut Mailbox,
+        set: Option<&[u8]>,
+    ) -> Result<(Vec<u8>, Arc<[String]>), StoreError> {
+        let column = encode(&change_ids(&decode(set)?, &self.asked, self.change.action)).unwrap_or_default();
+        let names = store.keyword_table()?.names_of(Some(&column))?;
+        Ok((column, names.into()))
+    }
+
+    fn new_flags(&self, old: Flags) -> Flags {
+        match self.change.action {
+            FlagAction::Replace => self.change.flags,
+            FlagAction::Add => old | self.change.flags,
+            FlagAction::Remove => old - self.change.flags,
+        }
+    }
+}
+
+impl Edit for FlagWork<'_> {
+    /// The usual case of a STORE on a whole folder: it differs from [`Self::some`] in its costs alone.
+    fn whole(&mut self, store: &mut Mailbox, page: &Whole<'_>) -> Result<Option<Edited>, StoreError> {
+        if self.change.unchanged_since.is_some() {
+            return Ok(None);
+        }
+        let count = page.count;
+        let mut sets = vec![Vec::new()];
+        let mut becomes: Vec<Option<NewSet>> = vec![None; page.sets.len()];
+        let (mut bits, mut keywords) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut delta = self.delta;
+        let (mut changed, mut renewed, mut read) = (0, 0, 0);
+        for at in 0..count {
+            let number = page.value(Column::Keywords, at) as usize;
+            let known = becomes
+                .get_mut(number)
+                .ok_or_else(|| StoreError::damaged("flag page"))?;
+            let set = if let Some(set) = known {
+                set
+            } else {
+                let old = page.sets[number];
+                let (column, names) = self.becomes(store, Some(old))?;
+                let set = sets
+                    .iter()
+                    .position(|known| *known == column)
+                    .unwrap_or(sets.len());
+                let differs = column != old;
+                if set == sets.len() {
+                    sets.push(column);
+                }
+                known.insert(NewSet {
+                    number: set as u32,
+                    differs,
+                    names,
+                })
+            };
+            let old = MessageBits::from_bits_retain(page.value(Column::Flags, at) as i64);
+            let (before, after) = (old.imap(), self.new_flags(old.imap()));
+            let differing = before ^ after;
+            changed += usize::from(set.differs || !differing.is_empty());
+            renewed += usize::from(set.differs || !(differing - Flags::SEEN).is_empty());
+            read += usize::from(differing.contains(Flags::SEEN));
+            delta.unread += unread(after) - unread(before);
+            delta.deleted += deleted(after) - deleted(before);
+            bits.push(old.with_imap(after));
+            keywords.push(set.number);
+        }
+        let all_or_none = |some: usize| some == 0 || some == count;
+        if !(all_or_none(changed) && all_or_none(renewed) && all_or_none(read)) {
+            return Ok(None);
+        }
+        let any = changed > 0;
+        let first_change = store.counters.last_change + 1;
+        if let Some(done) = &mut self.done {
+            for (at, uid) in page.uids().enumerate() {
+                let change = if any {
+                    first_change + at as u64
+                } else {
+                    page.value(Column::Change, at)
+                };
+                let names = becomes[page.value(Column::Keywords, at) as usize].as_ref();
+                done.push(Change {
+                    uid: Uid(uid),
+                    flags: bits[at].imap(),
+                    keywords: names.map(|set| Arc::clone(&set.names)).unwrap_or_default(),
+                    change: ChangeNumber(change),
+                });
+            }
+        }
+        if !any {
+            return Ok(Some(Edited::Not));
+        }
+        store.counters.last_change += count as u64;
+        if self.tells_each {
+            for at in 0..count {
+                let message = page.value(Column::Id, at) as i64;
+                store.tell_message(
+                    EventKind::MessageChanged,
+                    self.folder,
+                    message,
+                    first_change + at as u64,
+                );
+            }
+        }
+        self.delta = delta;
+        self.changed = true;
+        let entries = page.rewritten(&Rewrite {
+            bits,
+            keywords,
+            sets,
+            first_change,
+            modified: (renewed > 0).then_some(self.now),
+            read: read > 0,
+        });
+        Ok(Some(Edited::To(entries, store.counters.last_change)))
+    }
+
     /// A message whose read state alone changed keeps its version (MS-OXCFXICS 3.2.5.6: read states are
     /// synchronised apart from content).
-    fn change_page(
+    fn some(
         &mut self,
         store: &mut Mailbox,
         page: &mut Page,
@@ -100,24 +229,20 @@ impl FlagWork<'_> {
             let (set, names) = if let Some(known) = &becomes[number] {
                 known
             } else {
-                let old = decode(page.sets.get(number).map(Vec::as_slice))?;
-                let column = encode(&change_ids(&old, &self.asked, self.change.action)).unwrap_or_default();
-                let names = store.keyword_table()?.names_of(Some(&column))?;
-                becomes[number].insert((page.set(&column), names.into()))
+                let (column, names) = self.becomes(store, page.sets.get(number).map(Vec::as_slice))?;
+                becomes[number].insert((page.set(&column), names))
             };
             let old = state.bits.imap();
-            let new = match self.change.action {
-                FlagAction::Replace => self.change.flags,
-                FlagAction::Add => old | self.change.flags,
-                FlagAction::Remove => old - self.change.flags,
-            };
+            let new = self.new_flags(old);
             let mut change = state.change;
             if new != old || *set != state.keywords {
                 change = store.next_change().0;
                 any = true;
                 self.delta.unread += unread(new) - unread(old);
                 self.delta.deleted += deleted(new) - deleted(old);
-                store.tell_message(EventKind::MessageChanged, self.folder, state.id, change);
+                if self.tells_each {
+                    store.tell_message(EventKind::MessageChanged, self.folder, state.id, change);
+                }
                 let differing = old ^ new;
                 let state = &mut page.states[at];
                 if differing != Flags::SEEN || *set != state.keywords {
@@ -140,10 +265,7 @@ impl FlagWork<'_> {
                 });
             }
         }
-        if any {
-            store.stamps.touch(self.folder);
-            self.changed = true;
-        }
+        self.changed |= any;
         Ok(any)
     }
 }
@@ -194,6 +316,7 @@ impl Mailbox {
         self.transaction(|store| {
             store.uid_state(folder, Kind::Generic)?;
             let asked = store.keyword_ids(change.keywords, change.action != FlagAction::Remove)?;
+            store.read_pages_ahead(folder, uids.ranges())?;
             if let Some(last) = uids.ranges().last() {
                 store.page_through(folder, *last.end())?;
             }
@@ -206,12 +329,16 @@ impl Mailbox {
                 refused: UidSet::default(),
                 delta: Delta::default(),
                 changed: false,
+                // Search folders look at what was told.
+                tells_each: uids.len() <= TOLD_EACH || store.has_searches(),
             };
-            store.edit_pages(folder, uids.ranges(), &mut |store, page, places| {
-                work.change_page(store, page, places)
-            })?;
+            store.edit_pages(folder, uids.ranges(), &mut work)?;
             if work.changed {
                 let latest = ChangeNumber(store.counters.last_change);
+                store.stamps.touch(folder);
+                if !work.tells_each {
+                    store.tell(EventKind::MessageChanged, folder, None, latest);
+                }
                 store.count(folder, work.delta, None, latest)?;
             }
             Ok((work.done, work.refused))
@@ -414,52 +541,110 @@ mod tests {
             .unwrap()
     }
 
+    /// Does it to a range of messages at once in one mailbox, to each alone in another of the same content.
+    fn compare(
+        (together, alone): (&mut Mailbox, &mut Mailbox),
+        uids: &UidSet,
+        action: FlagAction,
+        flags: Flags,
+        keywords: &[String],
+    ) {
+        let filled = FileTime::now().0 as i64;
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        let (changed, _) = together
+            .change_flags(INBOX, uids, action, flags, keywords, None)
+            .unwrap();
+        let mut each = Vec::new();
+        for uid in uids.iter() {
+            let mut single = UidSet::default();
+            single.insert(uid);
+            let done = alone
+                .change_flags(INBOX, &single, action, flags, keywords, None)
+                .unwrap();
+            each.extend(done.0);
+        }
+        let what = format!("{action:?} {flags:?} {keywords:?}");
+        assert_eq!(changed, each, "{what}");
+        assert_eq!(rows(together, filled), rows(alone, filled), "{what}");
+        let status = together.status(INBOX).unwrap();
+        let uid_validity = status.uid_validity;
+        assert_eq!(
+            status,
+            Status {
+                uid_validity,
+                ..alone.status(INBOX).unwrap()
+            },
+            "{what}"
+        );
+        assert_eq!(together.check(false).unwrap().problems, [], "{what}");
+    }
+
     #[test]
     fn many_at_once_become_what_each_alone_becomes() {
         let work = ["Work".to_owned()];
+        let mut some = UidSet::default();
+        some.insert_range(2..=15);
+        some.insert_range(17..=38);
+        let mut all = UidSet::default();
+        all.insert_range(1..=19);
+        all.insert_range(22..=40);
         for action in [FlagAction::Add, FlagAction::Remove, FlagAction::Replace] {
             for (flags, keywords) in [
                 (Flags::SEEN, &[][..]),
                 (Flags::FLAGGED, &[]),
+                (Flags::FORWARDED, &[]),
                 (Flags::SEEN | Flags::DELETED | Flags::FORWARDED, &[]),
                 (Flags::ANSWERED, &work),
                 (Flags::empty(), &work),
             ] {
                 let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
                 let (mut together, mut alone) = (filled(one.path()), filled(other.path()));
-                let filled = FileTime::now().0 as i64;
-                std::thread::sleep(std::time::Duration::from_millis(2));
-                let mut uids = UidSet::default();
-                uids.insert_range(2..=15);
-                uids.insert_range(17..=38);
-                let (changed, _) = together
-                    .change_flags(INBOX, &uids, action, flags, keywords, None)
-                    .unwrap();
-                let mut each = Vec::new();
-                for uid in uids.iter() {
-                    let mut single = UidSet::default();
-                    single.insert(uid);
-                    let done = alone
-                        .change_flags(INBOX, &single, action, flags, keywords, None)
-                        .unwrap();
-                    each.extend(done.0);
+                let both = (&mut together, &mut alone);
+                compare(both, &some, action, flags, keywords);
+                // What all of a page have in common then changes, for all in the same way or for some.
+                for (flags, action) in [
+                    (Flags::SEEN, FlagAction::Replace),
+                    (flags, action),
+                    (Flags::SEEN, FlagAction::Remove),
+                    (flags, action),
+                ] {
+                    let both = (&mut together, &mut alone);
+                    compare(both, &all, action, flags, keywords);
                 }
-                assert_eq!(changed, each, "{action:?} {flags:?}");
-                assert_eq!(
-                    rows(&together, filled),
-                    rows(&alone, filled),
-                    "{action:?} {flags:?}"
-                );
-                let status = together.status(INBOX).unwrap();
-                let uid_validity = status.uid_validity;
-                assert_eq!(
-                    status,
-                    Status {
-                        uid_validity,
-                        ..alone.status(INBOX).unwrap()
-                    }
-                );
             }
         }
+    }
+
+    #[test]
+    fn a_whole_page_is_changed_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mailbox = filled(folder.path());
+        let mut all = UidSet::default();
+        all.insert_range(1..=u32::MAX);
+        let bytes = |mailbox: &Mailbox| -> usize {
+            let sql = "SELECT sum(length(entries)) FROM flag_pages";
+            mailbox.connection.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        for (action, flags) in [
+            (FlagAction::Replace, Flags::FLAGGED),
+            (FlagAction::Add, Flags::SEEN),
+            (FlagAction::Remove, Flags::FLAGGED),
+        ] {
+            let change = FlagChange {
+                action,
+                flags,
+                keywords: &[],
+                unchanged_since: None,
+            };
+            let before = mailbox.last_change().unwrap().0;
+            mailbox.change_flags_silently(INBOX, &all, &change).unwrap();
+            let after = mailbox.last_change().unwrap().0;
+            mailbox.change_flags_silently(INBOX, &all, &change).unwrap();
+            assert_eq!(mailbox.last_change().unwrap().0, after, "nothing was different");
+            assert!((36..=38).contains(&(after - before)), "{before} to {after}");
+        }
+        assert_eq!(mailbox.status(INBOX).unwrap().unseen, 0);
+        // All is the same, or on a line, but the ids: two messages left.
+        assert!(bytes(&mailbox) < 200, "{}", bytes(&mailbox));
     }
 }

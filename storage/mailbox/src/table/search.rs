@@ -244,6 +244,13 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Whether there are search folders. They are known from the beginning of a transaction on.
+    pub(crate) fn has_searches(&self) -> bool {
+        self.searches
+            .as_ref()
+            .is_some_and(|searches| !searches.is_empty())
+    }
+
     /// Brings the search folders up to what the running transaction did, before it commits.
     pub(crate) fn follow_changes(&mut self) -> Result<(), StoreError> {
         if self.searches.as_ref().is_none_or(Vec::is_empty) {

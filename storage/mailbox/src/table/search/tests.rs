@@ -7,8 +7,8 @@ use ringpost_mapi::{
 
 use super::*;
 use crate::{
-    CreateOptions, FlagAction, Flags, FolderChange, MailboxKind, OpenOptions, Placement, PreparedMessage,
-    UidSet,
+    CreateOptions, Event, FlagAction, Flags, FolderChange, MailboxKind, OpenOptions, Placement,
+    PreparedMessage, UidSet,
     folder::built_in,
     message::MessageDraft,
     table::{ContentsKind, Origin, Table},
@@ -130,6 +130,44 @@ fn check(mailbox: &mut Mailbox, folder: FolderId, criteria: &SearchCriteria) {
         (row.messages, row.unread, row.size),
         (expected.len() as u32, expected_unread, 0)
     );
+}
+
+#[test]
+fn many_changes_at_once_are_told_of_together_unless_a_search_folder_follows_them() {
+    let (_directory, mut mailbox) = mailbox();
+    for _ in 0..300 {
+        deliver(&mut mailbox, INBOX, "one", Flags::empty());
+    }
+    let mut all = UidSet::default();
+    all.insert_range(1..=300);
+    let read = |mailbox: &mut Mailbox, action| {
+        mailbox.take_events();
+        mailbox
+            .change_flags(INBOX, &all, action, Flags::SEEN, &[], None)
+            .unwrap();
+        mailbox.take_events()
+    };
+    let told = read(&mut mailbox, FlagAction::Add);
+    let change = mailbox.last_change().unwrap();
+    let together = Event {
+        folder: INBOX,
+        message: None,
+        kind: EventKind::MessageChanged,
+        change,
+    };
+    assert_eq!(told, [together]);
+    assert_eq!(read(&mut mailbox, FlagAction::Add), [], "nothing changed");
+
+    let wanted = criteria(INBOX, false, unread());
+    let folder = search(&mut mailbox, "Unread", &wanted);
+    for (action, linked) in [(FlagAction::Remove, 300), (FlagAction::Add, 0)] {
+        let told = read(&mut mailbox, action);
+        check(&mut mailbox, folder, &wanted);
+        assert_eq!(mailbox.folder(folder).unwrap().messages, linked);
+        assert_eq!(told.iter().filter(|event| event.folder == INBOX).count(), 300);
+        assert_eq!(told.iter().filter(|event| event.folder == folder).count(), 300);
+        assert!(told.iter().all(|event| event.message.is_some()));
+    }
 }
 
 #[test]
