@@ -126,8 +126,6 @@ impl Place {
         let mut words = self.wrapper.iter().map(PathBuf::from).collect::<Vec<_>>();
         words.push(self.binary.clone());
         let child = Command::new(&words[0])
-            // The recorded disk is one: its WALs are to be written as on others.
-            .env("RINGPOST_DIRECT_ON_FUSE", "1")
             .args(&words[1..])
             .arg("serve")
             .arg("-c")

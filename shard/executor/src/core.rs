@@ -318,7 +318,7 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    pub(crate) fn start(request: Request) -> Self {
+    pub(crate) fn start(request: &Request) -> Self {
         let core = Core::current();
         let key = core.ring.borrow_mut().as_mut().map(|ring| ring.start(request));
         Self { key }
@@ -389,7 +389,7 @@ impl Drop for Operation {
 
 /// Runs an operation to its end.
 pub(crate) async fn operate(request: Request) -> io::Result<(u32, Vec<u8>)> {
-    let mut operation = Operation::start(request);
+    let mut operation = Operation::start(&request);
     std::future::poll_fn(|context| operation.poll(context)).await
 }
 

@@ -192,9 +192,9 @@ impl AsFd for TcpStream {
 /// Tells whenever something has come, and when the other side has closed.
 fn changes_of(fd: RawFd) -> Operation {
     let events = libc::POLLIN | libc::POLLRDHUP;
-    Operation::start(Request::Changes { fd, events })
+    Operation::start(&Request::Changes { fd, events })
 }
 
 fn ready_for(fd: RawFd, events: i16) -> Operation {
-    Operation::start(Request::Ready { fd, events })
+    Operation::start(&Request::Ready { fd, events })
 }

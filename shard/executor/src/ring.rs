@@ -9,7 +9,6 @@ use std::{
     ffi::CString,
     io, mem,
     os::fd::RawFd,
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,14 +16,10 @@ use std::{
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
-use crate::file::{Blocks, ZEROS};
-
 /// Completions that nobody waits for carry this.
 const IGNORED: u64 = u64::MAX;
 /// The read of the eventfd.
 const SLEEP: u64 = u64::MAX - 1;
-/// Beside the key: the write of [`Request::WriteAndSync`].
-const WRITE_HALF: u64 = 1 << 62;
 /// Completions that have room before the kernel has to keep them elsewhere.
 const COMPLETIONS: u32 = 4096;
 /// Kernel threads that a ring may use for what blocks (syncs, cold reads) at once. The kernel's own limit,
@@ -51,58 +46,15 @@ pub(crate) struct Ring {
 struct Slot {
     state: State,
     memory: Vec<u8>,
-    /// What the kernel reads from.
-    source: Option<Source>,
-    /// Of a write and a sync: what became of them.
-    halves: Option<Halves>,
     kind: Kind,
     /// The kernel will complete it, or once more.
     armed: bool,
-}
-
-/// What completed of a write and the sync behind it. The kernel is told to do one after the other; should it ever do
-/// otherwise, the sync counts for nothing.
-#[derive(Default)]
-struct Halves {
-    /// How many bytes are to be written.
-    length: usize,
-    write: Option<i32>,
-    sync: Option<i32>,
-}
-
-impl Halves {
-    /// Takes a completion; the result of both once it was the last.
-    fn complete(&mut self, is_write: bool, result: i32) -> Option<i32> {
-        if is_write {
-            self.write = Some(result);
-            // Too late: nobody knows what the sync covered.
-            return self
-                .sync
-                .map(|sync| if sync < 0 { sync } else { -libc::ECANCELED });
-        }
-        self.sync = Some(result);
-        let write = self.write?;
-        let is_whole = usize::try_from(write) == Ok(self.length);
-        Some(if is_whole || result < 0 {
-            result
-        } else {
-            -libc::ECANCELED
-        })
-    }
-}
-
-/// Bytes that are being written, and the vectors that name them.
-struct Source {
-    _bytes: Arc<Vec<u8>>,
-    vectors: Vec<libc::iovec>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// The disk's, or a worker's.
     Blocking,
-    /// The same, and it goes on when nobody waits for it any more.
-    Steadfast,
     Poll,
 }
 
@@ -121,18 +73,6 @@ pub(crate) enum Request {
     SyncAll { fd: RawFd },
     /// Reads up to the memory's length at an offset.
     Read { fd: RawFd, offset: u64, length: usize },
-    /// The same into this memory, from its byte `skip` on.
-    ReadInto {
-        fd: RawFd,
-        offset: u64,
-        memory: Vec<u8>,
-        skip: usize,
-        length: usize,
-    },
-    /// Writes blocks, all of them, then `fdatasync`. `ECANCELED` where not all were written.
-    WriteAndSync { fd: RawFd, blocks: Blocks },
-    /// Writes blocks; how many bytes.
-    Write { fd: RawFd, blocks: Blocks },
     /// `statx`, of whose answer nothing is wanted: afterwards the path's parts are in the kernel's caches.
     LookUp { path: CString },
     /// Waits until the descriptor is ready for something of `events` (`POLLIN`, `POLLOUT`).
@@ -188,66 +128,27 @@ impl Ring {
     }
 
     /// Begins an operation; the key is for [`Self::poll`] or [`Self::abandon`], one of which must follow.
-    pub(crate) fn start(&mut self, mut request: Request) -> usize {
-        let memory = match &mut request {
+    pub(crate) fn start(&mut self, request: &Request) -> usize {
+        let memory = match request {
             Request::Read { length, .. } => vec![0; *length],
-            Request::ReadInto { memory, .. } => mem::take(memory),
             Request::LookUp { path } => [&[0; STATX_BYTES], path.as_bytes_with_nul()].concat(),
             _ => Vec::new(),
-        };
-        let source = match &request {
-            Request::WriteAndSync { blocks, .. } | Request::Write { blocks, .. } => Some(Source::of(blocks)),
-            _ => None,
         };
         let kind = match request {
             Request::SyncData { .. }
             | Request::SyncAll { .. }
             | Request::Read { .. }
-            | Request::ReadInto { .. }
             | Request::LookUp { .. } => Kind::Blocking,
-            // Its second half, cancelled, would be over before its first, whose memory must stay.
-            Request::WriteAndSync { .. } | Request::Write { .. } => Kind::Steadfast,
             Request::Ready { .. } | Request::Changes { .. } => Kind::Poll,
         };
-        self.blocking += usize::from(kind != Kind::Poll);
+        self.blocking += usize::from(kind == Kind::Blocking);
         let key = self.slots.insert(Slot {
             state: State::Waiting(None),
             memory,
-            source,
-            halves: None,
             kind,
             armed: true,
         });
-        let entry = match request {
-            Request::ReadInto {
-                fd,
-                offset,
-                skip,
-                length,
-                ..
-            } => {
-                let memory = &mut self.slots[key].memory;
-                let place = &mut memory[skip..];
-                let length = length.min(place.len());
-                opcode::Read::new(types::Fd(fd), place.as_mut_ptr(), length as u32)
-                    .offset(offset)
-                    .build()
-                    .flags(squeue::Flags::ASYNC)
-            }
-            Request::WriteAndSync { fd, blocks } => {
-                // One worker does both, and this thread is not asked in between.
-                let write = self.write(key, fd, blocks.offset);
-                let write = write.flags(squeue::Flags::ASYNC | squeue::Flags::IO_LINK);
-                self.slots[key].halves = Some(Halves {
-                    length: blocks.length(),
-                    ..Halves::default()
-                });
-                let sync = opcode::Fsync::new(types::Fd(fd)).flags(types::FsyncFlags::DATASYNC);
-                let sync = sync.build().user_data(key as u64);
-                self.push_both(write.user_data(key as u64 | WRITE_HALF), sync);
-                return key;
-            }
-            Request::Write { fd, blocks } => self.write(key, fd, blocks.offset).flags(squeue::Flags::ASYNC),
+        let entry = match *request {
             Request::LookUp { .. } => {
                 let memory = self.slots[key].memory.as_mut_ptr();
                 let path = memory.wrapping_add(STATX_BYTES).cast();
@@ -277,17 +178,6 @@ impl Ring {
         };
         self.push(entry.user_data(key as u64));
         key
-    }
-
-    /// The entry that writes a slot's source.
-    fn write(&self, key: usize, fd: RawFd, offset: u64) -> squeue::Entry {
-        let vectors = self.slots[key]
-            .source
-            .as_ref()
-            .map_or(&[][..], |source| &source.vectors);
-        opcode::Writev::new(types::Fd(fd), vectors.as_ptr(), vectors.len() as u32)
-            .offset(offset)
-            .build()
     }
 
     /// Begins reading into the page cache, by a worker: where the blocks of a file are may have to be read, too.
@@ -360,9 +250,7 @@ impl Ring {
     pub(crate) fn abandon(&mut self, key: usize) -> Option<Waker> {
         let slot = &mut self.slots[key];
         let state = mem::replace(&mut slot.state, State::Abandoned);
-        if slot.armed && slot.kind == Kind::Steadfast {
-            // Its slot goes when it is over.
-        } else if slot.armed {
+        if slot.armed {
             self.push(opcode::AsyncCancel::new(key as u64).build().user_data(IGNORED));
         } else {
             self.slots.remove(key);
@@ -377,20 +265,6 @@ impl Ring {
         if !self.backlog.is_empty() || !self.push_now(&entry) {
             self.backlog.push_back(entry);
         }
-    }
-
-    /// Two entries of which the second begins when the first has ended: they must be submitted together.
-    fn push_both(&mut self, first: squeue::Entry, second: squeue::Entry) {
-        let fits = {
-            let queue = self.uring.submission();
-            queue.capacity() - queue.len() >= 2
-        };
-        if !fits && self.backlog.is_empty() {
-            // What is in the queue goes to the kernel, so that the two are not torn apart.
-            let _ = self.uring.submitter().submit();
-        }
-        self.push(first);
-        self.push(second);
     }
 
     fn push_now(&mut self, entry: &squeue::Entry) -> bool {
@@ -461,20 +335,13 @@ impl Ring {
             match completion.user_data() {
                 IGNORED => {}
                 SLEEP => self.sleep_armed = false,
-                told => {
-                    let key = (told & !WRITE_HALF) as usize;
+                key => {
+                    let key = key as usize;
                     let Some(slot) = self.slots.get_mut(key) else {
                         continue;
                     };
-                    let mut result = completion.result();
-                    if let Some(halves) = &mut slot.halves {
-                        match halves.complete(told & WRITE_HALF != 0, result) {
-                            Some(of_both) => result = of_both,
-                            None => continue,
-                        }
-                    }
                     slot.armed = cqueue::more(completion.flags());
-                    if slot.kind != Kind::Poll {
+                    if slot.kind == Kind::Blocking {
                         self.blocking -= 1;
                     }
                     match &mut slot.state {
@@ -484,7 +351,7 @@ impl Ring {
                         State::Abandoned => {}
                         state => {
                             // A newer answer has all that an older one had: it tells what is, not what changed.
-                            let before = mem::replace(state, State::Done(result));
+                            let before = mem::replace(state, State::Done(completion.result()));
                             if let State::Waiting(waker) = before {
                                 to_wake.extend(waker);
                             }
@@ -509,26 +376,6 @@ impl Ring {
                 _ => None,
             })
             .collect()
-    }
-}
-
-impl Source {
-    fn of(blocks: &Blocks) -> Self {
-        let vector = |bytes: &[u8]| libc::iovec {
-            iov_base: bytes.as_ptr().cast_mut().cast(),
-            iov_len: bytes.len(),
-        };
-        let mut vectors = vec![vector(&blocks.bytes[blocks.range.clone()])];
-        let mut left = blocks.zeros;
-        while left > 0 {
-            let piece = &ZEROS.0[..left.min(ZEROS.0.len())];
-            vectors.push(vector(piece));
-            left -= piece.len();
-        }
-        Self {
-            _bytes: Arc::clone(&blocks.bytes),
-            vectors,
-        }
     }
 }
 
@@ -571,53 +418,4 @@ fn build(entries: u32) -> io::Result<IoUring> {
         }
     }
     Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
-}
-
-#[cfg(test)]
-mod halves {
-    use super::*;
-
-    fn of(write: i32, sync: i32, write_is_first: bool) -> i32 {
-        let mut halves = Halves {
-            length: 4096,
-            ..Halves::default()
-        };
-        let mut order = [(true, write), (false, sync)];
-        if !write_is_first {
-            order.reverse();
-        }
-        assert_eq!(halves.complete(order[0].0, order[0].1), None);
-        halves.complete(order[1].0, order[1].1).unwrap()
-    }
-
-    #[test]
-    fn a_sync_counts_only_behind_a_whole_write() {
-        assert_eq!(of(4096, 0, true), 0);
-        assert_eq!(of(4096, -libc::EIO, true), -libc::EIO);
-        assert_eq!(of(512, 0, true), -libc::ECANCELED);
-        assert_eq!(of(-libc::EIO, -libc::ECANCELED, true), -libc::ECANCELED);
-        assert_eq!(
-            of(4096, 0, false),
-            -libc::ECANCELED,
-            "it was over before the write"
-        );
-        assert_eq!(of(4096, -libc::EIO, false), -libc::EIO);
-    }
-
-    #[test]
-    fn what_is_left_of_a_part_begins_with_a_block() {
-        let blocks = Blocks {
-            bytes: Arc::default(),
-            range: 100..100 + 3 * 4096,
-            zeros: 2 * 4096,
-            offset: 8192,
-        };
-        let left = |written| {
-            let left = blocks.behind(written);
-            (left.range, left.zeros, left.offset)
-        };
-        assert_eq!(left(4000), (100..12_388, 8192, 8192));
-        assert_eq!(left(9000), (8292..12_388, 8192, 16_384));
-        assert_eq!(left(4 * 4096 + 1), (12_388..12_388, 4096, 24_576));
-    }
 }

@@ -36,7 +36,8 @@ pub struct RuntimeConfig {
     /// process may have are not enough for them.
     pub table_size: usize,
     /// Memory for open mailboxes, in all: beyond it, the longest unused are closed. Where the same mailboxes are
-    /// needed again and again, up to 16 times as much.
+    /// needed again and again, up to 20 times as much. What is not counted (connections that are kept,
+    /// what the allocator leaves unused) is half as much again.
     pub mailbox_memory: u64,
     /// After this time without use a mailbox is closed (`cache_interval`).
     pub cache_interval: Duration,
@@ -82,7 +83,7 @@ impl Default for RuntimeConfig {
             tls: None,
             service_tls: Vec::new(),
             table_size: 5000,
-            mailbox_memory: 32 * 1024 * 1024,
+            mailbox_memory: 24 * 1024 * 1024,
             cache_interval: Duration::from_mins(1),
             open: OpenOptions {
                 compression_level: Some(6),

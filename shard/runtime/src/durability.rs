@@ -6,9 +6,6 @@
 //!      commit C ─┘
 //! ```
 //!
-//! Where the file system can, a commit is still in memory until then ([`ringpost_vfs::Owed`]): one request writes it past the
-//! page cache and syncs.
-//!
 //! A commit is only covered by a sync that *started* after it. Syncs of different mailboxes run side by
 //! side. A failed sync is final for all who waited: the kernel may have dropped the pages, and a later sync
 //! would succeed without them. So the mailbox is closed, and its WAL copied before it is next used
@@ -25,8 +22,6 @@ use std::{
     time::Instant,
 };
 
-use ringpost_vfs::Owed;
-
 use crate::{shard::Shard, sys, watch::spawn_into};
 
 /// Told when a commit is on disk, or that it isn't.
@@ -34,7 +29,7 @@ pub(crate) type Waiter = Box<dyn FnOnce(&Rc<Shard>, Result<(), Arc<io::Error>>)>
 
 /// A mailbox's WAL, as durability sees it.
 pub(crate) struct WalSync {
-    file: SyncedFile,
+    file: File,
     /// The WAL's own name must be durable once: there until then, unless it is for sure.
     folder: Cell<Option<File>>,
     waiting: RefCell<Vec<Waiter>>,
@@ -42,26 +37,12 @@ pub(crate) struct WalSync {
     failed: RefCell<Option<Arc<io::Error>>>,
 }
 
-enum SyncedFile {
-    /// Written by others.
-    Plain(File),
-    /// Asked what is to be written before a sync.
-    Owing(Arc<Owed>),
-}
-
 impl WalSync {
     /// `None`: there is no WAL, so nothing was committed since the last checkpoint.
-    pub(crate) fn open(
-        wal: &Path,
-        name_is_durable: bool,
-        owed: Option<Arc<Owed>>,
-    ) -> io::Result<Option<Rc<Self>>> {
-        let file = match owed {
-            Some(owed) => SyncedFile::Owing(owed),
-            None => match File::open(wal) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                result => SyncedFile::Plain(result?),
-            },
+    pub(crate) fn open(wal: &Path, name_is_durable: bool) -> io::Result<Option<Rc<Self>>> {
+        let file = match File::open(wal) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result?,
         };
         let folder = wal.parent().filter(|_| !name_is_durable);
         let folder = folder.map(File::open).transpose()?;
@@ -91,22 +72,6 @@ impl WalSync {
         }
         self.waiting.borrow_mut().push(waiter);
         shard.metrics.durable_commits.increment();
-        self.start(shard, failed);
-    }
-
-    /// Begins a sync for what is owed, if anything is and none is under way: nobody asked for it to be durable, but
-    /// memory is not the place for it.
-    pub(crate) fn pay(self: &Rc<Self>, shard: &Rc<Shard>, failed: impl FnOnce(&Rc<Shard>) + 'static) {
-        if self.owes() && self.failed.borrow().is_none() {
-            self.start(shard, failed);
-        }
-    }
-
-    fn owes(&self) -> bool {
-        matches!(&self.file, SyncedFile::Owing(owed) if owed.is_owing())
-    }
-
-    fn start(self: &Rc<Self>, shard: &Rc<Shard>, failed: impl FnOnce(&Rc<Shard>) + 'static) {
         if !self.running.replace(true) {
             let task = Rc::clone(self).sync(Rc::clone(shard), failed);
             spawn_into(shard, shard.queues.interactive, "sync", task);
@@ -116,11 +81,11 @@ impl WalSync {
     async fn sync(self: Rc<Self>, shard: Rc<Shard>, failed: impl FnOnce(&Rc<Shard>)) {
         loop {
             let waiting = self.waiting.take();
-            if waiting.is_empty() && !self.owes() {
+            if waiting.is_empty() {
                 break;
             }
             let start = Instant::now();
-            let mut result = self.write_and_sync().await;
+            let mut result = sys::fdatasync(self.file.as_raw_fd()).await;
             shard.metrics.syncs.increment();
             if result.is_ok()
                 && let Some(folder) = self.folder.take()
@@ -146,19 +111,6 @@ impl WalSync {
             }
         }
         self.running.set(false);
-    }
-
-    async fn write_and_sync(&self) -> io::Result<()> {
-        let owed = match &self.file {
-            SyncedFile::Plain(file) => return sys::fdatasync(file.as_raw_fd()).await,
-            SyncedFile::Owing(owed) => owed,
-        };
-        let done = match owed.begin() {
-            Some(write) => sys::write_and_sync(owed.as_raw_fd(), write).await,
-            None => sys::fdatasync(owed.as_raw_fd()).await,
-        };
-        owed.ended(done.is_ok());
-        done
     }
 }
 
@@ -191,7 +143,7 @@ mod tests {
             let folder = disk_folder();
             let path = folder.path().join("wal");
             fs::write(&path, b"frames").unwrap();
-            let wal = WalSync::open(&path, false, None).unwrap().unwrap();
+            let wal = WalSync::open(&path, false).unwrap().unwrap();
             let syncs = || shard.metrics.sync_time.borrow().count;
             let done = Rc::new(Cell::new(0));
             for _ in 0..100 {
@@ -219,7 +171,7 @@ mod tests {
             let path = folder.path().join("wal");
             // The kernel refuses to sync this device.
             symlink("/dev/null", &path).unwrap();
-            let wal = WalSync::open(&path, false, None).unwrap().unwrap();
+            let wal = WalSync::open(&path, false).unwrap().unwrap();
             let closed = Rc::new(Cell::new(false));
             let told = Rc::new(Cell::new(0));
             for _ in 0..3 {
@@ -242,7 +194,7 @@ mod tests {
     fn without_a_wal_there_is_nothing_to_wait_for() {
         let folder = tempfile::tempdir().unwrap();
         assert!(
-            WalSync::open(&folder.path().join("none"), false, None)
+            WalSync::open(&folder.path().join("none"), false)
                 .unwrap()
                 .is_none()
         );
@@ -264,7 +216,7 @@ mod tests {
                             fs::write(&path, vec![1; 1 << 20]).unwrap();
                             let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
                             file.sync_all().unwrap();
-                            let wal = WalSync::open(&path, false, None).unwrap().unwrap();
+                            let wal = WalSync::open(&path, false).unwrap().unwrap();
                             let mut count = 0;
                             while start.elapsed().as_secs() < 3 {
                                 std::os::unix::fs::FileExt::write_all_at(

@@ -93,9 +93,6 @@ fn run_work<R, W>(
         mailbox,
         priority,
         Box::new(move |mailbox| {
-            if durable {
-                mailbox.expect_durable();
-            }
             let answer = work(mailbox);
             place.replace(Some(answer));
         }),

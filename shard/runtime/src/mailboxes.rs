@@ -39,9 +39,9 @@ use crate::{
 const MAX_WAITING: usize = 4096;
 /// Mailboxes that are being opened at once, a core.
 const MAX_OPENING: usize = 64;
-/// The WAL of a mailbox that is not busy is written back when it is larger than this, some twenty messages of 10 kB: what
-/// is written past the page cache takes no memory, a checkpoint costs two syncs, and reads this much at once.
-const FIRST_CHECKPOINT_BYTES: u64 = 1024 * 1024;
+/// The WAL of a mailbox that is not busy is written back when it is larger than this: before it would grow beyond
+/// 1 MiB, some twenty messages of 10 kB.
+const FIRST_CHECKPOINT_BYTES: u64 = 960 * 1024;
 /// A mailbox whose WAL is written back more often than this gets a longer one.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an opening is tried that failed for want of descriptors.
@@ -59,8 +59,6 @@ pub(crate) struct Mailboxes {
     slots: RefCell<AHashMap<MailboxGuid, Rc<Slot>>>,
     pub(crate) room: Room,
     openings: Rc<Semaphore>,
-    /// Whether the disk takes direct writes has been asked for.
-    direct_is_known: Cell<bool>,
     /// Slots with work; the stop waits for them.
     busy: Cell<usize>,
     idle: Waiters,
@@ -72,7 +70,6 @@ impl Mailboxes {
             slots: RefCell::default(),
             room: Room::new(config, shards),
             openings: Semaphore::new(MAX_OPENING),
-            direct_is_known: Cell::new(false),
             busy: Cell::new(0),
             idle: Waiters::default(),
         }
@@ -369,7 +366,7 @@ impl Slot {
         self.last_used.set(Instant::now());
         let Ok(Ok(finished)) = finished else {
             // The mailbox went down with its coroutine: closing it panicked, or there is no memory for a stack.
-            self.forget_open(shard).await;
+            self.forget_open(shard);
             return done(shard, Err(CallError::Panicked), &wal);
         };
         if finished.suspect {
@@ -377,7 +374,7 @@ impl Slot {
         }
         if finished.mailbox.is_none() {
             shard.metrics.panics.increment();
-            self.forget_open(shard).await;
+            self.forget_open(shard);
             return done(shard, Err(CallError::Panicked), &wal);
         }
         self.set_memory(shard, finished.memory);
@@ -386,7 +383,6 @@ impl Slot {
         // Before the caller's answer: who asks after its own change must not find an older event queue.
         shard.publish(self.guid, finished.events);
         done(shard, Ok(()), &wal);
-        self.pay(shard);
         let checkpoint_at = self.checkpoint_at.get().min(shard.config.checkpoint_bytes);
         if finished.wal_bytes > checkpoint_at && !self.checkpoint_queued.replace(true) {
             self.jobs.borrow_mut().push_back(Job {
@@ -436,18 +432,12 @@ impl Slot {
         let path = Arc::clone(&self.path);
         let options = shard.config.open.clone();
         let suspect = self.suspect.get();
-        let first = !shard.mailboxes.direct_is_known.replace(true);
         let opened = operation::run(shard, move || -> Result<Box<Mailbox>, StoreError> {
-            let mut mailbox = if suspect {
+            let mailbox = if suspect {
                 Mailbox::open_distrusted(&path, &options)?
             } else {
                 Mailbox::open(&path, &options)?
             };
-            mailbox.may_owe_writes();
-            if first {
-                // Finds out, by a read that waits, what is remembered then: not while somebody waits for a change.
-                mailbox.expect_durable();
-            }
             Ok(Box::new(mailbox))
         })
         .await;
@@ -503,7 +493,7 @@ impl Slot {
                     self.distrust(shard);
                 }
             }
-            _ => self.forget_open(shard).await,
+            _ => self.forget_open(shard),
         }
     }
 
@@ -572,10 +562,7 @@ impl Slot {
         self.is_closed(shard);
     }
 
-    /// The mailbox went down.
-    async fn forget_open(self: &Rc<Self>, shard: &Rc<Shard>) {
-        // What is being written must not come into the file after it was opened again.
-        self.syncs_end(shard).await;
+    fn forget_open(&self, shard: &Shard) {
         self.wal.take();
         self.wal_bytes.set(0);
         self.is_closed(shard);
@@ -596,36 +583,9 @@ impl Slot {
     fn wal(&self) -> io::Result<Option<Rc<WalSync>>> {
         let mut wal = self.wal.borrow_mut();
         if wal.is_none() {
-            let owed = match &*self.mailbox.borrow() {
-                Some(mailbox) if !self.suspect.get() => mailbox.owe_writes()?,
-                _ => None,
-            };
-            *wal = WalSync::open(&self.wal_path.borrow(), self.wal_name_is_durable.get(), owed)?;
+            *wal = WalSync::open(&self.wal_path.borrow(), self.wal_name_is_durable.get())?;
         }
         Ok(wal.clone())
-    }
-
-    /// Begins to make durable what nobody waits for.
-    fn pay(self: &Rc<Self>, shard: &Rc<Shard>) {
-        if self.wal.borrow().is_none() {
-            let owes = self
-                .mailbox
-                .borrow()
-                .as_ref()
-                .is_some_and(|mailbox| mailbox.is_owing());
-            if !owes {
-                return;
-            }
-        }
-        match self.wal() {
-            Ok(Some(wal)) => {
-                let slot = Rc::clone(self);
-                wal.pay(shard, move |shard| slot.sync_failed(shard));
-            }
-            Ok(None) => {}
-            // It is written when somebody asks for it to be durable, or when the mailbox is closed.
-            Err(error) => tracing::warn!("mailbox {}: what is owed waits: {error}", self.guid),
-        }
     }
 
     /// Whether work waits.

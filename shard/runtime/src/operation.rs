@@ -35,17 +35,6 @@ pub(crate) async fn run<R: 'static>(
                     Err(error) => operation.run(pool, Answer::Read(Err(error))),
                 }
             }
-            Wait::ReadInto {
-                fd,
-                offset,
-                memory,
-                skip,
-                length,
-            } => {
-                shard.metrics.cold_reads.increment();
-                let read = file::read_into(fd, offset, memory, skip, length).await;
-                operation.run(pool, Answer::Memory(read))
-            }
             Wait::LookUp { path } => {
                 let result = file::look_up(path).await;
                 operation.run(pool, Answer::Done(result))

@@ -113,7 +113,7 @@ impl QueueStore {
     }
 
     fn hold(&self, segment: Segment, live: usize, sealed: bool) -> io::Result<()> {
-        let sync = WalSync::open(segment.path(), false, None)?.ok_or(io::ErrorKind::NotFound)?;
+        let sync = WalSync::open(segment.path(), false)?.ok_or(io::ErrorKind::NotFound)?;
         let number = segment.number();
         let held = Held {
             segment,

@@ -9,7 +9,6 @@ use std::{
 };
 
 use ringpost_executor::file;
-use ringpost_vfs::OwedWrite;
 
 #[cfg(test)]
 thread_local! {
@@ -24,21 +23,6 @@ pub(crate) async fn fdatasync(fd: RawFd) -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::EIO));
     }
     file::sync_data(fd).await
-}
-
-/// Writes what a WAL owes, and `fdatasync`. The caller keeps the descriptor open until this returns.
-pub(crate) async fn write_and_sync(fd: RawFd, write: OwedWrite) -> io::Result<()> {
-    #[cfg(test)]
-    if FAIL_SYNCS.get() {
-        return Err(io::Error::from_raw_os_error(libc::EIO));
-    }
-    let blocks = file::Blocks {
-        bytes: write.bytes,
-        range: write.range,
-        zeros: write.zeros,
-        offset: write.offset,
-    };
-    file::write_and_sync(fd, blocks).await
 }
 
 /// `fsync` by io_uring, for directories. The caller keeps the descriptor open until this returns.

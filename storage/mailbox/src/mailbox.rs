@@ -6,11 +6,10 @@ use std::{
     io::Write,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Guid, MailboxGuid, MessageId};
-use ringpost_vfs::{Ahead, Hint, Owed};
+use ringpost_vfs::{Ahead, Hint};
 use rusqlite::{Connection, OptionalExtension, config::DbConfig, params};
 
 use crate::{
@@ -116,10 +115,6 @@ pub struct Mailbox {
     measured: (u32, u64),
     /// See [`Mailbox::keep_few_pages`].
     keeps_few_pages: bool,
-    /// See [`Mailbox::may_owe_writes`].
-    may_owe: bool,
-    /// What [`Mailbox::expect_durable`] got.
-    owed: Option<Arc<Owed>>,
 }
 
 /// The hot part of the `store` row. Memory has it as of the running transaction.
@@ -264,8 +259,6 @@ impl Mailbox {
             distrusted: false,
             measured: (0, 0),
             keeps_few_pages: false,
-            may_owe: false,
-            owed: None,
         })
     }
 
@@ -449,9 +442,7 @@ impl Mailbox {
         if self.distrusted {
             return Err(StoreError::NotAllowed("a sync of the WAL failed"));
         }
-        ringpost_vfs::load_wal(&self.connection);
         let written = self.connection.query_row(checkpoint, [], |_| Ok(()));
-        ringpost_vfs::unload_wal(&self.connection);
         written.map_err(StoreError::from).inspect_err(|error| {
             // SQLite would try the sync that failed again, and believe it. A database that had no room to grow
             // is no such thing: the WAL is as good as before, and there would be no room for its copy either.
@@ -497,31 +488,6 @@ impl Mailbox {
     /// The WAL: what the runtime syncs before it acknowledges a change.
     pub fn wal_path(&self) -> PathBuf {
         with_suffix(&self.directory.join(DATABASE), "-wal")
-    }
-
-    /// Has commits wait in memory for who makes them durable: see [`ringpost_vfs::owe_writes`].
-    pub fn owe_writes(&self) -> std::io::Result<Option<Arc<Owed>>> {
-        ringpost_vfs::owe_writes(&self.connection, &self.wal_path())
-    }
-
-    /// Who asks for changes to be durable looks after [`Self::owe_writes`]: [`Self::expect_durable`] may ask for it ahead.
-    pub fn may_owe_writes(&mut self) {
-        self.may_owe = true;
-    }
-
-    /// Says that what changes next will have to be durable at once. A mailbox's first change after its opening then waits
-    /// in memory as the later ones do, where it may: it would be written into the page cache first, and from there by the
-    /// sync. Costs nothing at the second call.
-    pub fn expect_durable(&mut self) {
-        if std::mem::take(&mut self.may_owe) {
-            // Who syncs asks again, and hears of errors.
-            self.owed = self.owe_writes().unwrap_or_default();
-        }
-    }
-
-    /// Whether commits wait in memory for a sync since [`Self::expect_durable`].
-    pub fn is_owing(&self) -> bool {
-        self.owed.as_ref().is_some_and(|owed| owed.is_owing())
     }
 
     /// Gives back memory that only speeds up what comes next: for a mailbox that nobody uses at the moment.

@@ -34,7 +34,7 @@ fn with_failing_sync<R: 'static>(failing: usize, work: impl FnOnce() -> R + 'sta
                 Answer::Done(result)
             }
             Wait::Breathe | Wait::LookUp { .. } | Wait::ReadAhead { .. } => Answer::Done(Ok(())),
-            Wait::Read { .. } | Wait::ReadInto { .. } => panic!("everything is in the page cache"),
+            Wait::Read { .. } => panic!("everything is in the page cache"),
         };
     }
 }

@@ -35,19 +35,6 @@ pub enum Wait {
         /// At most this many bytes.
         length: usize,
     },
-    /// Bytes of a file, into memory that comes back; answered by [`Answer::Memory`].
-    ReadInto {
-        /// The file.
-        fd: RawFd,
-        /// Where.
-        offset: u64,
-        /// What is read into, from its byte `skip` on.
-        memory: Vec<u8>,
-        /// Where in the memory.
-        skip: usize,
-        /// At most this many bytes.
-        length: usize,
-    },
     /// That the folders and the inode of a path are in the kernel's caches; answered by [`Answer::Done`].
     LookUp {
         /// The file.
@@ -85,8 +72,6 @@ pub enum Answer<'a> {
     Done(io::Result<()>),
     /// The bytes read: at most as many as were asked for, none at the end of the file.
     Read(io::Result<&'a [u8]>),
-    /// How many bytes were read, and the memory that has them.
-    Memory(io::Result<(usize, Vec<u8>)>),
 }
 
 /// Where an operation stands.
@@ -138,7 +123,6 @@ pub struct Operation<R: 'static> {
 enum RawAnswer {
     Done(io::Result<()>),
     Read(io::Result<(*const u8, usize)>),
-    Memory(io::Result<(usize, Vec<u8>)>),
 }
 
 /// The operation that runs on this thread now.
@@ -174,7 +158,6 @@ impl<R: 'static> Operation<R> {
             Answer::Start => RawAnswer::Done(Ok(())),
             Answer::Done(result) => RawAnswer::Done(result),
             Answer::Read(result) => RawAnswer::Read(result.map(|data| (data.as_ptr(), data.len()))),
-            Answer::Memory(result) => RawAnswer::Memory(result),
         };
         let outer = CURRENT.take();
         let result = coroutine.resume(answer);
@@ -216,29 +199,7 @@ pub(crate) fn slice_is_over() -> bool {
 pub(crate) fn wait(wait: Wait) -> Option<io::Result<()>> {
     match suspend(wait)? {
         RawAnswer::Done(result) => Some(result),
-        RawAnswer::Read(_) | RawAnswer::Memory(_) => Some(Err(mismatch())),
-    }
-}
-
-/// Suspends the running operation until bytes were read into `memory`, from its byte `skip` on: how many, and the
-/// memory. `None`: no operation runs here.
-pub(crate) fn wait_read_into(
-    fd: RawFd,
-    offset: u64,
-    memory: Vec<u8>,
-    skip: usize,
-    length: usize,
-) -> Option<io::Result<(usize, Vec<u8>)>> {
-    let answer = suspend(Wait::ReadInto {
-        fd,
-        offset,
-        memory,
-        skip,
-        length,
-    })?;
-    match answer {
-        RawAnswer::Memory(result) => Some(result),
-        RawAnswer::Done(_) | RawAnswer::Read(_) => Some(Err(mismatch())),
+        RawAnswer::Read(_) => Some(Err(mismatch())),
     }
 }
 

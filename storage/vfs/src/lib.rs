@@ -24,7 +24,6 @@
 mod ahead;
 pub mod coroutine;
 mod hint;
-mod owed;
 mod pages;
 mod spare;
 mod sqlite;
@@ -42,15 +41,11 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use coroutine::Wait;
 pub use hint::{HINT_BYTES, Hint};
-pub use owed::{Owed, OwedWrite};
 pub use spare::{close, reopen};
 
 /// Virtual machine instructions of SQLite between two looks at the clock: some tens of microseconds.
@@ -131,23 +126,6 @@ pub fn open_database_ahead(
 /// Bytes in use in the connection's WAL: the file itself may be longer, since it keeps its blocks.
 pub fn wal_bytes(connection: &rusqlite::Connection) -> u64 {
     sqlite::wal_bytes(connection)
-}
-
-/// Has the connection's commits wait, in memory, for who makes them durable: see [`Owed`]. From now on each commit must be
-/// followed by a sync that asks [`Owed::begin`] what to write before. `None`, and nothing is changed, where there is no
-/// WAL yet or its file system can't write past the page cache.
-pub fn owe_writes(connection: &rusqlite::Connection, wal: &Path) -> io::Result<Option<Arc<Owed>>> {
-    sqlite::owe_writes(connection, wal)
-}
-
-/// Reads the connection's WAL at once if that is worth it, for a checkpoint that comes now. Until [`unload_wal`].
-pub fn load_wal(connection: &rusqlite::Connection) {
-    sqlite::load_wal(connection, true);
-}
-
-/// Forgets what [`load_wal`] has read.
-pub fn unload_wal(connection: &rusqlite::Connection) {
-    sqlite::load_wal(connection, false);
 }
 
 /// Bytes of memory that the connection's page cache takes.

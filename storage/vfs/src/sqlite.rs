@@ -27,8 +27,8 @@ use std::{
 
 use connection::{file_of, handle_of};
 pub(crate) use connection::{
-    first_reads, is_wal_name_durable, keep_wal, kept_of, load_wal, owe_writes, page_cache_bytes,
-    schema_bytes, set_nothing_aside, statement_bytes, wal_bytes,
+    first_reads, is_wal_name_durable, keep_wal, kept_of, page_cache_bytes, schema_bytes, set_nothing_aside,
+    statement_bytes, wal_bytes,
 };
 use replace::UNFIT_HEADER;
 use rusqlite::ffi;
@@ -451,13 +451,6 @@ unsafe extern "C" fn read(
         first.borrow_mut().note(offset as u64);
     }
     let file = &state.file;
-    // What follows is in memory.
-    let of_file = state
-        .wal
-        .as_ref()
-        .map_or(buffer.len(), |wal| wal.read(buffer, offset as u64));
-    let is_all = of_file == buffer.len();
-    let buffer = &mut buffer[..of_file];
     let mut filled = 0;
     while filled < buffer.len() {
         let (rest, at) = (&mut buffer[filled..], offset as u64 + filled as u64);
@@ -469,11 +462,7 @@ unsafe extern "C" fn read(
             Ok(0) => {
                 // SQLite relies on zeros behind the end.
                 buffer[filled..].fill(0);
-                return if is_all {
-                    ffi::SQLITE_IOERR_SHORT_READ
-                } else {
-                    ffi::SQLITE_OK
-                };
+                return ffi::SQLITE_IOERR_SHORT_READ;
             }
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -558,12 +547,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     if let Err(error) = state.flush() {
         return write_error(&error);
     }
-    let synced = match &state.wal {
-        Some(wal) if wal.is_durable() => Ok(()),
-        Some(wal) => wal.sync(&state.file, || crate::sync_file(&state.file)),
-        None => crate::sync_file(&state.file),
-    };
-    if synced.is_err() {
+    if crate::sync_file(&state.file).is_err() {
         return ffi::SQLITE_IOERR_FSYNC;
     }
     let Some(folder) = state.unsynced_folder.take() else {

@@ -18,8 +18,6 @@
 //!   either, as their salts don't fit the next header;
 //! * whole blocks are written, the last one filled with zeros and written again by the next transaction: to
 //!   write a part of a block that is not in the page cache, the kernel would have to read it, and hold the core;
-//! * a mailbox whose commits are made durable at once writes them past the page cache: see [`crate::owed`]. But one that
-//!   is so busy that its WAL is emptied every moment has all of its blocks in there, and reads them soon;
 //! * a closed WAL shrinks to [`EMPTY_BYTES`] and stays, so that its name is durable from the start.
 
 use std::{
@@ -27,13 +25,6 @@ use std::{
     fs::File,
     io,
     os::{fd::AsRawFd, unix::fs::FileExt},
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use crate::{
-    coroutine,
-    owed::{self, Owed},
 };
 
 /// The WAL's own header.
@@ -46,15 +37,6 @@ const COMMIT_FIELD: std::ops::Range<usize> = 4..8;
 const GATHERED_BYTES: usize = 256 * 1024;
 /// The file grows to a multiple of this: little at first, since many mailboxes get little mail.
 const GROWTH_BYTES: std::ops::RangeInclusive<u64> = 128 * 1024..=512 * 1024;
-/// A WAL of at least, and at most, so many bytes is read at once when it is written back. That of a busy mailbox has a
-/// little more than the 4 MiB at which it is; page by page each would be a wait for the disk.
-const LOADED_BYTES: std::ops::RangeInclusive<u64> = 64 * 1024..=KEPT_BYTES;
-/// A core has so many of them in memory at once.
-const LOADED_AT_ONCE: usize = 2;
-/// What a core keeps for the next one.
-const LOADED_SPARE_BYTES: usize = 1280 * 1024;
-/// A WAL that is emptied again within this time is a busy one.
-const BUSY_INTERVAL: Duration = Duration::from_secs(1);
 /// A WAL that was emptied keeps so many bytes of blocks while it is open.
 const KEPT_BYTES: u64 = 8 * 1024 * 1024;
 /// A closed WAL that holds nothing: one block of zeros. No other WAL has this size (frames are 4120 bytes).
@@ -71,9 +53,6 @@ const GROWTH_PIECES: usize = (*GROWTH_BYTES.end()).div_ceil(ZEROS.len() as u64) 
 thread_local! {
     /// A buffer that no WAL uses now: an open mailbox keeps none.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// Memory for a WAL that is read at once, and how many there are now.
-    static LOADED_SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    static LOADED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The writing side of one WAL.
@@ -89,30 +68,6 @@ pub(crate) struct WalWriter {
     last_block: RefCell<Vec<u8>>,
     /// Nothing that a power failure could bring back was in the file when it was last emptied.
     emptied: Cell<bool>,
-    /// When it was emptied last, and whether that was within [`BUSY_INTERVAL`] of the time before: then commits go through
-    /// the page cache until it is emptied again.
-    emptied_at: Cell<Option<Instant>>,
-    busy: Cell<bool>,
-    /// Commits go there, unless they can't.
-    owed: RefCell<Option<Arc<Owed>>>,
-    /// The file as it was when it was read at once.
-    loaded: RefCell<Option<Loaded>>,
-}
-
-/// The first `length` bytes of a WAL.
-struct Loaded {
-    memory: Vec<u8>,
-    skip: usize,
-    length: usize,
-}
-
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        LOADED.set(LOADED.get() - 1);
-        if self.memory.len() <= LOADED_SPARE_BYTES {
-            LOADED_SPARE.set(std::mem::take(&mut self.memory));
-        }
-    }
 }
 
 #[derive(Default)]
@@ -137,10 +92,6 @@ impl WalWriter {
             length_is_known: Cell::new(true),
             // Longer, and its zero header may not be durable yet, with frames behind it.
             emptied: Cell::new(holds_nothing && length <= EMPTY_BYTES),
-            emptied_at: Cell::default(),
-            busy: Cell::new(false),
-            owed: RefCell::default(),
-            loaded: RefCell::default(),
         })
     }
 
@@ -156,100 +107,6 @@ impl WalWriter {
         (nothing_gathered && self.length_is_known.get()).then(|| self.written_to.get())
     }
 
-    /// Has commits wait for who makes them durable, from now on.
-    pub(crate) fn owe(&self, owed: Arc<Owed>) {
-        owed.changed();
-        self.owed.replace(Some(owed));
-    }
-
-    /// Whether a sync would change nothing: everything was written and synced by who makes commits durable.
-    pub(crate) fn is_durable(&self) -> bool {
-        let owed = self.owed();
-        self.gathered.borrow().bytes.is_empty() && owed.is_some_and(|owed| owed.is_durable())
-    }
-
-    /// Writes everything that was gathered or is owed, for a sync by `sync`.
-    pub(crate) fn sync(&self, file: &File, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        self.flush(file)?;
-        self.settle(file)?;
-        let owed = self.owed();
-        let changes = owed.as_ref().map(|owed| owed.changes());
-        sync()?;
-        if let (Some(owed), Some(changes)) = (owed, changes) {
-            owed.synced(changes);
-        }
-        Ok(())
-    }
-
-    /// Fills the end of `buffer` with what the file does not have yet, or all of it from memory; how many bytes before
-    /// that are to be read from the file.
-    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
-        if let Some(loaded) = &*self.loaded.borrow() {
-            let place = usize::try_from(offset).ok();
-            let found = place.and_then(|from| {
-                let end = from
-                    .checked_add(buffer.len())
-                    .filter(|end| *end <= loaded.length)?;
-                loaded.memory.get(loaded.skip + from..loaded.skip + end)
-            });
-            if let Some(found) = found {
-                buffer.copy_from_slice(found);
-                return 0;
-            }
-        }
-        self.owed().map_or(buffer.len(), |owed| owed.read(buffer, offset))
-    }
-
-    /// Reads all that is in use at once, for a checkpoint, which asks for page after page. Where that can't be, or
-    /// would not be worth it, it reads them one by one.
-    pub(crate) fn load(&self) {
-        let used = self.used.get();
-        let is_durable = self.is_durable();
-        let Some(owed) = self.owed().filter(|_| is_durable && LOADED_BYTES.contains(&used)) else {
-            return;
-        };
-        if self.busy.get() || LOADED.get() >= LOADED_AT_ONCE {
-            return;
-        }
-        let length = used.next_multiple_of(BLOCK_BYTES) as usize;
-        let mut memory = LOADED_SPARE.take();
-        if memory.len() < length + owed::BLOCK_BYTES {
-            memory = vec![0; length + owed::BLOCK_BYTES];
-        }
-        let skip = memory.as_ptr().align_offset(owed::BLOCK_BYTES);
-        LOADED.set(LOADED.get() + 1);
-        let mut loaded = Loaded {
-            memory: Vec::new(),
-            skip,
-            length: used as usize,
-        };
-        if let Some(Ok((read, memory))) = coroutine::wait_read_into(owed.as_raw_fd(), 0, memory, skip, length)
-        {
-            loaded.memory = memory;
-            if read as u64 >= used {
-                self.loaded.replace(Some(loaded));
-            }
-        }
-    }
-
-    /// Forgets what was read.
-    pub(crate) fn unload(&self) {
-        self.loaded.take();
-    }
-
-    /// Where commits go, if they do.
-    pub(crate) fn owed(&self) -> Option<Arc<Owed>> {
-        self.owed.borrow().clone()
-    }
-
-    /// Writes what is owed: before the file is written, or cut, by other means.
-    fn settle(&self, file: &File) -> io::Result<()> {
-        match self.owed() {
-            Some(owed) => owed.settle(file),
-            None => Ok(()),
-        }
-    }
-
     /// Takes one write of SQLite's.
     pub(crate) fn write(&self, file: &File, data: &[u8], offset: u64) -> io::Result<()> {
         let follows = {
@@ -263,9 +120,6 @@ impl WalWriter {
         if gathered.bytes.is_empty() {
             if data.len() != FRAME_HEADER_BYTES {
                 drop(gathered);
-                if self.restart(data, offset)? {
-                    return Ok(());
-                }
                 return self.write_through(file, data, offset);
             }
             gathered.offset = offset;
@@ -275,101 +129,7 @@ impl WalWriter {
         let ends = gathered.commits;
         gathered.commits = data.len() == FRAME_HEADER_BYTES && data[COMMIT_FIELD] != [0; 4];
         drop(gathered);
-        if ends { self.commit(file) } else { Ok(()) }
-    }
-
-    /// A transaction has been gathered to its end: who makes it durable writes it, or it is written now.
-    fn commit(&self, file: &File) -> io::Result<()> {
-        let taken = {
-            let gathered = self.gathered.borrow();
-            self.give(file, &gathered.bytes, gathered.offset)
-        };
-        match taken {
-            Ok(true) => {
-                let mut bytes = self.gathered.take().bytes;
-                bytes.clear();
-                SPARE.set(bytes);
-                Ok(())
-            }
-            Ok(false) => self.flush(file),
-            Err(error) => {
-                // Forgotten, as what can't be written.
-                self.gathered.take();
-                Err(error)
-            }
-        }
-    }
-
-    /// Leaves `data` to who makes it durable; the file has room for it then. `false`: it must be written.
-    fn give(&self, file: &File, data: &[u8], offset: u64) -> io::Result<bool> {
-        let Some(owed) = self.owed().filter(|_| !self.busy.get()) else {
-            return Ok(false);
-        };
-        let mut last_block = self.last_block.borrow_mut();
-        let is_next = self.used.get() == offset && last_block.len() as u64 == offset % BLOCK_BYTES;
-        if !is_next {
-            return Ok(false);
-        }
-        let end = offset + data.len() as u64;
-        let blocks_end = end + self.zeros_behind(end) as u64;
-        let grows = self.written_to.get() < blocks_end;
-        if grows && !self.grow(file, blocks_end)? {
-            return Ok(false);
-        }
-        if !owed.take(&last_block, data, offset, if grows { blocks_end } else { 0 })? {
-            return Ok(false);
-        }
-        let in_last = (end % BLOCK_BYTES) as usize;
-        if in_last <= data.len() {
-            last_block.clear();
-            last_block.extend_from_slice(&data[data.len() - in_last..]);
-        } else {
-            last_block.extend_from_slice(data);
-        }
-        self.used.set(end);
-        Ok(true)
-    }
-
-    /// Leaves a new header to who makes commits durable: the first one will be written with it.
-    fn restart(&self, header: &[u8], offset: u64) -> io::Result<bool> {
-        let Some(owed) = self.owed().filter(|_| !self.busy.get()) else {
-            return Ok(false);
-        };
-        let is_new = offset == 0 && header.len() == HEADER_BYTES && self.emptied.get();
-        if !is_new || self.used.get() > HEADER_BYTES as u64 || !owed.restart(header)? {
-            return Ok(false);
-        }
-        let mut last_block = self.last_block.borrow_mut();
-        last_block.clear();
-        last_block.extend_from_slice(header);
-        self.used.set(HEADER_BYTES as u64);
-        Ok(true)
-    }
-
-    /// Gets blocks up to there; `false` where they can only be had by writing them.
-    fn grow(&self, file: &File, to: u64) -> io::Result<bool> {
-        let from = self.written_to.get();
-        loop {
-            // SAFETY: takes a descriptor that is open, and numbers.
-            let done = unsafe {
-                libc::fallocate(
-                    file.as_raw_fd(),
-                    0,
-                    from as libc::off_t,
-                    (to - from) as libc::off_t,
-                )
-            };
-            if done == 0 {
-                self.written_to.set(to);
-                return Ok(true);
-            }
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EINTR) => {}
-                Some(libc::EOPNOTSUPP | libc::ENOSYS) => return Ok(false),
-                _ => return Err(error),
-            }
-        }
+        if ends { self.flush(file) } else { Ok(()) }
     }
 
     /// Writes what was gathered. What can't be written is forgotten: SQLite is told, and writes the frames
@@ -388,8 +148,6 @@ impl WalWriter {
     /// Empties the WAL: it keeps its blocks, see the module's documentation. Durable when it returns.
     pub(crate) fn empty(&self, file: &File) -> io::Result<()> {
         self.flush(file)?;
-        self.settle(file)?;
-        self.unload();
         if self.used.get() == 0 && self.emptied.get() {
             return Ok(());
         }
@@ -400,20 +158,13 @@ impl WalWriter {
             self.written_to.set(KEPT_BYTES);
         }
         self.last_block.borrow_mut().clear();
-        // The whole block: what else was in it would have to be read.
+        // The whole block: what else is in it would have to be read where it is not in the page cache.
         file.write_all_at(&ZEROS[..BLOCK_BYTES as usize], 0)?;
         self.written_to.set(self.written_to.get().max(BLOCK_BYTES));
         self.length_is_known.set(known);
-        let changes = self.owed().map(|owed| owed.changed());
         crate::sync_file(file)?;
-        if let (Some(owed), Some(changes)) = (self.owed(), changes) {
-            owed.synced(changes);
-        }
         self.used.set(0);
         self.emptied.set(true);
-        let before = self.emptied_at.replace(Some(Instant::now()));
-        self.busy
-            .set(before.is_some_and(|before| before.elapsed() < BUSY_INTERVAL));
         Ok(())
     }
 
@@ -440,10 +191,6 @@ impl WalWriter {
     }
 
     fn write_through(&self, file: &File, data: &[u8], offset: u64) -> io::Result<()> {
-        self.settle(file)?;
-        if let Some(owed) = self.owed() {
-            owed.changed();
-        }
         let end = offset + data.len() as u64;
         let mut last_block = self.last_block.borrow_mut();
         // What stands before the data in its first block, where that is known.

@@ -35,10 +35,6 @@ const FREE_BLOCKS: u64 = 1 << 24;
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(20);
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Handles of files that are open with `O_DIRECT`, and of all others.
-const DIRECT: FileHandle = FileHandle(1);
-const BUFFERED: FileHandle = FileHandle(0);
-
 /// Mounts the disk; it is unmounted when the session ends.
 pub(crate) fn mount(disk: &Arc<Disk>, at: &Path, seed: u64) -> io::Result<BackgroundSession> {
     let mut options = Config::default();
@@ -254,14 +250,10 @@ impl Filesystem for Files {
         answer(reply, renamed.ok_or(Errno::ENOENT));
     }
 
-    fn open(&self, _: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let is_direct = flags.0 & nix::libc::O_DIRECT != 0;
+    fn open(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match self.error(Operation::Open, node.0, None) {
             Some(error) => reply.error(error),
-            None => reply.opened(
-                if is_direct { DIRECT } else { BUFFERED },
-                FopenFlags::FOPEN_DIRECT_IO,
-            ),
+            None => reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO),
         }
     }
 
@@ -271,7 +263,7 @@ impl Filesystem for Files {
                 &BELIEVED_FOR,
                 &attributes,
                 Generation(0),
-                BUFFERED,
+                FileHandle(0),
                 FopenFlags::FOPEN_DIRECT_IO,
             ),
             Err(error) => reply.error(error),
@@ -302,7 +294,7 @@ impl Filesystem for Files {
         &self,
         _: &Request,
         node: INodeNo,
-        handle: FileHandle,
+        _: FileHandle,
         offset: u64,
         data: &[u8],
         _: WriteFlags,
@@ -316,9 +308,6 @@ impl Filesystem for Files {
                 self.disk.write(node.0, offset, &data[..data.len() / 2]);
                 return reply.error(Errno::from_i32(number));
             }
-            // Of a short write by io_uring the kernel writes the rest by itself, and on FUSE from the first byte's place
-            // on (seen on 6.18: `fuse_direct_IO` does not move it). Disks with O_DIRECT write whole blocks or fail.
-            Some(Effect::Short) if handle == DIRECT => data,
             Some(Effect::Short) => &data[..data.len().div_ceil(3)],
             None => data,
         };

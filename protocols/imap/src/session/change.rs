@@ -64,7 +64,6 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             let unchanged_since = store.unchanged_since.map(ChangeNumber);
             let (before, changed, refused, after) = self
                 .call(move |mailbox| {
-                    mailbox.expect_durable();
                     let before = mailbox.status(folder)?.highest_change;
                     let (changed, refused) = match reader {
                         None if unanswered => {
@@ -187,7 +186,6 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
             let (before, gone, after) = self
                 .call(move |mailbox| {
-                    mailbox.expect_durable();
                     let before = mailbox.status(folder)?.highest_change;
                     let gone = mailbox.expunge(folder, &slice, true)?;
                     Ok((before, gone, mailbox.status(folder)?.highest_change))
@@ -231,7 +229,6 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
             let target = place.clone();
             let copy = self.call(move |mailbox| {
-                mailbox.expect_durable();
                 let copy = |mailbox: &mut Mailbox| mailbox.copy_messages(from, &slice, to);
                 arrival::transfer(mailbox, &target, to, copy)
             });
@@ -286,7 +283,6 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             let slice = take_first(&mut left, limits::SLICE_ROWS);
             let target = place.clone();
             let step = self.call(move |mailbox| {
-                mailbox.expect_durable();
                 let before = mailbox.status(from)?.highest_change;
                 let (pairs, gone) = if across {
                     (Vec::new(), mailbox.expunge(from, &slice, false)?)

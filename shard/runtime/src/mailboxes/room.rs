@@ -35,7 +35,7 @@ use crate::{config::RuntimeConfig, shard::Shard, waiters::Waiters};
 
 /// How far the allowance may grow where that saves openings: a thousand mailboxes that all get mail take some
 /// 250 MiB, and each one that is opened and closed for a delivery costs as much as three deliveries.
-const GROWTH: u64 = 16;
+const GROWTH: u64 = 20;
 /// What a mailbox is taken for until it has been measured.
 pub(super) const OPENING_BYTES: u64 = 128 * 1024;
 /// Descriptors of an open mailbox: its lock, database, WAL, and the WAL's for syncs.

@@ -2,16 +2,13 @@
 
 use std::{
     ffi::{c_int, c_void},
-    io,
-    path::Path,
     ptr,
-    sync::Arc,
 };
 
 use rusqlite::ffi;
 
 use super::{Kept, METHODS, OpenFile, SMALL_BYTES, kept, state};
-use crate::{hint::Hint, owed::Owed, wal::WalWriter};
+use crate::{hint::Hint, wal::WalWriter};
 
 /// Has the WAL stay, empty, when the database is closed.
 pub(crate) fn keep_wal(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
@@ -74,31 +71,6 @@ pub(crate) fn schema_bytes(connection: &rusqlite::Connection) -> u64 {
 /// Bytes of the connection's prepared statements.
 pub(crate) fn statement_bytes(connection: &rusqlite::Connection) -> u64 {
     status_bytes(connection, ffi::SQLITE_DBSTATUS_STMT_USED)
-}
-
-/// Has the connection's commits wait for who makes them durable.
-pub(crate) fn owe_writes(connection: &rusqlite::Connection, path: &Path) -> io::Result<Option<Arc<Owed>>> {
-    let Some(wal) = wal_of(connection) else {
-        return Ok(None);
-    };
-    // What is owed already must not be forgotten.
-    if let Some(owed) = wal.owed() {
-        return Ok(Some(owed));
-    }
-    let owed = Owed::open(path)?;
-    if let Some(owed) = &owed {
-        wal.owe(Arc::clone(owed));
-    }
-    Ok(owed)
-}
-
-/// Reads the connection's WAL at once, or forgets what was read.
-pub(crate) fn load_wal(connection: &rusqlite::Connection, load: bool) {
-    match wal_of(connection) {
-        Some(wal) if load => wal.load(),
-        Some(wal) => wal.unload(),
-        None => {}
-    }
 }
 
 /// Bytes in use in the connection's WAL; 0 where there is none.
