@@ -396,6 +396,10 @@ impl<'a> Values<'a> {
         }
     }
 
+    pub(super) fn is_constant(&self) -> bool {
+        self.stride == 0 && self.width == 0
+    }
+
     /// A column as it is.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         write_varint(out, self.least);

@@ -25,9 +25,9 @@ pub(crate) struct Whole<'a> {
 
 /// What becomes of a page whose messages all change.
 pub(crate) struct Rewrite {
-    /// The new flags, message by message.
+    /// The new flags, message by message; one where all have the same.
     pub(crate) bits: Vec<MessageBits>,
-    /// Which of `sets` each message has now.
+    /// Which of `sets` each message has now; in the same way.
     pub(crate) keywords: Vec<u32>,
     /// The first is the empty one; each of the others is some message's.
     pub(crate) sets: Vec<Vec<u8>>,
@@ -83,6 +83,18 @@ impl<'a> Whole<'a> {
         self.columns[column as usize].at(at)
     }
 
+    /// Whether all messages have the same.
+    pub(crate) fn is_constant(&self, column: Column) -> bool {
+        self.columns[column as usize].is_constant()
+    }
+
+    fn encode<T>(&self, values: &[T], value: impl Fn(&T) -> u64, out: &mut Vec<u8>) {
+        match values {
+            [all] => Values::line(value(all), 0, self.count).encode(out),
+            values => encode_values(values.len(), |at| value(&values[at]), out),
+        }
+    }
+
     /// The page with what all of its messages became.
     pub(crate) fn rewritten(&self, to: &Rewrite) -> Vec<u8> {
         let mut out = Vec::with_capacity(BITMAP_BYTES + self.count * 8 + 64);
@@ -90,10 +102,8 @@ impl<'a> Whole<'a> {
         for column in Column::ALL {
             let as_it_was = &self.columns[column as usize];
             match (column, to.modified) {
-                (Column::Flags, _) => encode_values(self.count, |at| to.bits[at].bits() as u64, &mut out),
-                (Column::Keywords, _) => {
-                    encode_values(self.count, |at| u64::from(to.keywords[at]), &mut out);
-                }
+                (Column::Flags, _) => self.encode(&to.bits, |bits| bits.bits() as u64, &mut out),
+                (Column::Keywords, _) => self.encode(&to.keywords, |set| u64::from(*set), &mut out),
                 (Column::Change, _) | (Column::Version, Some(_)) => {
                     Values::line(to.first_change, 1, self.count).encode(&mut out);
                 }

@@ -113,10 +113,13 @@ impl Edit for FlagWork<'_> {
         let count = page.count;
         let mut sets = vec![Vec::new()];
         let mut becomes: Vec<Option<NewSet>> = vec![None; page.sets.len()];
-        let (mut bits, mut keywords) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        // Where all have the same, one is looked at for all.
+        let alike = count > 0 && page.is_constant(Column::Flags) && page.is_constant(Column::Keywords);
+        let (looked_at, each) = if alike { (1, count) } else { (count, 1) };
+        let (mut bits, mut keywords) = (Vec::with_capacity(looked_at), Vec::with_capacity(looked_at));
         let mut delta = self.delta;
         let (mut changed, mut renewed, mut read) = (0, 0, 0);
-        for at in 0..count {
+        for at in 0..looked_at {
             let number = page.value(Column::Keywords, at) as usize;
             let known = becomes
                 .get_mut(number)
@@ -143,11 +146,11 @@ impl Edit for FlagWork<'_> {
             let old = MessageBits::from_bits_retain(page.value(Column::Flags, at) as i64);
             let (before, after) = (old.imap(), self.new_flags(old.imap()));
             let differing = before ^ after;
-            changed += usize::from(set.differs || !differing.is_empty());
-            renewed += usize::from(set.differs || !(differing - Flags::SEEN).is_empty());
-            read += usize::from(differing.contains(Flags::SEEN));
-            delta.unread += unread(after) - unread(before);
-            delta.deleted += deleted(after) - deleted(before);
+            changed += each * usize::from(set.differs || !differing.is_empty());
+            renewed += each * usize::from(set.differs || !(differing - Flags::SEEN).is_empty());
+            read += each * usize::from(differing.contains(Flags::SEEN));
+            delta.unread += each as i64 * (unread(after) - unread(before));
+            delta.deleted += each as i64 * (deleted(after) - deleted(before));
             bits.push(old.with_imap(after));
             keywords.push(set.number);
         }
@@ -167,7 +170,7 @@ impl Edit for FlagWork<'_> {
                 let names = becomes[page.value(Column::Keywords, at) as usize].as_ref();
                 done.push(Change {
                     uid: Uid(uid),
-                    flags: bits[at].imap(),
+                    flags: bits[if alike { 0 } else { at }].imap(),
                     keywords: names.map(|set| Arc::clone(&set.names)).unwrap_or_default(),
                     change: ChangeNumber(change),
                 });
