@@ -63,6 +63,8 @@ pub(crate) const INDEXED_FIELDS: usize = 8;
 pub(crate) const REFERENCES: usize = 200;
 /// Messages up to this size are searched whole; larger ones a slice at a time.
 pub(crate) const SEARCHED_WHOLE_BYTES: u64 = 256 * 1024;
+/// Answers to STOREs that are held until one sync has served all of them.
+pub(crate) const HELD_ANSWERS: usize = 256;
 /// Messages whose flags one step changes: less than a millisecond as a rule, in which others get their turn by and by.
 pub(crate) const STORE_ROWS: usize = 16_384;
 /// Messages, and bytes of them, that helper threads look through together: about a millisecond.

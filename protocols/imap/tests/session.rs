@@ -339,6 +339,73 @@ fn select_append_fetch_store_expunge() {
 }
 
 #[test]
+fn stores_that_have_come_share_a_sync() {
+    let host = host();
+    host.run(async {
+        let mut client = login(&host).await;
+        append(&mut client, "INBOX", "", &message("One", "a@example.test", "1")).await;
+        append(&mut client, "INBOX", "", &message("Two", "a@example.test", "2")).await;
+        talk(&mut client, "C: s SELECT INBOX\nS: …\nS: s OK [READ-WRITE] …").await;
+        let before = host.durable_calls();
+        client.send(
+            "a STORE 1 +FLAGS.SILENT (\\Flagged)\r\nb STORE 2 +FLAGS (\\Seen)\r\nc UID STORE 1 FLAGS (\\Draft)\r\n\
+             d STORE 9 +FLAGS (\\Seen)\r\ne STORE 1 -FLAGS.SILENT (\\Draft)\r\nf NOOP\r\n",
+        );
+        talk(
+            &mut client,
+            r"S: a OK …
+              S: * 2 FETCH (FLAGS (\Seen \Recent))
+              S: b OK …
+              S: * 1 FETCH (UID 1 FLAGS (\Draft \Recent))
+              S: c OK …
+              S: d BAD …
+              S: e OK …
+              S: f OK …",
+        )
+        .await;
+        assert_eq!(host.durable_calls(), before + 1);
+        talk(&mut client, "C: g STORE 1 +FLAGS.SILENT (\\Seen)\nS: g OK …").await;
+        assert_eq!(host.durable_calls(), before + 2);
+        // One by one they are as durable when they are acknowledged.
+        let store = |n: u32, sign| format!("m{n} STORE 1 {sign}FLAGS.SILENT (\\Seen)\r\n");
+        let many: Vec<String> = (0..600).map(|n| store(n, if n % 2 == 0 { '-' } else { '+' })).collect();
+        client.send(many.concat());
+        for n in 0..600 {
+            talk(&mut client, &format!("S: m{n} OK …")).await;
+        }
+        assert!((before + 5..before + 20).contains(&host.durable_calls()));
+    });
+}
+
+#[test]
+fn held_answers_say_what_could_not_be_written() {
+    let host = host();
+    host.run(async {
+        let mut client = login(&host).await;
+        append(&mut client, "INBOX", "", &message("One", "a@example.test", "1")).await;
+        talk(&mut client, "C: s SELECT INBOX\nS: …\nS: s OK [READ-WRITE] …").await;
+        host.fail_durable_calls();
+        client.send(
+            "a STORE 1 +FLAGS.SILENT (\\Flagged)\r\nb STORE 1 +FLAGS (\\Seen)\r\nc STORE 9 FLAGS ()\r\n\
+             d STORE 1 FLAGS.SILENT (\\Draft)\r\n",
+        );
+        talk(
+            &mut client,
+            r"S: a NO [UNAVAILABLE] …
+              S: * 1 FETCH (FLAGS (\Flagged \Seen \Recent))
+              S: b NO [UNAVAILABLE] …
+              S: c BAD …
+              S: d NO [UNAVAILABLE] …
+              C: e STORE 1 +FLAGS.SILENT (\Flagged)
+              S: e NO [UNAVAILABLE] …
+              C: f NOOP
+              S: f OK …",
+        )
+        .await;
+    });
+}
+
+#[test]
 fn copy_and_move() {
     let host = host();
     host.run(async {

@@ -14,6 +14,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
     future::{Future, poll_fn},
+    io,
     net::{IpAddr, Ipv4Addr},
     rc::Rc,
     sync::Arc,
@@ -51,6 +52,7 @@ struct Inner {
     peer: Cell<IpAddr>,
     executor: LocalExecutor<'static>,
     durable_calls: Cell<usize>,
+    fail_durable_calls: Cell<bool>,
     helper_calls: Cell<usize>,
     queued: RefCell<Vec<(QueueId, Outgoing)>>,
     refuse_queueing: RefCell<Option<EnqueueError>>,
@@ -98,6 +100,7 @@ impl TestHost {
                 peer: Cell::new(Ipv4Addr::LOCALHOST.into()),
                 executor: LocalExecutor::new(),
                 durable_calls: Cell::new(0),
+                fail_durable_calls: Cell::new(false),
                 helper_calls: Cell::new(0),
                 queued: RefCell::default(),
                 refuse_queueing: RefCell::default(),
@@ -156,6 +159,11 @@ impl TestHost {
     /// How many calls asked for durability so far.
     pub fn durable_calls(&self) -> usize {
         self.inner.durable_calls.get()
+    }
+
+    /// From now on nothing that is asked to be durable is.
+    pub fn fail_durable_calls(&self) {
+        self.inner.fail_durable_calls.set(true);
     }
 
     /// How many pieces of work went to a helper thread so far.
@@ -252,7 +260,13 @@ impl Host for TestHost {
         W: FnOnce(&mut Mailbox) -> Result<R, StoreError> + Send + 'static,
     {
         self.inner.durable_calls.set(self.inner.durable_calls.get() + 1);
-        self.mailbox(mailbox, priority, work).await
+        let answer = self.mailbox(mailbox, priority, work).await?;
+        if self.inner.fail_durable_calls.get() {
+            return Err(CallError::NotDurable(Arc::new(io::Error::other(
+                "as the test asked",
+            ))));
+        }
+        Ok(answer)
     }
 
     async fn subscribe(&self, mailbox: &MailboxRef) -> Result<TestSubscription, CallError> {

@@ -11,6 +11,7 @@ mod change;
 mod fetch;
 mod flag_lines;
 mod folders;
+mod held;
 mod idle;
 mod index;
 mod list;
@@ -39,6 +40,7 @@ use futures_lite::future::or;
 use ringpost_host::{CallError, Connection, Host, MailboxRef, Priority};
 use ringpost_store::{Mailbox, StoreError};
 
+use held::Held;
 pub(crate) use login::not_authenticated;
 use reply::{End, Failure, Reply};
 use selected::Selected;
@@ -89,6 +91,8 @@ struct Session<'a, C, H: Host> {
     selected: Option<Selected>,
     /// Something was committed in the selected folder's mailbox that is not yet known to be on disk.
     unsynced: bool,
+    /// Answers in `out` that acknowledge such changes.
+    held: Vec<Held>,
     /// What NOTIFY asked for; `None` until it was used.
     notify: Option<Box<notify::Notify<H::Subscription>>>,
     /// The last command was IDLE.
@@ -115,6 +119,7 @@ pub(crate) async fn authenticated<C: Connection, H: Host>(
         subscription: None,
         selected: None,
         unsynced: false,
+        held: Vec::new(),
         notify: None,
         idled: false,
         bad_commands: 0,
@@ -143,12 +148,18 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             };
             let started = Instant::now();
             self.idled = false;
-            if let Err(end) = self.execute(&command).await {
+            let held = self.held.len();
+            if let Err(end) = self.execute(&command, started).await {
                 return end;
             }
             // How long a client chose to idle says nothing about the server.
-            if !self.idled {
+            if !self.idled && self.held.len() <= held {
                 self.host.command_done("imap", started.elapsed());
+            }
+            if self.holds_enough()
+                && let Err(error) = self.flush().await
+            {
+                return error.into();
             }
         }
     }
@@ -214,7 +225,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
     }
 
     /// Runs one command and writes its answer.
-    async fn execute(&mut self, bytes: &Bytes) -> Result<(), End> {
+    async fn execute(&mut self, bytes: &Bytes, started: Instant) -> Result<(), End> {
         let (tag, name, result) = match Command::parse(bytes, self.enabled.utf8_names()) {
             Ok(command) => {
                 let (tag, name) = (command.tag.to_owned(), command.name);
@@ -224,12 +235,22 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                     Some(_) => notify::changed_names(&command.body),
                     None => Vec::new(),
                 };
+                if name != "STORE" && !self.held.is_empty() {
+                    Box::pin(self.release()).await;
+                }
                 let mut result = self.dispatch(command, bytes).await;
                 if let (Ok(_), Some(notify)) = (&result, &mut self.notify) {
                     notify.set_own(own);
                 }
-                if let (Ok(_), Err(failure)) = (&result, self.settle(expunge_allowed).await) {
-                    result = Err(failure);
+                if result.is_ok() {
+                    let settled = match name {
+                        // Its answer is held until the change is on disk.
+                        "STORE" => self.sync(expunge_allowed).await,
+                        _ => self.settle(expunge_allowed).await,
+                    };
+                    if let Err(failure) = settled {
+                        result = Err(failure);
+                    }
                 }
                 (Some(tag), name, result)
             }
@@ -251,7 +272,10 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             }
         };
         self.log(name, &reply);
-        reply.write(tag.as_deref(), &mut self.out);
+        match &tag {
+            Some(tag) if name == "STORE" && self.unsynced && reply.is_ok() => self.hold(tag, &reply, started),
+            _ => reply.write(tag.as_deref(), &mut self.out),
+        }
         if reply.is_bad() {
             self.count_bad_command()?;
         } else {
@@ -447,10 +471,13 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             .await
     }
 
-    /// Sends what was written.
+    /// Sends what was written, when what it acknowledges is on disk.
     async fn flush(&mut self) -> io::Result<()> {
         if self.out.is_empty() {
             return Ok(());
+        }
+        if !self.held.is_empty() {
+            Box::pin(self.release()).await;
         }
         let out = std::mem::take(&mut self.out);
         self.stream.write(&out).await

@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use ringpost_host::{CallError, Connection, Host, Subscription};
 use ringpost_mapi::{ChangeNumber, FolderId, Uid, rights::Rights};
-use ringpost_store::{Change, Changes, Flags, Mailbox, StoreError, UidSet};
+use ringpost_store::{Change, Changes, Event, EventKind, Flags, Mailbox, StoreError, UidSet};
 
 use super::{
     Session,
@@ -368,7 +368,10 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
             return false;
         };
         while let Some(event) = subscription.try_next() {
-            selected.stale |= event.is_none_or(|event| event.folder == selected.folder);
+            // Of what the client changed itself it knows already.
+            let is_known =
+                |event: &Event| event.kind == EventKind::MessageChanged && event.change <= selected.known;
+            selected.stale |= event.is_none_or(|event| event.folder == selected.folder && !is_known(&event));
         }
         selected.stale
     }
