@@ -1,6 +1,6 @@
 //! POP3 (RFC 1939): what a client that downloads everything does.
 
-use std::rc::Rc;
+use std::{ops::Range, rc::Rc};
 
 use crate::{
     engine::{Stream, TlsMode},
@@ -87,9 +87,7 @@ impl Session for Pop3 {
             Action::Quit => self.request("QUIT").await.map(|()| Done::default())?,
         };
         if !self.stream.is_drained() {
-            return Err(Failure::Wrong(
-                "the server said more than it was asked".to_owned(),
-            ));
+            return Err(said_more());
         }
         self.stream.end_request();
         Ok(done)
@@ -107,10 +105,8 @@ impl Pop3 {
         let line = self.stream.bytes(line);
         if line.starts_with(b"+OK") {
             Ok(())
-        } else if line.starts_with(b"-ERR") {
-            Err(Failure::refused(request, line))
         } else {
-            Err(Failure::wrong("+OK or -ERR", line))
+            Err(unexpected(request, line))
         }
     }
 
@@ -154,10 +150,16 @@ impl Pop3 {
         let (count, total) = self.stat().await?;
         self.list(count, total).await?;
         let mut done = Done::default();
+        if count > 0 {
+            self.ask_for(1).await?;
+        }
         for number in 1..=count {
-            self.stream.begin_request();
-            self.request(&format!("RETR {number}")).await?;
-            let size = self.retrieve(turn).await?;
+            let message = self.receive(number).await?;
+            // As a client does that stores what it got while the next message is on its way.
+            if number < count {
+                self.ask_for(number + 1).await?;
+            }
+            let size = self.check(message, turn)?;
             let announced = self.sizes[number as usize - 1];
             if size != announced {
                 return Err(Failure::Wrong(format!(
@@ -197,12 +199,30 @@ impl Pop3 {
         }
     }
 
-    /// Reads one message, checks it, and returns its size in octets.
-    async fn retrieve(&mut self, turn: &Turn<'_>) -> Result<u64, Failure> {
+    async fn ask_for(&mut self, number: u64) -> Result<(), Failure> {
+        self.stream.begin_request();
+        let request = format!("RETR {number}\r\n");
+        Ok(self.stream.send(&[request.as_bytes()]).await?)
+    }
+
+    /// Reads the message that was asked for; its place in the stream's bytes, where it stays until more is read.
+    async fn receive(&mut self, number: u64) -> Result<Range<usize>, Failure> {
+        let line = self.stream.read_line().await?;
+        let line = self.stream.bytes(line);
+        if !line.starts_with(b"+OK") {
+            return Err(unexpected(&format!("RETR {number}"), line));
+        }
         let range = self.stream.read_until(b"\r\n.\r\n").await?;
+        if !self.stream.is_drained() {
+            return Err(said_more());
+        }
         // The line end before the dot is the message's own.
-        let range = range.start..range.end + 2;
-        let received = self.stream.bytes(range);
+        Ok(range.start..range.end + 2)
+    }
+
+    /// Checks a message as it was received, and returns its size in octets.
+    fn check(&mut self, message: Range<usize>, turn: &Turn<'_>) -> Result<u64, Failure> {
+        let received = self.stream.bytes(message);
         let source = if received.starts_with(b".") || memchr::memmem::find(received, b"\n.").is_some() {
             self.unstuffed.clear();
             for line in received.split_inclusive(|&byte| byte == b'\n') {
@@ -216,6 +236,18 @@ impl Pop3 {
         check_content(source, self.mailbox, turn.local)?;
         Ok(source.len() as u64)
     }
+}
+
+fn unexpected(request: &str, line: &[u8]) -> Failure {
+    if line.starts_with(b"-ERR") {
+        Failure::refused(request, line)
+    } else {
+        Failure::wrong("+OK or -ERR", line)
+    }
+}
+
+fn said_more() -> Failure {
+    Failure::Wrong("the server said more than it was asked".to_owned())
 }
 
 fn numbers(text: &[u8]) -> Option<(u64, u64)> {
