@@ -2,11 +2,15 @@
 //! written one after the other. Once some reads in a row were near, a window of the file is read by one system call,
 //! and pages are taken from it.
 //!
+//! A listing that goes on after a while begins at the trees' roots again, which a small page cache has lost by then. So
+//! pages elsewhere that it read meanwhile are kept with the window.
+//!
 //! A core has one window for all its databases: what it holds is in the kernel's page cache, so to lose it costs a
 //! system call.
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     fs::File,
     io,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,6 +25,12 @@ const NEAR_READS: i32 = 8;
 /// Reads in a row that may lie elsewhere and change nothing: now and then a listing goes to the next leaf of another
 /// tree, or of an index.
 const STRAYS: i32 = 2;
+/// The same once there is a window: it may also find its place again from the roots.
+const STRAYS_OF_A_LISTING: i32 = 8;
+/// Of these so many are kept, the last: what two or three trees have above their leaves.
+const STRAYS_KEPT: usize = 8;
+/// One that is larger is not.
+const STRAY_BYTES: usize = 4096;
 /// Reads that pass by before it begins again, where less than a quarter of a window was asked for.
 const PAUSE: i32 = 64;
 
@@ -38,6 +48,8 @@ struct Window {
     bytes: Vec<u8>,
     /// Bytes of it that were asked for.
     used: usize,
+    /// Pages elsewhere in the same file, by their offsets, the last read at the end.
+    strays: VecDeque<(u64, Vec<u8>)>,
 }
 
 impl Window {
@@ -47,6 +59,7 @@ impl Window {
             start: 0,
             bytes: Vec::new(),
             used: 0,
+            strays: VecDeque::new(),
         }
     }
 
@@ -66,6 +79,40 @@ impl Window {
             self.used += found.len();
             true
         })
+    }
+
+    /// The same where it is a page that was kept.
+    fn fill_stray(&self, owner: u64, buffer: &mut [u8], offset: u64) -> bool {
+        if self.owner != owner {
+            return false;
+        }
+        let kept = self.strays.iter().find(|(kept, _)| *kept == offset);
+        let found = kept.and_then(|(_, page)| page.get(..buffer.len()));
+        found.is_some_and(|found| {
+            buffer.copy_from_slice(found);
+            true
+        })
+    }
+
+    fn keep_stray(&mut self, owner: u64, page: &[u8], offset: u64) {
+        if self.owner != owner || page.len() > STRAY_BYTES {
+            return;
+        }
+        self.strays.retain(|(kept, _)| *kept != offset);
+        let mut memory = if self.strays.len() < STRAYS_KEPT {
+            Vec::new()
+        } else {
+            self.strays.pop_front().unwrap_or_default().1
+        };
+        memory.clear();
+        memory.extend_from_slice(page);
+        self.strays.push_back((offset, memory));
+    }
+
+    /// Forgets what is in it.
+    fn clear(&mut self) {
+        self.owner = 0;
+        self.strays.clear();
     }
 }
 
@@ -93,7 +140,7 @@ impl Reading {
     pub(crate) fn changed(&self) {
         AHEAD.with_borrow_mut(|window| {
             if window.owner == self.owner {
-                window.owner = 0;
+                window.clear();
             }
         });
     }
@@ -109,9 +156,21 @@ impl Reading {
             return Ok(buffer.len());
         }
         let is_near = offset.abs_diff(self.last.get()) < WINDOW as u64;
-        if !is_near && self.near.get() > 0 && self.strays.get() < STRAYS {
+        let strays = match self.near.get() {
+            ..=0 => 0,
+            NEAR_READS => STRAYS_OF_A_LISTING,
+            _ => STRAYS,
+        };
+        if !is_near && self.strays.get() < strays {
+            if AHEAD.with_borrow(|window| window.fill_stray(self.owner, buffer, offset)) {
+                return Ok(buffer.len());
+            }
             self.strays.set(self.strays.get() + 1);
-            return crate::read_at(file, buffer, offset);
+            let read = crate::read_at(file, buffer, offset)?;
+            if let Some(page) = buffer.get(..read) {
+                AHEAD.with_borrow_mut(|window| window.keep_stray(self.owner, page, offset));
+            }
+            return Ok(read);
         }
         self.strays.set(0);
         self.last.set(offset);
@@ -129,7 +188,11 @@ impl Reading {
         if window.owner == self.owner && window.used * 4 < window.bytes.len() {
             self.near.set(-PAUSE);
         }
-        window.owner = 0;
+        if window.owner == self.owner {
+            window.owner = 0;
+        } else {
+            window.clear();
+        }
         window.bytes.resize(WINDOW, 0);
         let start = offset.saturating_sub(BEHIND);
         let read = crate::read_at(file, &mut window.bytes, start);
@@ -226,6 +289,43 @@ mod tests {
             }
             assert_eq!(is_held(&reading), number >= 7, "{number}");
         }
+    }
+
+    #[test]
+    fn roots_are_kept_for_a_listing_that_goes_on() {
+        let file = file(250);
+        let reading = Reading::new();
+        let roots = [200, 230, 245, 120];
+        for number in 0..60 {
+            assert_eq!(page(&reading, &file, number), number as u8);
+            if number > 8 && number % 20 == 9 {
+                assert!(
+                    roots
+                        .iter()
+                        .all(|root| page(&reading, &file, *root) == *root as u8)
+                );
+                // Behind its back, to see where they come from next time.
+                for root in roots {
+                    file.write_all_at(&[root as u8; PAGE], (root * PAGE) as u64)
+                        .unwrap();
+                    file.write_all_at(&[7], (root * PAGE) as u64).unwrap();
+                }
+            }
+            assert_eq!(is_held(&reading), number >= 7, "{number}");
+        }
+        // Of another file nothing is kept.
+        let other = Reading::new();
+        for number in 0..10 {
+            page(&other, &file, number);
+        }
+        let mut buffer = [0; PAGE];
+        other.read_at(&file, &mut buffer, 230 * PAGE as u64).unwrap();
+        assert_eq!(buffer[..2], [7, 230]);
+        // And nothing of what was changed.
+        file.write_all_at(&[5], 230 * PAGE as u64).unwrap();
+        other.changed();
+        other.read_at(&file, &mut buffer, 230 * PAGE as u64).unwrap();
+        assert_eq!(buffer[..2], [5, 230]);
     }
 
     #[test]
