@@ -393,6 +393,11 @@ pub(crate) async fn operate(request: Request) -> io::Result<(u32, Vec<u8>)> {
     std::future::poll_fn(|context| operation.poll(context)).await
 }
 
+/// Whether this thread's ring has a table for connections.
+pub(crate) fn has_table() -> bool {
+    Core::try_current().is_some_and(|core| core.ring.borrow().as_ref().is_some_and(Ring::has_table))
+}
+
 /// Begins what [`crate::file::read_ahead`] asks for.
 pub(crate) fn read_ahead(fd: std::os::fd::RawFd, offset: u64, length: u32) {
     if let Some(core) = Core::try_current()

@@ -16,8 +16,9 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
-    core::Operation,
+    core::{self, Operation, operate},
     ring::{Request, Told},
+    sys,
 };
 
 /// A listener of this executor.
@@ -54,6 +55,32 @@ impl TcpListener {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Accepts the next connection that is there already without a descriptor, sends it `text`, as much as it takes at
+    /// once, and closes it; whether there was one. For times without descriptors. [`io::ErrorKind::Unsupported`] before Linux 5.19.
+    pub async fn turn_away(&self, text: &'static [u8]) -> io::Result<bool> {
+        if !core::has_table() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // The ring would wait for one. So it does should another core be faster now, and turns the next one away.
+        if !sys::is_readable(self.0.as_fd())? {
+            return Ok(false);
+        }
+        let fd = self.0.as_raw_fd();
+        let place = match operate(Request::AcceptIntoTable { fd }).await {
+            Ok((place, _)) => place,
+            // A client that left meanwhile.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => {
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        if !text.is_empty() {
+            // It may have gone.
+            let _ = operate(Request::SendFromTable { place, bytes: text }).await;
+        }
+        operate(Request::CloseInTable { place }).await.map(|_| true)
     }
 
     /// Where it listens.

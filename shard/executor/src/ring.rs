@@ -9,6 +9,7 @@ use std::{
     ffi::CString,
     io, mem,
     os::fd::RawFd,
+    ptr,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -25,6 +26,8 @@ const COMPLETIONS: u32 = 4096;
 /// Kernel threads that a ring may use for what blocks (syncs, cold reads) at once. The kernel's own limit,
 /// four a CPU, would keep a disk from seeing syncs of many files side by side.
 const BLOCKING_WORKERS: u32 = 64;
+/// Connections that are turned away at once, and have no descriptor.
+const TURNED_AWAY_AT_ONCE: u32 = 16;
 /// `struct statx`.
 const STATX_BYTES: usize = 256;
 
@@ -41,6 +44,8 @@ pub(crate) struct Ring {
     blocking: usize,
     /// Linux 5.13: one request tells of every change.
     has_multishot: bool,
+    /// Linux 5.19: a connection can be accepted into a table of the ring's, without a descriptor.
+    has_table: bool,
 }
 
 struct Slot {
@@ -75,6 +80,12 @@ pub(crate) enum Request {
     Read { fd: RawFd, offset: u64, length: usize },
     /// `statx`, of whose answer nothing is wanted: afterwards the path's parts are in the kernel's caches.
     LookUp { path: CString },
+    /// Accepts a connection that waits already into the ring's table; the answer is its place there.
+    AcceptIntoTable { fd: RawFd },
+    /// Sends what the connection at that place takes at once.
+    SendFromTable { place: u32, bytes: &'static [u8] },
+    /// Closes the connection at that place.
+    CloseInTable { place: u32 },
     /// Waits until the descriptor is ready for something of `events` (`POLLIN`, `POLLOUT`).
     Ready { fd: RawFd, events: i16 },
     /// Tells of `events` at first, and then of every change, until it is abandoned. Where the kernel can't, or has no
@@ -101,6 +112,10 @@ impl Ring {
         let _ = ring
             .submitter()
             .register_iowq_max_workers(&mut [BLOCKING_WORKERS, 0]);
+        let has_table = ring
+            .submitter()
+            .register_files_sparse(TURNED_AWAY_AT_ONCE)
+            .is_ok();
         Ok(Self {
             uring: ring,
             slots: Slab::new(),
@@ -110,6 +125,7 @@ impl Ring {
             sleep_armed: false,
             blocking: 0,
             has_multishot,
+            has_table,
         })
     }
 
@@ -127,6 +143,11 @@ impl Ring {
         self.blocking > 0
     }
 
+    /// Whether connections can be accepted into the ring's table.
+    pub(crate) fn has_table(&self) -> bool {
+        self.has_table
+    }
+
     /// Begins an operation; the key is for [`Self::poll`] or [`Self::abandon`], one of which must follow.
     pub(crate) fn start(&mut self, request: &Request) -> usize {
         let memory = match request {
@@ -139,7 +160,11 @@ impl Ring {
             | Request::SyncAll { .. }
             | Request::Read { .. }
             | Request::LookUp { .. } => Kind::Blocking,
-            Request::Ready { .. } | Request::Changes { .. } => Kind::Poll,
+            Request::Ready { .. }
+            | Request::Changes { .. }
+            | Request::AcceptIntoTable { .. }
+            | Request::SendFromTable { .. }
+            | Request::CloseInTable { .. } => Kind::Poll,
         };
         self.blocking += usize::from(kind == Kind::Blocking);
         let key = self.slots.insert(Slot {
@@ -171,6 +196,17 @@ impl Ring {
                     .build()
                     .flags(squeue::Flags::ASYNC)
             }
+            Request::AcceptIntoTable { fd } => {
+                opcode::Accept::new(types::Fd(fd), ptr::null_mut(), ptr::null_mut())
+                    .file_index(Some(types::DestinationSlot::auto_target()))
+                    .build()
+            }
+            Request::SendFromTable { place, bytes } => {
+                opcode::Send::new(types::Fixed(place), bytes.as_ptr(), bytes.len() as u32)
+                    .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+                    .build()
+            }
+            Request::CloseInTable { place } => opcode::Close::new(types::Fixed(place)).build(),
             Request::Ready { fd, events } => opcode::PollAdd::new(types::Fd(fd), events as u32).build(),
             Request::Changes { fd, events } => opcode::PollAdd::new(types::Fd(fd), events as u32)
                 .multi(self.has_multishot)
@@ -268,8 +304,8 @@ impl Ring {
     }
 
     fn push_now(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: memory that an entry names is in its slot, which stays until the completion, or in `woken`,
-        // which stays as long as the ring. A descriptor that was closed, or closed and used again, makes the
+        // SAFETY: memory that an entry names is in its slot, which stays until the completion, static, or in
+        // `woken`, which stays as long as the ring. A descriptor that was closed, or closed and used again, makes the
         // kernel refuse, poll or read another file: wrong at worst, never unsound.
         unsafe { self.uring.submission().push(entry) }.is_ok()
     }

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 /// Binds the calling thread to a CPU.
@@ -38,4 +38,18 @@ pub(crate) fn add_to_eventfd(fd: RawFd) {
     let one = 1_u64.to_ne_bytes();
     // SAFETY: reads eight bytes of ours. It can't fail: the counter is far from full.
     unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+}
+
+/// Whether something has come, without waiting for it: to a listener, a connection.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut asked = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one entry, which is ours.
+    match unsafe { libc::poll(&raw mut asked, 1, 0) } {
+        ready if ready >= 0 => Ok(asked.revents & libc::POLLIN != 0),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

@@ -296,6 +296,36 @@ fn more_operations_than_the_ring_holds_are_all_done() {
 }
 
 #[test]
+fn who_is_turned_away_hears_why() {
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    on_executor(move || async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        match listener.turn_away(b"no room\r\n").await {
+            Ok(nobody) => assert!(!nobody, "nobody waits, and this does not either"),
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+                return;
+            }
+        }
+        // More than the ring's table has places for.
+        for _ in 0..100 {
+            let mut client = net::TcpStream::connect(address).unwrap();
+            assert!(listener.turn_away(b"no room\r\n").await.unwrap());
+            let mut heard = String::new();
+            client.read_to_string(&mut heard).unwrap();
+            assert_eq!(heard, "no room\r\n");
+        }
+        let mut client = net::TcpStream::connect(address).unwrap();
+        assert!(listener.turn_away(b"").await.unwrap());
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(net::TcpStream::connect(address).unwrap());
+        assert!(listener.turn_away(b"no room\r\n").await.unwrap());
+        assert!(!listener.turn_away(b"no room\r\n").await.unwrap());
+    });
+}
+
+#[test]
 fn connections_are_accepted_read_and_written() {
     let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io,
     net::SocketAddr,
     pin::Pin,
     rc::Rc,
@@ -23,7 +24,7 @@ use crate::{
     limits::Place,
     proxy,
     shard::Shard,
-    spare::PATIENCE,
+    spare::{PATIENCE, REFUSED_AT_ONCE},
     waiters::within,
     watch::spawn_into,
 };
@@ -123,7 +124,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
                 }
                 let made_room = shard.displace(None, true);
                 if short && !made_room && short_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
-                    refuse_waiting(&shard, &listener, &config);
+                    refuse_waiting(&shard, &listener, &config).await;
                 }
                 timer::sleep(if made_room { DISPLACED_PAUSE } else { ACCEPT_PAUSE }).await;
             }
@@ -132,27 +133,37 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: std::net::TcpListener, co
 }
 
 /// Tells those who wait to be accepted that there is no room for them.
-fn refuse_waiting(shard: &Shard, listener: &TcpListener, config: &ListenerConfig) {
-    let refuse = |mut stream: TcpStream, _| {
-        shard.metrics.refused.increment();
-        if config.security == Security::Plain {
-            let mut context = Context::from_waker(Waker::noop());
-            // What a new socket does not take at once is not waited for.
-            let _ = stream.poll_write(&mut context, config.service.busy());
+async fn refuse_waiting(shard: &Shard, listener: &TcpListener, config: &ListenerConfig) {
+    let text = match config.security {
+        Security::Plain => config.service.busy(),
+        Security::Tls => &[],
+    };
+    let mut refused = 0;
+    let ended = loop {
+        match listener.turn_away(text).await {
+            Ok(true) if refused < REFUSED_AT_ONCE => refused += 1,
+            Ok(_) => break Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                break shard.spare.lend(listener, |mut stream| {
+                    refused += 1;
+                    // What a new socket does not take at once is not waited for.
+                    let _ = stream.poll_write(&mut Context::from_waker(Waker::noop()), text);
+                });
+            }
+            Err(error) => break Err(error),
         }
     };
-    match shard.spare.lend(listener, refuse) {
-        Ok(0) => {}
-        Ok(refused) => {
-            if let Some(more) = shard.refusals.say() {
-                tracing::warn!(
-                    "{}: {refused} refused: no descriptors (and {more} times unsaid)",
-                    config.service.name()
-                );
-            }
-        }
-        // Who closed another descriptor meanwhile has taken this one, too.
-        Err(error) => tracing::debug!("accept on {}: {error}", config.address),
+    if let Err(error) = ended {
+        tracing::debug!("accept on {}: {error}", config.address);
+    }
+    shard.metrics.refused.add(refused as u64);
+    if refused > 0
+        && let Some(more) = shard.refusals.say()
+    {
+        tracing::warn!(
+            "{}: {refused} refused: no descriptors (and {more} times unsaid)",
+            config.service.name()
+        );
     }
 }
 

