@@ -6,6 +6,7 @@ use std::{
     io::Write,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use ringpost_mapi::{ChangeNumber, FileTime, FolderId, Guid, MailboxGuid, MessageId};
@@ -115,6 +116,8 @@ pub struct Mailbox {
     measured: (u32, u64),
     /// See [`Mailbox::keep_few_pages`].
     keeps_few_pages: bool,
+    /// The folder whose flags were asked of the disk last, and when.
+    pub(crate) flags_ahead: Option<(FolderId, Instant)>,
 }
 
 /// The hot part of the `store` row. Memory has it as of the running transaction.
@@ -259,6 +262,7 @@ impl Mailbox {
             distrusted: false,
             measured: (0, 0),
             keeps_few_pages: false,
+            flags_ahead: None,
         })
     }
 

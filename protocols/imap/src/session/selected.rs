@@ -132,6 +132,7 @@ impl<C: Connection, H: Host> Session<'_, C, H> {
                 let read_only = examine || reader.is_none() && !rights.intersects(changing);
                 let status = mailbox.status(folder.id)?;
                 let uids = index::uids(mailbox, folder.id, &status)?;
+                mailbox.read_flags_ahead(folder.id)?;
                 let unseen = if wants_unseen && reader.is_none() && status.unseen > 0 {
                     unseen::first(mailbox, folder.id, &uids, &status)?
                 } else {

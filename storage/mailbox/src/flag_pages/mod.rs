@@ -19,7 +19,10 @@ mod page;
 mod tests;
 mod whole;
 
-use std::ops::{Range, RangeInclusive};
+use std::{
+    ops::{Range, RangeInclusive},
+    time::{Duration, Instant},
+};
 
 use ringpost_mapi::{FolderId, Uid};
 use rusqlite::{
@@ -61,6 +64,10 @@ const TAIL: u32 = if cfg!(debug_assertions) { 8 } else { PAGE_UIDS };
 const READ_AHEAD_PAGES: usize = 4;
 /// The same of rows, of which a page has some 25.
 const READ_AHEAD_ROWS: u32 = 100;
+/// UIDs of a folder whose flags are asked for when it is selected: four to sixty-four pages.
+const SELECTED_UIDS: Range<u32> = READ_AHEAD_PAGES as u32 * PAGE_UIDS..64 * PAGE_UIDS;
+/// After this time they are asked for again where many are changed.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// Pages that are read, changed and written together.
 const EDITED_AT_ONCE: u32 = 64;
 
@@ -573,6 +580,21 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Asks the disk for the flags of a folder that somebody begins to work with, and waits for none: they are what is
+    /// looked at or changed next as a rule. Costs nothing when they were asked for last since the mailbox was opened, and
+    /// of a folder that has few messages, or so many that this would take its time.
+    pub fn read_flags_ahead(&mut self, folder: FolderId) -> Result<(), StoreError> {
+        if self.flags_ahead.is_some_and(|(last, _)| last == folder) {
+            return Ok(());
+        }
+        let uid_next = self.uid_state(folder, Kind::Any)?.uid_next;
+        if SELECTED_UIDS.contains(&uid_next) {
+            self.read_pages_ahead(folder, &[1..=uid_next - 1])?;
+            self.flags_ahead = Some((folder, Instant::now()));
+        }
+        Ok(())
+    }
+
     /// Asks the disk for the pages, and for rows that will have to come into pages, at once: before
     /// [`Self::page_through`] and [`Self::edit_pages`] read them one after the other.
     pub(crate) fn read_pages_ahead(
@@ -580,6 +602,10 @@ impl Mailbox {
         folder: FolderId,
         ranges: &[RangeInclusive<u32>],
     ) -> Result<(), StoreError> {
+        let just_asked = |(last, when): (FolderId, Instant)| last == folder && when.elapsed() < ASKED_AGAIN;
+        if self.flags_ahead.is_some_and(just_asked) {
+            return Ok(());
+        }
         let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
             return Ok(());
         };

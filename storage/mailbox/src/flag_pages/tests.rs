@@ -269,6 +269,33 @@ fn changes_are_found_in_pages_and_rows() {
 
 /// What a transaction that failed did to pages is gone with it.
 #[test]
+fn flags_are_asked_for_once_of_a_folder_that_is_worth_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut mailbox = mailbox(directory.path());
+    let asked = |mailbox: &mut Mailbox, folder| {
+        mailbox.read_flags_ahead(folder).unwrap();
+        mailbox.flags_ahead
+    };
+    deliver(&mut mailbox, 3);
+    assert_eq!(asked(&mut mailbox, INBOX), None, "it is small");
+    let uid_next = SELECTED_UIDS.start;
+    mailbox
+        .connection
+        .execute(
+            "UPDATE folders SET uid_next = ?1 WHERE id = ?2",
+            params![uid_next, INBOX.to_disk()],
+        )
+        .unwrap();
+    let first = asked(&mut mailbox, INBOX);
+    assert_eq!(first.map(|(folder, _)| folder), Some(INBOX));
+    assert_eq!(asked(&mut mailbox, INBOX), first);
+    assert_eq!(asked(&mut mailbox, JUNK), first, "that is empty");
+    flag(&mut mailbox, 1, 3);
+    assert!(mailbox.check(false).unwrap().problems.is_empty());
+    assert!(mailbox.read_flags_ahead(FolderId::own(0xffff)).is_err());
+}
+
+#[test]
 fn a_rollback_takes_pages_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut mailbox = mailbox(folder.path());
