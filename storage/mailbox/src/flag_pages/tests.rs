@@ -267,7 +267,6 @@ fn changes_are_found_in_pages_and_rows() {
     assert_eq!(mailbox.check(false).unwrap().problems, []);
 }
 
-/// What a transaction that failed did to pages is gone with it.
 #[test]
 fn flags_are_asked_for_once_of_a_folder_that_is_worth_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -295,6 +294,7 @@ fn flags_are_asked_for_once_of_a_folder_that_is_worth_it() {
     assert!(mailbox.read_flags_ahead(FolderId::own(0xffff)).is_err());
 }
 
+/// What a transaction that failed did to pages is gone with it.
 #[test]
 fn a_rollback_takes_pages_back() {
     let folder = tempfile::tempdir().unwrap();
