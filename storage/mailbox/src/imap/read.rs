@@ -150,7 +150,10 @@ impl Mailbox {
                 };
                 let received = FileTime(row.get::<_, i64>(6)? as u64);
                 let set = set.unwrap_or_default();
-                if set != known_set.as_slice() {
+                // Most have none: not worth a call to compare.
+                let is_known =
+                    set.len() == known_set.len() && (set.is_empty() || set == known_set.as_slice());
+                if !is_known {
                     message.keywords = keywords.names_of(Some(set))?;
                     known_set.clear();
                     known_set.extend_from_slice(set);
