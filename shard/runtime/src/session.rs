@@ -138,21 +138,25 @@ async fn refuse_waiting(shard: &Shard, listener: &TcpListener, config: &Listener
         Security::Plain => config.service.busy(),
         Security::Tls => &[],
     };
-    let mut refused = 0;
-    let ended = loop {
+    let (mut refused, mut ended) = (0, Ok(()));
+    while refused < REFUSED_AT_ONCE {
         match listener.turn_away(text).await {
-            Ok(true) if refused < REFUSED_AT_ONCE => refused += 1,
-            Ok(_) => break Ok(()),
+            Ok(true) => refused += 1,
+            Ok(false) => break,
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                break shard.spare.lend(listener, |mut stream| {
+                ended = shard.spare.lend(listener, |mut stream| {
                     refused += 1;
                     // What a new socket does not take at once is not waited for.
                     let _ = stream.poll_write(&mut Context::from_waker(Waker::noop()), text);
                 });
+                break;
             }
-            Err(error) => break Err(error),
+            Err(error) => {
+                ended = Err(error);
+                break;
+            }
         }
-    };
+    }
     if let Err(error) = ended {
         tracing::debug!("accept on {}: {error}", config.address);
     }

@@ -27,6 +27,8 @@ mod hint;
 mod pages;
 mod spare;
 mod sqlite;
+#[cfg(test)]
+mod testing;
 mod wal;
 
 use std::{

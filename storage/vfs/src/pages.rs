@@ -65,13 +65,7 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn content(file: &File) -> Vec<u8> {
-        let mut bytes = vec![0; 20_000];
-        let read = file.read_at(&mut bytes, 0).unwrap();
-        bytes.truncate(read);
-        bytes
-    }
+    use crate::testing::content;
 
     #[test]
     fn neighbours_are_written_together_and_others_apart() {

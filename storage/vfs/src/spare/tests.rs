@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::*;
-use crate::{open_database, wal_of};
+use crate::{open_database, testing::dice, wal_of};
 
 const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, value BLOB, UNIQUE(value));
     CREATE INDEX t_by_length ON t(length(value)) WHERE id > 10;";
@@ -67,13 +67,7 @@ fn databases_in_turn_have_each_their_own() {
         .collect();
     visit(&paths[0]);
     let mut expected = vec![BTreeMap::new(); paths.len()];
-    let mut state = 7_u64;
-    let mut dice = move |sides: u64| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % sides
-    };
+    let mut dice = dice(7);
     for turn in 0..300_i64 {
         let at = dice(5) as usize;
         let connection = reopen(&paths[at], &Ahead::default()).expect("there is a spare one");

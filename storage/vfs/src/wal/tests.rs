@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::{content, dice};
 
 fn writer(file: &File) -> io::Result<WalWriter> {
     WalWriter::of(file, file.metadata()?.len())
@@ -8,13 +9,6 @@ fn frame(commit: u32, fill: u8) -> (Vec<u8>, Vec<u8>) {
     let mut header = vec![fill; FRAME_HEADER_BYTES];
     header[COMMIT_FIELD].copy_from_slice(&commit.to_be_bytes());
     (header, vec![fill; 4096])
-}
-
-fn content(file: &File) -> Vec<u8> {
-    let mut bytes = vec![0; 40_000];
-    let read = file.read_at(&mut bytes, 0).unwrap();
-    bytes.truncate(read);
-    bytes
 }
 
 #[test]
@@ -125,13 +119,7 @@ fn whatever_is_written_in_whatever_order_can_be_read() {
         let file = tempfile::tempfile().unwrap();
         let wal = writer(&file).unwrap();
         let mut expected: Vec<u8> = Vec::new();
-        let mut state = seed * 2 + 1;
-        let mut dice = move |sides: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % sides
-        };
+        let mut dice = dice(seed * 2 + 1);
         for step in 0..60_u8 {
             // Mostly at the end, now and then a frame again, now and then from the start.
             let frames = (expected.len().saturating_sub(HEADER_BYTES) / (FRAME_HEADER_BYTES + 4096)) as u64;
