@@ -1,11 +1,9 @@
 //! What this process may use, and what it used.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
-    thread::{sched_getaffinity, sched_getcpu, sched_setaffinity},
+    thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity},
 };
 
 /// Descriptors besides connections: standard streams, epoll, output files, cores.
@@ -34,23 +32,42 @@ pub(crate) fn raise_descriptor_limit(connections: u64) -> Result<()> {
     })
 }
 
-/// Processor time of this thread so far; zero where the kernel does not count it.
-pub(crate) fn thread_time() -> Duration {
-    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let time = counted.split(' ').next().and_then(|time| time.parse().ok());
-    Duration::from_nanos(time.unwrap_or(0))
+/// Where a thread may run that must not be in the way of a server on the same machine.
+///
+/// A server's thread may be bound to the processor that this one is on while another is free. Who is woken is put on a
+/// free one by the kernel, or beside the one who wakes him; who never sleeps stays where he is. So this thread finds out
+/// where its answers come from, and keeps off that processor.
+pub(crate) struct Processors {
+    /// What this thread may use, as it was started.
+    allowed: Option<CpuSet>,
+    /// Answers that are not looked at, since it has just moved.
+    settling: u32,
 }
 
-/// Moves this thread to another processor than the one it is on, if it may use another.
-pub(crate) fn go_elsewhere() {
-    let Ok(allowed) = sched_getaffinity(None) else {
-        return;
-    };
-    let mut others = allowed;
-    others.unset(sched_getcpu());
-    // It can't be refused both: what was allowed before is allowed now, and nothing is no set.
-    if others.count() > 0 && sched_setaffinity(None, &others).is_ok() {
-        let _ = sched_setaffinity(None, &allowed);
+impl Processors {
+    /// Answers after a move before the next one: were it not for good, moving would cost more than it wins.
+    const SETTLING: u32 = 4;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            allowed: sched_getaffinity(None).ok(),
+            settling: 0,
+        }
+    }
+
+    /// An answer came from `processor`: if this thread is there it goes elsewhere, where it may, and stays.
+    pub(crate) fn keep_off(&mut self, processor: usize) {
+        if self.settling > 0 {
+            self.settling -= 1;
+        } else if sched_getcpu() == processor
+            && let Some(mut others) = self.allowed
+        {
+            self.settling = Self::SETTLING;
+            others.unset(processor);
+            if others.count() > 0 {
+                let _ = sched_setaffinity(None, &others);
+            }
+        }
     }
 }
 
@@ -72,4 +89,38 @@ pub(crate) fn own_cpu_seconds() -> f64 {
     };
     // proc(5): utime and stime are fields 14 and 15, in hundredths of a second on Linux.
     (ticks(11) + ticks(12)) / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_leaves_the_processor_that_answers_come_from() {
+        // Of its own, so that no other test is moved.
+        std::thread::spawn(|| {
+            let allowed = sched_getaffinity(None).unwrap();
+            let mut processors = Processors::new();
+            for _ in 0..3 {
+                let here = sched_getcpu();
+                processors.keep_off(here);
+                let may_use = sched_getaffinity(None).unwrap();
+                if allowed.count() == 1 {
+                    assert_eq!(may_use, allowed);
+                    continue;
+                }
+                assert_ne!(sched_getcpu(), here);
+                assert!(!may_use.is_set(here));
+                assert_eq!(may_use.count(), allowed.count() - 1);
+                // It has time to settle, and stays where answers come from elsewhere.
+                for _ in 0..Processors::SETTLING {
+                    processors.keep_off(sched_getcpu());
+                }
+                processors.keep_off(here);
+                assert_eq!(sched_getaffinity(None).unwrap(), may_use);
+            }
+        })
+        .join()
+        .unwrap();
+    }
 }

@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::process;
+use crate::process::Processors;
 
 /// Sockets reported by one `epoll_pwait2`.
 const EVENTS_A_WAIT: usize = 1024;
@@ -35,11 +35,7 @@ const LOOK_TIME: Duration = Duration::from_micros(250);
 /// How much of it does not let others have the processor.
 const LOOK_ALONE_TIME: Duration = Duration::from_micros(40);
 /// Waits that are slept through before it looks again, once nothing came in that time.
-const LOOKS_LEFT_OUT: u32 = 32;
-/// After so many looks without sleep a thread finds out whether it has had its processor for itself,
-const LOOKS_A_CHECK: u32 = 16;
-/// which it had if it ran for so much of the time.
-const ALONE: f64 = 0.75;
+const LOOKS_LEFT_OUT: u32 = 4;
 
 /// A task's place in its executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +66,7 @@ pub(crate) struct Reactor {
     current: Cell<TaskId>,
     connecting: Gate,
     stopped: Cell<bool>,
+    processors: RefCell<Processors>,
 }
 
 #[derive(Default)]
@@ -94,6 +91,7 @@ impl Reactor {
             current: Cell::new(TaskId(0)),
             connecting: Gate::new(CONNECTING_AT_ONCE),
             stopped: Cell::new(false),
+            processors: RefCell::new(Processors::new()),
         })
     }
 
@@ -178,6 +176,16 @@ impl Reactor {
         self.ready.borrow_mut().push_back(task);
     }
 
+    /// Whether this thread has one connection and nobody else to serve: it looks for the answers.
+    pub(crate) fn has_one_connection(&self) -> bool {
+        self.sockets.borrow().open() == 1
+    }
+
+    /// Keeps this thread off the processor that an answer came from.
+    pub(crate) fn keep_off(&self, processor: usize) {
+        self.processors.borrow_mut().keep_off(processor);
+    }
+
     /// Ends the executor's loop, whatever its tasks wait for.
     pub(crate) fn stop(&self) {
         self.stopped.set(true);
@@ -239,10 +247,6 @@ pub(crate) struct Executor {
     running: usize,
     /// Waits to sleep through before the next look.
     without_looking: u32,
-    /// Looks since the thread slept last, or found itself alone.
-    looks: u32,
-    /// When they began, by the clock and by the thread's own time.
-    looking_since: (Instant, Duration),
 }
 
 impl Executor {
@@ -253,8 +257,6 @@ impl Executor {
             tasks: Vec::new(),
             running: 0,
             without_looking: 0,
-            looks: 0,
-            looking_since: (Instant::now(), Duration::ZERO),
         })
     }
 
@@ -329,14 +331,13 @@ impl Executor {
             tv_nsec: 0,
         };
         let is_short = timeout.tv_sec == 0 && timeout.tv_nsec < LOOK_TIME.as_nanos() as _;
-        if is_short || self.reactor.sockets.borrow().open() != 1 {
+        if is_short || !self.reactor.has_one_connection() {
             return Ok(false);
         }
         if self.without_looking > 0 {
             self.without_looking -= 1;
             return Ok(false);
         }
-        self.make_way();
         let from = Instant::now();
         loop {
             self.ask(&NOT_AT_ALL, events)?;
@@ -346,32 +347,12 @@ impl Executor {
             let looked = from.elapsed();
             if looked >= LOOK_TIME {
                 self.without_looking = LOOKS_LEFT_OUT;
-                self.looks = 0;
                 return Ok(false);
             }
             // The server may be waiting for this very processor.
             if looked >= LOOK_ALONE_TIME {
                 rustix::thread::sched_yield();
             }
-        }
-    }
-
-    /// Sees to it that a thread which does not sleep is not in the way of one that can't go elsewhere: the server's thread
-    /// may be bound to this processor while another is free. Who is woken is put on a free one by the
-    /// kernel, who never sleeps stays where he is.
-    fn make_way(&mut self) {
-        if self.looks == 0 {
-            self.looking_since = (Instant::now(), process::thread_time());
-        }
-        self.looks += 1;
-        if self.looks <= LOOKS_A_CHECK {
-            return;
-        }
-        self.looks = 0;
-        let (since, own) = self.looking_since;
-        let own = process::thread_time().saturating_sub(own);
-        if !own.is_zero() && own < since.elapsed().mul_f64(ALONE) {
-            process::go_elsewhere();
         }
     }
 

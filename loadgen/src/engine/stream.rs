@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::reactor::{Reactor, Readiness};
 
@@ -49,6 +49,8 @@ pub(crate) struct Stream {
     readiness: Rc<Readiness>,
     tls: Option<Box<ClientConnection>>,
     timeout: Duration,
+    /// The server is on this machine.
+    is_local: bool,
     input: Vec<u8>,
     /// How much of `input` has been consumed.
     start: usize,
@@ -94,6 +96,7 @@ impl Stream {
             readiness,
             tls: None,
             timeout: endpoint.timeout,
+            is_local: endpoint.server.ip().is_loopback(),
             input: Vec::new(),
             start: 0,
         };
@@ -262,12 +265,23 @@ impl Stream {
                     if read < room && !self.readiness.ended.get() {
                         self.readiness.readable.set(false);
                     }
+                    self.keep_off_the_server();
                     return Ok(());
                 }
                 Err(rustix::io::Errno::AGAIN) => self.readiness.readable.set(false),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Over the loopback what comes last was brought by the processor that the server sent it from.
+    fn keep_off_the_server(&self) {
+        if self.is_local
+            && self.reactor.has_one_connection()
+            && let Ok(processor) = SockRef::from(&self.socket).cpu_affinity()
+        {
+            self.reactor.keep_off(processor);
         }
     }
 
