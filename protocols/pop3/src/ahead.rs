@@ -7,9 +7,9 @@
 use std::{collections::VecDeque, ops::ControlFlow, ops::Range};
 
 use ringpost_mapi::Uid;
-use ringpost_store::{Mailbox, StoreError, UidSet};
+use ringpost_store::{Mailbox, MessageRow, StoreError, UidSet, folder::built_in};
 
-use crate::{AHEAD_BYTES, Stuffer};
+use crate::{AHEAD_BYTES, AHEAD_MESSAGES, Stuffer};
 
 /// Responses, in the order in which they will be asked for.
 #[derive(Debug, Default)]
@@ -19,6 +19,10 @@ pub(crate) struct Ahead {
     /// Where the response to the first begins.
     start: usize,
     bytes: Vec<u8>,
+    /// The messages that come next, as they were when they were looked up: to find one takes as long as to find many.
+    rows: VecDeque<MessageRow>,
+    /// Working memory of the stuffer.
+    spare: Vec<u8>,
 }
 
 impl Ahead {
@@ -27,6 +31,8 @@ impl Ahead {
             messages: VecDeque::new(),
             start: 0,
             bytes: Vec::new(),
+            rows: VecDeque::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -39,9 +45,20 @@ impl Ahead {
         (self.bytes.len() - self.start) as u64
     }
 
-    /// The last message here.
+    /// The last message here, read or looked up.
     pub(crate) fn last(&self) -> Option<Uid> {
-        self.messages.back().map(|(uid, _)| *uid)
+        let looked_up = self.rows.back().map(|row| row.uid);
+        looked_up.or_else(|| self.messages.back().map(|(uid, _)| *uid))
+    }
+
+    /// Whether more of the messages that come next should be looked up.
+    pub(crate) fn needs_rows(&self) -> bool {
+        self.rows.len() < AHEAD_MESSAGES / 2
+    }
+
+    /// The message that is read next, if it was looked up.
+    pub(crate) fn next(&self) -> Option<Uid> {
+        self.rows.front().map(|row| row.uid)
     }
 
     /// Forgets the messages; the memory stays for the next ones.
@@ -49,6 +66,7 @@ impl Ahead {
         self.messages.clear();
         self.bytes.clear();
         self.start = 0;
+        self.rows.clear();
     }
 
     /// The response to a message's RETR, for [`Self::get`], if it is the next one here.
@@ -68,58 +86,57 @@ impl Ahead {
         self.bytes.get(response).unwrap_or_default()
     }
 
-    /// Reads these messages, which ascend and come after those here, up to `limit` bytes; as far as they are small and
-    /// need no downgrade. Whether there is more to be read ahead behind them.
-    pub(crate) fn read(
-        &mut self,
-        mailbox: &mut Mailbox,
-        uids: &[Uid],
-        limit: u64,
-        utf8: bool,
-    ) -> Result<bool, StoreError> {
+    /// Looks up these messages, which ascend and come after those here.
+    pub(crate) fn look_up(&mut self, mailbox: &mut Mailbox, uids: &[Uid]) -> Result<(), StoreError> {
+        let mut wanted = UidSet::default();
+        for &uid in uids {
+            wanted.insert(uid);
+        }
+        let rows = &mut self.rows;
+        mailbox.visit_messages(built_in::INBOX, &wanted, false, &mut |row| {
+            rows.push_back(MessageRow {
+                keywords: Vec::new(),
+                ..row.clone()
+            });
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Reads messages that were looked up, up to `limit` bytes but one at least; as far as they are small and need no
+    /// downgrade. Whether there is more to be read ahead behind them.
+    pub(crate) fn read(&mut self, mailbox: &mut Mailbox, limit: u64, utf8: bool) -> Option<Uid> {
         self.bytes.drain(..self.start);
         for (_, end) in &mut self.messages {
             *end -= self.start;
         }
         self.start = 0;
-        let mut wanted = UidSet::default();
-        for &uid in uids {
-            wanted.insert(uid);
-        }
-        let (mut rows, mut sum) = (Vec::new(), 0);
-        mailbox.visit_messages(
-            ringpost_store::folder::built_in::INBOX,
-            &wanted,
-            false,
-            &mut |row| {
-                // One at least, if it is no large one.
-                sum += row.size;
-                if sum > if rows.is_empty() { AHEAD_BYTES } else { limit } {
-                    return ControlFlow::Break(());
-                }
-                rows.push(row.clone());
-                ControlFlow::Continue(())
-            },
-        )?;
-        let found = rows.len();
-        let mut spare = Vec::new();
-        for row in rows {
+        let mut sum = 0;
+        while let Some(row) = self.rows.front() {
+            let is_first = sum == 0;
+            sum += row.size;
+            if row.size > AHEAD_BYTES {
+                return Some(row.uid);
+            }
+            if !is_first && sum > limit {
+                break;
+            }
             let before = self.bytes.len();
             self.bytes
                 .extend_from_slice(format!("+OK {} octets\r\n", row.size).as_bytes());
             let from = self.bytes.len();
             // What can't be read is found, and told, when the client asks for it.
-            let read = mailbox.read_row_source(&row, 0..row.size, &mut self.bytes);
+            let read = mailbox.read_row_source(row, 0..row.size, &mut self.bytes);
             let source = self.bytes.get(from..).unwrap_or_default();
             if read.is_err() || source.len() as u64 != row.size || !(utf8 || source.is_ascii()) {
                 self.bytes.truncate(before);
-                return Ok(false);
+                return Some(row.uid);
             }
             let mut stuffer = Stuffer::new(None);
-            stuffer.encode(&mut self.bytes, from, &mut spare);
+            stuffer.encode(&mut self.bytes, from, &mut self.spare);
             stuffer.finish(&mut self.bytes);
             self.messages.push_back((row.uid, self.bytes.len()));
+            self.rows.pop_front();
         }
-        Ok(found > 0)
+        None
     }
 }

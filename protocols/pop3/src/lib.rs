@@ -47,13 +47,13 @@ pub const LINE_MAX: usize = 4096;
 pub const SLICE_BYTES: u64 = 256 * 1024;
 /// A message larger than this is not read ahead; those that are for a client that pipelines come in pieces of this.
 pub const AHEAD_BYTES: u64 = 64 * 1024;
-/// What is read ahead while a client has its turn. Some messages in one call: a call costs a third of what a message of
-/// 10 kB does. Not more, since a client that is quick waits for it.
-pub const AHEAD_PIECE: u64 = 32 * 1024;
+/// What is read ahead while a client has its turn: one message of usual size, some small ones. Not more, since a client
+/// that is quick waits for it.
+pub const AHEAD_PIECE: u64 = 16 * 1024;
 /// With less than this at hand the next piece is read.
 pub const AHEAD_LOW: u64 = 16 * 1024;
-/// Messages that are read together.
-pub const AHEAD_MESSAGES: usize = 32;
+/// Messages that are looked up together, once less than half as many are left of the last ones.
+pub const AHEAD_MESSAGES: usize = 64;
 /// How long messages that were read ahead are kept for a client that does not ask for them.
 pub const AHEAD_PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Messages looked at in one call to the mailbox, for LIST.

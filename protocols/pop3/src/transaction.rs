@@ -62,8 +62,8 @@ struct Stage<'a, C, H> {
     next: u32,
     /// The last command took the next message.
     goes_on: bool,
-    /// The message with this number can't be read ahead.
-    not_ahead: Option<u32>,
+    /// This message can't be read ahead.
+    not_ahead: Option<Uid>,
 }
 
 impl<C: Connection, H: Host> Stage<'_, C, H> {
@@ -260,13 +260,19 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         let Some(uid) = self.maildrop.uid(number) else {
             return Ok(Err(no_such_message()));
         };
-        if body_lines.is_none()
-            && let Some(response) = self.transport.ahead.take(uid)
-        {
-            self.next = number.saturating_add(1);
-            self.goes_on = true;
-            self.transport.put_ahead(response).await?;
-            return Ok(Ok(()));
+        if body_lines.is_none() {
+            let mut response = self.transport.ahead.take(uid);
+            // One that pipelines waits for all of it.
+            if response.is_none() && self.transport.ahead.next() == Some(uid) && self.transport.has_line() {
+                self.read_ahead(AHEAD_BYTES).await;
+                response = self.transport.ahead.take(uid);
+            }
+            if let Some(response) = response {
+                self.next = number.saturating_add(1);
+                self.goes_on = true;
+                self.transport.put_ahead(response).await?;
+                return Ok(Ok(()));
+            }
         }
         let mut out = std::mem::take(&mut self.transport.out);
         let kept = out.len();
@@ -290,7 +296,8 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
                     let from = out.len();
                     mailbox.read_row_source(&row, 0..size.min(SLICE_BYTES), &mut out)?;
                     if size < AHEAD_BYTES && !next.is_empty() {
-                        ahead.read(mailbox, &next, AHEAD_BYTES, utf8)?;
+                        ahead.look_up(mailbox, &next)?;
+                        ahead.read(mailbox, AHEAD_BYTES, utf8);
                     }
                     let message = row.message;
                     let is_ascii = size <= SLICE_BYTES && out.get(from..).is_some_and(<[u8]>::is_ascii);
@@ -357,32 +364,43 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         if !std::mem::take(&mut self.goes_on) || is_enough || self.transport.has_line() {
             return Ok(());
         }
-        let last = self.transport.ahead.last();
-        let first = last
-            .and_then(|uid| self.maildrop.number(uid))
-            .map_or(self.next, |last| last.saturating_add(1));
-        if self.not_ahead == Some(first) {
-            return Ok(());
-        }
-        let uids = self.uids_from(first);
-        if uids.is_empty() {
-            return Ok(());
-        }
         self.transport.flush().await?;
+        self.read_ahead(AHEAD_PIECE).await;
+        Ok(())
+    }
+
+    /// Reads the next messages ahead, up to `limit` bytes.
+    async fn read_ahead(&mut self, limit: u64) {
+        let ahead = &self.transport.ahead;
+        let next = ahead.next();
+        if next.is_some() && next == self.not_ahead {
+            return;
+        }
+        let uids = if ahead.needs_rows() {
+            let last = ahead.last().and_then(|uid| self.maildrop.number(uid));
+            self.uids_from(last.map_or(self.next, |last| last.saturating_add(1)))
+        } else {
+            Vec::new()
+        };
+        if next.is_none() && uids.is_empty() {
+            return;
+        }
         let mut ahead = std::mem::take(&mut self.transport.ahead);
         let utf8 = self.utf8;
         let read = self
             .call(move |mailbox| {
-                let goes_on = ahead.read(mailbox, &uids, AHEAD_PIECE, utf8)?;
-                Ok((ahead, goes_on))
+                if !uids.is_empty() {
+                    ahead.look_up(mailbox, &uids)?;
+                }
+                let not_ahead = ahead.read(mailbox, limit, utf8);
+                Ok((ahead, not_ahead))
             })
             .await;
         // What fails is tried again, and told, when the client asks for it.
-        if let Ok((ahead, goes_on)) = read {
+        if let Ok((ahead, not_ahead)) = read {
             self.transport.ahead = ahead;
-            self.not_ahead = (!goes_on).then_some(first);
+            self.not_ahead = not_ahead;
         }
-        Ok(())
     }
 
     /// The UIDs of the next messages, as many as are read ahead at most.

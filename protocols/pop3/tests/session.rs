@@ -479,3 +479,48 @@ fn messages_read_ahead_are_the_ones_asked_for() {
         assert!(lines[1].starts_with("Subject: "), "{}", lines[1]);
     }
 }
+
+/// Messages are looked up long before they are asked for, and may go meanwhile.
+#[test]
+fn messages_that_go_while_others_are_read_ahead_are_missed() {
+    let texts: Vec<String> = (1..=100)
+        .map(|n| format!("Subject: {n}\r\n\r\n{}\r\n", "line\r\n".repeat(1000 + n)))
+        .collect();
+    let messages: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for pipelined in [false, true] {
+        let mut session = Session::start(Options::default(), &messages);
+        session.log_in();
+        if pipelined {
+            // All that was read for it is answered before the messages go.
+            (1..=6).for_each(|n| session.client.send(format!("RETR {n}\r\n")));
+        }
+        let gone = 30..=55;
+        for n in 1..=100 {
+            if n == 7 {
+                let mut uids = UidSet::default();
+                uids.insert_range(*gone.start()..=*gone.end());
+                session
+                    .host
+                    .with_mailbox(&session.mailbox, |store| {
+                        store.expunge(built_in::INBOX, &uids, false)
+                    })
+                    .unwrap();
+                if pipelined {
+                    (7..=100).for_each(|n| session.client.send(format!("RETR {n}\r\n")));
+                }
+            }
+            if !pipelined {
+                session.client.send(format!("RETR {n}\r\n"));
+            }
+            let status = session.line();
+            if gone.contains(&n) {
+                assert_eq!(status, "-ERR no such message (any more)", "{n}");
+                continue;
+            }
+            assert_eq!(status, format!("+OK {} octets", texts[n as usize - 1].len()));
+            assert_eq!(session.line(), format!("Subject: {n}"));
+            let lines = std::iter::from_fn(|| Some(session.line()).filter(|line| line != "."));
+            assert_eq!(lines.count(), 1002 + n as usize, "{n}");
+        }
+    }
+}
