@@ -174,6 +174,11 @@ pub fn read_ahead_rows(connection: &rusqlite::Connection, root: u32, rows: &[i64
     sqlite::leaves::read_ahead_rows(connection, root, rows);
 }
 
+/// [`read_ahead_rows`] for rows with long values, and with those, as far as they lie near the rows: at most 1 MiB.
+pub fn read_ahead_values(connection: &rusqlite::Connection, root: u32, rows: &[i64]) {
+    sqlite::values::read_ahead_values(connection, root, rows);
+}
+
 /// Whether the connection's WAL has nothing to write back, and will say so after a power failure too.
 pub fn wal_holds_nothing(connection: &rusqlite::Connection) -> bool {
     sqlite::replace::wal_holds_nothing(connection)

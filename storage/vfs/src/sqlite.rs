@@ -8,6 +8,7 @@ mod connection;
 mod index;
 pub(crate) mod leaves;
 pub(crate) mod replace;
+pub(crate) mod values;
 
 use std::{
     cell::{Cell, RefCell},

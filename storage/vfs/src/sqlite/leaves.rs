@@ -10,8 +10,11 @@ use rusqlite::ffi;
 use super::file_of;
 use crate::hint::{Hint, PAGE_BYTES};
 
+/// Pages of a level of a table's tree, each with the rows that are looked for below it.
+pub(super) type Level<'a> = Vec<(u32, &'a [i64])>;
+
 /// Levels of a table's tree above its leaves, at most: of more, nothing is read ahead.
-const MAX_LEVELS: usize = 4;
+pub(super) const MAX_LEVELS: usize = 4;
 /// Pages that are asked for at once.
 const MAX_PAGES: usize = 256;
 /// The first byte of a page in a table's tree that is no leaf (SQLite's file format §1.6).
@@ -31,29 +34,36 @@ pub(crate) fn read_ahead_rows(connection: &rusqlite::Connection, root: u32, rows
 }
 
 fn read_ahead(file: &File, root: u32, rows: &[i64]) -> io::Result<()> {
-    // The pages of a level, each with the rows below it.
     let mut level = vec![(root, rows)];
     for _ in 0..MAX_LEVELS {
         ask_for(file, &level);
-        let mut below = Vec::new();
-        for (number, mut rows) in level {
-            let mut page = [0; PAGE_BYTES as usize];
-            let read = crate::read_at(file, &mut page, offset_of(number))?;
-            if read < page.len() || page[0] != INTERIOR {
-                return Ok(());
-            }
-            for (child, last) in children(&page) {
-                let count = last.map_or(rows.len(), |last| rows.partition_point(|row| *row <= last));
-                let (here, behind) = rows.split_at(count);
-                rows = behind;
-                if !here.is_empty() && below.len() < MAX_PAGES {
-                    below.push((child, here));
-                }
-            }
+        match below(file, &level)? {
+            Some(next) => level = next,
+            None => break,
         }
-        level = below;
     }
     Ok(())
+}
+
+/// The pages below those of a level of the tree, each with the rows below it; nothing where they are leaves.
+pub(super) fn below<'a>(file: &File, level: &[(u32, &'a [i64])]) -> io::Result<Option<Level<'a>>> {
+    let mut below = Vec::new();
+    for &(number, mut rows) in level {
+        let mut page = [0; PAGE_BYTES as usize];
+        let read = crate::read_at(file, &mut page, offset_of(number))?;
+        if read < page.len() || page[0] != INTERIOR {
+            return Ok(None);
+        }
+        for (child, last) in children(&page) {
+            let count = last.map_or(rows.len(), |last| rows.partition_point(|row| *row <= last));
+            let (here, behind) = rows.split_at(count);
+            rows = behind;
+            if !here.is_empty() && below.len() < MAX_PAGES {
+                below.push((child, here));
+            }
+        }
+    }
+    Ok(Some(below))
 }
 
 /// Asks for those pages that are not in the page cache.
@@ -72,7 +82,7 @@ fn ask_for(file: &File, pages: &[(u32, &[i64])]) {
 }
 
 /// Where a page begins; they are counted from 1.
-fn offset_of(page: u32) -> u64 {
+pub(super) fn offset_of(page: u32) -> u64 {
     u64::from(page.saturating_sub(1)) * PAGE_BYTES
 }
 

@@ -260,6 +260,71 @@ fn many_rows_are_asked_for_before_they_are_read() {
 }
 
 #[test]
+fn rows_with_long_values_are_asked_for_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 10);
+    let connection = open_database(&path, false).unwrap();
+    for id in 10..400 {
+        let insert = "INSERT INTO t VALUES (?1, zeroblob(6000))";
+        connection.execute(insert, [id]).unwrap();
+    }
+    drop(connection);
+    make_cold(&path);
+    let pool = StackPool::default();
+    let name = path.clone();
+    let rows: Vec<i64> = (200..300).collect();
+    let wanted = rows.clone();
+    let mut operation = Operation::new(&pool, move || {
+        let connection = open_database(&name, false).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema";
+        let root: u32 = connection.query_row(root, [], |row| row.get(0)).unwrap();
+        // What is above the leaves is known by then.
+        let value = "SELECT filler FROM t WHERE id = ?1";
+        let read = |row: i64| {
+            let value: Vec<u8> = connection.query_row(value, [row], |row| row.get(0)).unwrap();
+            assert_eq!(value, vec![0; 6000]);
+        };
+        read(20);
+        crate::read_ahead_values(&connection, root, &wanted);
+        let _ = crate::coroutine::wait(Wait::Breathe);
+        wanted.into_iter().for_each(read);
+    })
+    .unwrap();
+    let (mut asked, mut read_alone, mut has_asked) = (Vec::new(), Vec::new(), false);
+    let mut step = operation.run(&pool, Answer::Start);
+    loop {
+        step = match step {
+            Step::Done(result) => break result.unwrap(),
+            Step::Wait(Wait::Read { offset, length, .. }) => {
+                let is_in = |range: &std::ops::Range<u64>| range.contains(&offset);
+                if has_asked && !asked.iter().any(is_in) {
+                    read_alone.push(offset);
+                }
+                let mut buffer = vec![0; length];
+                let read = File::open(&path).unwrap().read_at(&mut buffer, offset).unwrap();
+                operation.run(&pool, Answer::Read(Ok(&buffer[..read])))
+            }
+            Step::Wait(wait) => {
+                match wait {
+                    Wait::Breathe => has_asked = true,
+                    Wait::ReadAhead { offset, length, .. } => asked.push(offset..offset + u64::from(length)),
+                    _ => {}
+                }
+                operation.run(&pool, Answer::Done(Ok(())))
+            }
+        };
+    }
+    // The last request is that for the values; what was asked for before was the opening's.
+    let values = asked.last().unwrap();
+    assert!(
+        (100 * 6000..1 << 20).contains(&(values.end - values.start)),
+        "{asked:?}"
+    );
+    assert!(read_alone.is_empty(), "{read_alone:?} beside {asked:?}");
+}
+
+#[test]
 fn a_small_database_leaves_no_hint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sqlite3");
