@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, ops::ControlFlow, ops::Range};
 
 use ringpost_mapi::Uid;
-use ringpost_store::{Mailbox, MessageRow, StoreError, UidSet, folder::built_in};
+use ringpost_store::{Mailbox, SourceRow, StoreError, UidSet, folder::built_in};
 
 use crate::{AHEAD_BYTES, AHEAD_MESSAGES, Stuffer};
 
@@ -20,7 +20,7 @@ pub(crate) struct Ahead {
     start: usize,
     bytes: Vec<u8>,
     /// The messages that come next, as they were when they were looked up: to find one takes as long as to find many.
-    rows: VecDeque<MessageRow>,
+    rows: VecDeque<SourceRow>,
     /// Working memory of the stuffer.
     spare: Vec<u8>,
 }
@@ -86,20 +86,19 @@ impl Ahead {
         self.bytes.get(response).unwrap_or_default()
     }
 
-    /// Looks up these messages, which ascend and come after those here.
+    /// Looks up these messages, which ascend and come after those here, and asks the disk for their content.
     pub(crate) fn look_up(&mut self, mailbox: &mut Mailbox, uids: &[Uid]) -> Result<(), StoreError> {
         let mut wanted = UidSet::default();
         for &uid in uids {
             wanted.insert(uid);
         }
         let rows = &mut self.rows;
-        mailbox.visit_messages(built_in::INBOX, &wanted, false, &mut |row| {
-            rows.push_back(MessageRow {
-                keywords: Vec::new(),
-                ..row.clone()
-            });
+        let known = rows.len();
+        mailbox.visit_sources(built_in::INBOX, &wanted, &mut |row| {
+            rows.push_back(row);
             ControlFlow::Continue(())
-        })
+        })?;
+        mailbox.read_ahead_sources(rows.range(known..).copied())
     }
 
     /// Reads messages that were looked up, up to `limit` bytes but one at least; as far as they are small and need no
@@ -111,7 +110,7 @@ impl Ahead {
         }
         self.start = 0;
         let mut sum = 0;
-        while let Some(row) = self.rows.front() {
+        while let Some(&row) = self.rows.front() {
             let is_first = sum == 0;
             sum += row.size;
             if row.size > AHEAD_BYTES {
@@ -125,7 +124,7 @@ impl Ahead {
                 .extend_from_slice(format!("+OK {} octets\r\n", row.size).as_bytes());
             let from = self.bytes.len();
             // What can't be read is found, and told, when the client asks for it.
-            let read = mailbox.read_row_source(row, 0..row.size, &mut self.bytes);
+            let read = mailbox.read_visited_source(row, 0..row.size, &mut self.bytes);
             let source = self.bytes.get(from..).unwrap_or_default();
             if read.is_err() || source.len() as u64 != row.size || !(utf8 || source.is_ascii()) {
                 self.bytes.truncate(before);

@@ -18,6 +18,9 @@
 //! which one pass without a branch finds out, it is not copied again. Memory is bounded by that slice. Replies to
 //! pipelined commands share a write.
 //!
+//! While a client that takes one message after the other has its turn, the next one is read (`ahead.rs`); the disk is
+//! asked for those behind it long before.
+//!
 //! A client that did not issue UTF8 gets ASCII headers: see [`Downgrade`]. Sizes are those of the message as it
 //! is stored, for all clients.
 

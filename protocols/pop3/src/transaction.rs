@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, ops::ControlFlow, time::Instant};
 use ringpost_convert::structure::Structure;
 use ringpost_host::{CallError, Connection, Host, MailboxRef, Priority};
 use ringpost_mapi::{MessageId, Uid};
-use ringpost_store::{Mailbox, MessageRow, StoreError, UidSet, folder::built_in};
+use ringpost_store::{Mailbox, SourceRow, StoreError, UidSet, folder::built_in};
 
 use crate::{
     AHEAD_BYTES, AHEAD_LOW, AHEAD_MESSAGES, AHEAD_PIECE, Command, DELETIONS_PER_CALL, Downgrade,
@@ -294,7 +294,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
                     let size = row.size;
                     out.extend_from_slice(format!("+OK {size} octets\r\n").as_bytes());
                     let from = out.len();
-                    mailbox.read_row_source(&row, 0..size.min(SLICE_BYTES), &mut out)?;
+                    mailbox.read_visited_source(row, 0..size.min(SLICE_BYTES), &mut out)?;
                     if size < AHEAD_BYTES && !next.is_empty() {
                         ahead.look_up(mailbox, &next)?;
                         ahead.read(mailbox, AHEAD_BYTES, utf8);
@@ -486,12 +486,12 @@ fn no_such_message() -> String {
     "-ERR no such message".to_owned()
 }
 
-fn row(mailbox: &mut Mailbox, uid: Uid) -> Result<MessageRow, StoreError> {
+fn row(mailbox: &mut Mailbox, uid: Uid) -> Result<SourceRow, StoreError> {
     let mut uids = UidSet::default();
     uids.insert(uid);
     let mut found = None;
-    mailbox.visit_messages(built_in::INBOX, &uids, false, &mut |row| {
-        found = Some(row.clone());
+    mailbox.visit_sources(built_in::INBOX, &uids, &mut |row| {
+        found = Some(row);
         ControlFlow::Break(())
     })?;
     found.ok_or_else(|| StoreError::NotFound(format!("message {uid}")))
@@ -519,7 +519,7 @@ fn downgrade(mailbox: &mut Mailbox, uid: Uid) -> Result<Downgrade, StoreError> {
 
 fn sizes(mailbox: &mut Mailbox, uids: &UidSet) -> Result<Vec<(Uid, u64)>, StoreError> {
     let mut sizes = Vec::with_capacity(uids.len());
-    mailbox.visit_messages(built_in::INBOX, uids, false, &mut |row| {
+    mailbox.visit_sources(built_in::INBOX, uids, &mut |row| {
         sizes.push((row.uid, row.size));
         ControlFlow::Continue(())
     })?;

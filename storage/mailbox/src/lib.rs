@@ -51,7 +51,7 @@ pub use folder::{DeletedFolder, Folder, FolderChange, FolderImport, FolderImport
 pub use imap::{
     Annotation, Change, Changes, FlagAction, FlagChange, Flags, MAX_ANNOTATION_NAME_BYTES, MAX_ANNOTATIONS,
     MAX_ANNOTATIONS_BYTES, MAX_SPECIAL_USES, MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES, MessageRow,
-    SourceId, Status, UidSet,
+    SourceId, SourceRow, Status, UidSet,
 };
 pub use incoming::{Placement, PreparedMessage, Stored};
 pub use lineage::Lineage;

@@ -85,6 +85,13 @@ pub(crate) fn set_page_cache(connection: &Connection, few: bool) -> Result<(), S
     Ok(connection.pragma_update(None, "cache_size", size)?)
 }
 
+/// Where a table's tree begins.
+pub(crate) fn root_page(connection: &Connection, table: &str) -> Result<u32, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT rootpage FROM sqlite_schema WHERE name = ?1")?
+        .query_row([table], |row| row.get(0))?)
+}
+
 /// Lays out an empty database.
 pub(crate) fn create(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(include_str!("schema.sql"))?;

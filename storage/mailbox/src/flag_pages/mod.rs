@@ -39,6 +39,7 @@ use crate::{
     Mailbox, StoreError,
     folder::Kind,
     message::columns::{MessageBits, message_flags},
+    schema,
 };
 
 /// What joins the page of each of `messages m`.
@@ -345,10 +346,7 @@ fn numbers(
 /// Asks the disk for the pages of many rows of a table at once.
 fn read_ahead(connection: &Connection, table: &str, mut rows: Vec<i64>) -> Result<(), StoreError> {
     rows.sort_unstable();
-    let root = connection
-        .prepare_cached("SELECT rootpage FROM sqlite_schema WHERE name = ?1")?
-        .query_row([table], |row| row.get(0))?;
-    ringpost_vfs::read_ahead_rows(connection, root, &rows);
+    ringpost_vfs::read_ahead_rows(connection, schema::root_page(connection, table)?, &rows);
     Ok(())
 }
 

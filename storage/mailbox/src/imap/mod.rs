@@ -3,6 +3,7 @@
 mod annotations;
 pub(crate) mod keywords;
 mod read;
+mod sources;
 mod special_use;
 mod subscriptions;
 mod write;
@@ -12,6 +13,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 use ringpost_mapi::{ChangeNumber, FileTime, MessageId, Uid};
 
 pub use annotations::{Annotation, MAX_ANNOTATION_NAME_BYTES, MAX_ANNOTATIONS, MAX_ANNOTATIONS_BYTES};
+pub use sources::SourceRow;
 pub use special_use::MAX_SPECIAL_USES;
 pub use subscriptions::{MAX_SUBSCRIBED_NAME_BYTES, MAX_SUBSCRIBED_NAMES};
 pub use write::FlagChange;

@@ -217,14 +217,7 @@ impl Mailbox {
         range: Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
-        let Some(SourceId(content)) = row.source else {
-            return self.read_source(row.message, range, out);
-        };
-        match self.read_content(content, range.clone(), out) {
-            // The message may have gone since, and its source with it.
-            Err(StoreError::Corrupt { .. }) => self.read_source(row.message, range, out),
-            result => result,
-        }
+        self.read_visited_source(row.into(), range, out)
     }
 
     /// Appends `range` of the message's RFC 5322 source to `out`; what is beyond the end is left out.
