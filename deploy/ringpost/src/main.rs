@@ -58,6 +58,9 @@ enum Command {
 
 fn main() -> ExitCode {
     ringpost_shard::use_small_pages();
+    // Before the directory of accounts, which is SQLite's, too.
+    let configured = ringpost_vfs::configure();
+    debug_assert!(configured, "SQLite was in use before it was configured");
     let called = std::env::args_os().next().unwrap_or_default();
     if let Some(tool) = ringpost_tools::by_name(&called) {
         return tool(std::env::args_os().collect());

@@ -72,18 +72,33 @@ pub(crate) fn with_ahead<R>(ahead: Ahead, open: impl FnOnce() -> R) -> R {
     opened
 }
 
+/// Has SQLite give memory only where it is needed. It takes that only before its first use, whoever that is: `false`
+/// says that it did not.
+pub(crate) fn configure() -> bool {
+    static ACCEPTED: OnceLock<bool> = OnceLock::new();
+    *ACCEPTED.get_or_init(|| {
+        let (none, size, count): (*mut c_void, c_int, c_int) = (ptr::null_mut(), 0, 0);
+        let answers = [
+            // The counters of memory are behind one mutex for the whole process.
+            // SAFETY: takes an int. All of these are refused, and nothing is harmed, when SQLite is in use already.
+            unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0 as c_int) },
+            // Each page cache would get 20 pages (87 KiB) at once, most of which a small mailbox never needs, and
+            // which are not given back when it is asked for memory.
+            // SAFETY: takes a pointer (null: from the heap) and two ints.
+            unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_PAGECACHE, none, size, count) },
+            // Each connection would prepare 48 KiB that [`set_nothing_aside`] gives back.
+            // SAFETY: takes two ints.
+            unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_LOOKASIDE, size, count) },
+        ];
+        answers == [ffi::SQLITE_OK; 3]
+    })
+}
+
 /// Registers the VFS once; returns its name.
 pub(crate) fn register() -> rusqlite::Result<&'static CStr> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     let code = *REGISTERED.get_or_init(|| {
-        // SAFETY: configuration takes an int here. It is refused, and nothing is harmed, when SQLite is
-        // in use already. The counters it turns off are behind one mutex for the whole process.
-        unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MEMSTATUS, 0 as c_int) };
-        // Nor does each page cache get 20 pages (87 KiB) at once, most of which a small mailbox never needs, and
-        // which are not given back when it is asked for memory.
-        let (none, size, count): (*mut c_void, c_int, c_int) = (ptr::null_mut(), 0, 0);
-        // SAFETY: takes a pointer (null: from the heap) and two ints; refused like the above.
-        unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_PAGECACHE, none, size, count) };
+        configure();
         // SAFETY: a null name asks for the default VFS; the result lives as long as the process.
         let default = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
         if default.is_null() {
