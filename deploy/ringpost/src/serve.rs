@@ -71,6 +71,7 @@ pub(crate) fn run(
     }
     // Before any thread starts, so that every signal comes here.
     let mut requests = Requests::listen()?;
+    ringpost_shard::read_program_ahead();
     let accounts = Arc::new(DirectoryAccounts::open(data, configuration)?);
     let runtime = Runtime::start(settings::runtime(configuration)?, accounts)?;
     started(&runtime)?;

@@ -267,6 +267,8 @@ impl Runtime {
                 }
             }
         }
+        // Else the first who allocates does that, in the middle of a request: it takes a millisecond.
+        sys::release_memory();
         let control = Arc::new(Control { inboxes });
         let refresh = refresh_accounts(
             Arc::clone(&control),

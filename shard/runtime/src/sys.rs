@@ -37,6 +37,12 @@ pub(crate) fn release_memory() {
     unsafe { libmimalloc_sys::mi_collect(true) };
 }
 
+/// Asks for a file's first bytes to be read into the page cache by and by.
+pub(crate) fn will_need(fd: RawFd, bytes: u64) {
+    // SAFETY: advice on a descriptor; whatever it is, nothing but time is lost.
+    unsafe { libc::posix_fadvise(fd, 0, bytes as libc::off_t, libc::POSIX_FADV_WILLNEED) };
+}
+
 /// Lets other threads go before the one that calls this, where processors are scarce.
 pub(crate) fn be_nice(niceness: i32) {
     // SAFETY: changes a number of this thread (Linux: 0 is the caller's thread, not its process). Becoming nicer
