@@ -1,8 +1,10 @@
 //! Logins: what is quick is done at once; hashes of passwords have threads of their own, which clients that
 //! keep failing share one at a time, so that a storm of wrong passwords delays nobody's right one for long.
 
+mod ahead;
+
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     net::IpAddr,
     rc::Rc,
     sync::Arc,
@@ -30,6 +32,8 @@ pub(crate) struct Logins {
     /// Of those that keep failing, one is hashed at a time.
     suspects: Rc<Semaphore>,
     failures: RefCell<Failures>,
+    /// Mailboxes that are looked up while their users' passwords are checked.
+    looking_up: Cell<usize>,
 }
 
 impl Logins {
@@ -38,7 +42,13 @@ impl Logins {
             hashing,
             suspects: Semaphore::new(1),
             failures: RefCell::default(),
+            looking_up: Cell::new(0),
         }
+    }
+
+    /// Whether passwords from this address keep being wrong.
+    fn is_suspect(&self, address: IpAddr) -> bool {
+        self.failures.borrow().are_many(address, Instant::now())
     }
 }
 
@@ -71,8 +81,17 @@ impl Failures {
 }
 
 impl Shard {
-    /// Checks credentials.
+    /// Checks credentials. Meanwhile their mailbox is looked up if it is cold; it is opened if they are right.
     pub(crate) async fn login(self: &Rc<Self>, credentials: Credentials) -> Result<Login, LoginError> {
+        let is_cold = self.look_up_ahead(&credentials);
+        let answer = self.check(credentials).await;
+        if let (true, Ok(login)) = (is_cold, &answer) {
+            self.open_ahead(&login.mailbox);
+        }
+        answer
+    }
+
+    async fn check(self: &Rc<Self>, credentials: Credentials) -> Result<Login, LoginError> {
         const BUSY: LoginError = LoginError::Unavailable;
         let accounts = Arc::clone(&self.accounts);
         let address = credentials.peer.ip();
@@ -80,8 +99,7 @@ impl Shard {
         let answer = match step.map_err(|_| BUSY)? {
             LoginStep::Done(answer) => answer,
             LoginStep::Slow(work) => {
-                let suspect = self.logins.failures.borrow().are_many(address, Instant::now());
-                let turn = if suspect {
+                let turn = if self.logins.is_suspect(address) {
                     Some(
                         within(PATIENCE, self.logins.suspects.acquire())
                             .await

@@ -2,8 +2,8 @@
 
 use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
-use ringpost_directory::{Account, Directory, Domain};
-use ringpost_host::{Credentials, LoginError};
+use ringpost_directory::{Account, AccountKind, AccountMailbox, Directory, Domain, Privileges};
+use ringpost_host::{Credentials, Login, LoginError, MailboxRef};
 
 use crate::{Accounts, LoginStep, Runtime, RuntimeConfig, shard::Shard};
 
@@ -12,12 +12,23 @@ pub(crate) fn on_core<F>(shards: usize, test: impl FnOnce(Rc<Shard>) -> F + Clon
 where
     F: Future<Output = ()> + 'static,
 {
+    on_core_for(shards, Users(None), test);
+}
+
+/// The same, with somebody who may log in.
+pub(crate) fn on_core_for<F>(
+    shards: usize,
+    users: Users,
+    test: impl FnOnce(Rc<Shard>) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = ()> + 'static,
+{
     let config = RuntimeConfig {
         shards,
         pin: false,
         ..RuntimeConfig::default()
     };
-    let runtime = Runtime::start(config, Arc::new(Nobody)).unwrap();
+    let runtime = Runtime::start(config, Arc::new(users)).unwrap();
     let (passed, has_passed) = std::sync::mpsc::channel();
     runtime.control.all(Duration::from_mins(2), move |shard| {
         let (test, passed) = (test.clone(), passed.clone());
@@ -35,21 +46,46 @@ where
     runtime.stop();
 }
 
-struct Nobody;
+/// Nobody, or one user, whose name is `user` and whose password is `right`.
+#[derive(Clone)]
+pub(crate) struct Users(pub(crate) Option<MailboxRef>);
 
-impl Accounts for Nobody {
+impl Accounts for Users {
     fn refresh(&self, seen: Option<&Arc<dyn Directory>>) -> Option<Arc<dyn Directory>> {
-        seen.is_none().then(|| Arc::new(Nobody) as Arc<dyn Directory>)
+        seen.is_none()
+            .then(|| Arc::new(self.clone()) as Arc<dyn Directory>)
     }
 
-    fn login(&self, _: &Credentials) -> LoginStep {
-        LoginStep::Done(Err(LoginError::Invalid))
+    fn login(&self, credentials: &Credentials) -> LoginStep {
+        let right = credentials.login == "user" && credentials.password == "right";
+        let mailbox = self.0.clone().filter(|_| right);
+        let answer = mailbox.ok_or(LoginError::Invalid).map(|mailbox| Login {
+            username: "user".to_owned(),
+            effective: "user".to_owned(),
+            mailbox,
+            locale: String::new(),
+        });
+        LoginStep::Slow(Box::new(move || answer))
     }
 }
 
-impl Directory for Nobody {
-    fn account(&self, _: &str) -> Option<Arc<Account>> {
-        None
+impl Directory for Users {
+    fn account(&self, address: &str) -> Option<Arc<Account>> {
+        let mailbox = self.0.clone().filter(|_| address == "user")?;
+        Some(Arc::new(Account {
+            username: address.to_owned(),
+            kind: AccountKind::User,
+            domain: String::new(),
+            display_name: String::new(),
+            mailbox: Some(AccountMailbox {
+                guid: mailbox.guid,
+                path: mailbox.path,
+            }),
+            forward: None,
+            enabled: true,
+            locale: String::new(),
+            privileges: Privileges::default(),
+        }))
     }
 
     fn domain(&self, _: &str) -> Option<Arc<Domain>> {

@@ -21,6 +21,7 @@
 //! - [`table`]: MAPI's tables of messages, folders, recipients and attachments
 //! - `content`: sources and other large values, compressed, shared, inline or in files
 
+pub mod ahead;
 pub mod check;
 mod content;
 mod error;

@@ -30,7 +30,7 @@ pub(crate) const DATABASE: &str = "exmdb/exchange.sqlite3";
 /// Where a new one is made before it gets its name.
 const NEW_DATABASE: &str = "exmdb/exchange.sqlite3.new";
 /// What a process locks before it touches the database.
-const LOCK: &str = "exmdb/exchange.lock";
+pub(crate) const LOCK: &str = "exmdb/exchange.lock";
 /// The folders of a mailbox.
 const FOLDERS: [&str; 4] = ["exmdb", "cid", "config", "tmp"];
 /// A distrusted WAL is copied in pieces of this size.

@@ -5,8 +5,11 @@ mod common;
 use std::{fs, path::Path};
 
 use common::{create, message, open, placement};
-use ringpost_store::{Flags, MailboxKind, folder::built_in::INBOX};
-use ringpost_vfs::Hint;
+use ringpost_store::{Flags, MailboxKind, ahead, folder::built_in::INBOX};
+use ringpost_vfs::{
+    Hint,
+    coroutine::{Answer, Operation, StackPool, Step, Wait},
+};
 
 fn hint(folder: &Path) -> Hint {
     Hint::decode(&fs::read(folder.join("exmdb/exchange.lock")).unwrap())
@@ -85,5 +88,57 @@ fn a_damaged_hint_harms_nothing() {
             .unwrap();
         assert_eq!(mailbox.check(false).unwrap().problems, []);
         mailbox.close().unwrap();
+    }
+}
+
+#[test]
+fn a_mailbox_is_looked_up_without_being_read_or_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    create(folder, MailboxKind::Private);
+    assert!(ahead::is_at_hand(folder));
+    // Small, its opening reads all of it: nothing else is asked for.
+    assert_eq!(looked_up(folder), []);
+    let database = folder.join("exmdb/exchange.sqlite3");
+    let file = fs::File::options().write(true).open(&database).unwrap();
+    file.set_len(1 << 20).unwrap();
+    // Held by the server, say.
+    let lock = fs::File::open(folder.join("exmdb/exchange.lock"));
+    let lock = lock.unwrap_or_else(|_| fs::File::create_new(folder.join("exmdb/exchange.lock")).unwrap());
+    lock.try_lock().unwrap();
+    let asked = looked_up(folder);
+    assert!(asked.len() >= 3, "{asked:?}");
+    assert!(
+        asked.iter().all(|(offset, bytes)| *offset == 0 && *bytes <= 4096),
+        "{asked:?}"
+    );
+    assert_eq!(looked_up(&folder.join("none")), []);
+    assert!(!folder.join("none").exists());
+}
+
+/// What looking a mailbox up waits for: offset and length.
+fn looked_up(folder: &Path) -> Vec<(u64, usize)> {
+    let folder = folder.to_owned();
+    let pool = StackPool::default();
+    let mut operation = Operation::new(&pool, move || ahead::look_up(&folder)).unwrap();
+    let mut asked = Vec::new();
+    let mut step = operation.run(&pool, Answer::Start);
+    loop {
+        step = match step {
+            Step::Done(result) => {
+                result.unwrap();
+                return asked;
+            }
+            Step::Wait(Wait::Read { offset, length, .. }) => {
+                asked.push((offset, length));
+                operation.run(&pool, Answer::Read(Ok(&[])))
+            }
+            Step::Wait(wait) => {
+                if let Wait::ReadAhead { offset, length, .. } = wait {
+                    asked.push((offset, length as usize));
+                }
+                operation.run(&pool, Answer::Done(Ok(())))
+            }
+        };
     }
 }

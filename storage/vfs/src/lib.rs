@@ -49,6 +49,7 @@ use std::{
 use coroutine::Wait;
 pub use hint::{HINT_BYTES, Hint};
 pub use spare::{close, reopen};
+pub use sqlite::SMALL_BYTES;
 
 /// Virtual machine instructions of SQLite between two looks at the clock: some tens of microseconds.
 const INSTRUCTIONS_BETWEEN_BREATHS: i32 = 1000;
@@ -197,7 +198,8 @@ pub(crate) fn journal_may_exist(database: &Path) -> bool {
     !std::fs::symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-pub(crate) fn wal_of(database: &Path) -> PathBuf {
+/// Where a database's WAL is.
+pub fn wal_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     PathBuf::from(name)
@@ -231,6 +233,33 @@ pub fn look_up(path: &Path) -> io::Result<bool> {
         Err(_) => coroutine::wait(Wait::LookUp { path: name })
             .unwrap_or_else(|| std::fs::metadata(path).map(drop))
             .map(|()| true),
+    }
+}
+
+/// Whether opening this file would not have to ask the disk for its folders or its inode. Never waits; where the kernel
+/// can't tell, it is taken to be so.
+pub fn is_at_hand(path: &Path) -> bool {
+    CString::new(path.as_os_str().as_bytes()).is_ok_and(|name| {
+        let opened = open_cached(&name, libc::O_PATH);
+        !opened.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    })
+}
+
+/// Has the first block of each file read into the page cache, and with it where the file system has the first file's
+/// blocks: they wait for the disk beside each other.
+pub fn read_first_blocks(files: &[&File]) {
+    let Some((first, others)) = files.split_first() else {
+        return;
+    };
+    for file in others {
+        read_ahead(file, 0, hint::PAGE_BYTES as u32, false);
+    }
+    // What can't be read is found out by whoever needs it. By a worker at once: to look into the page cache can mean
+    // waiting for the file system, too.
+    let mut byte = [0];
+    let _ = coroutine::wait_read(first.as_raw_fd(), &mut byte, 0);
+    for file in others {
+        let _ = read_at(file, &mut byte, 0);
     }
 }
 

@@ -55,7 +55,7 @@ const JOURNALS: c_int = ffi::SQLITE_OPEN_MAIN_JOURNAL | ffi::SQLITE_OPEN_SUPER_J
 pub(crate) const FILE_MODE: u32 = 0o660;
 
 /// A database up to this length is read ahead whole: it takes one request where its pages would take several.
-const SMALL_BYTES: u64 = 512 * 1024;
+pub const SMALL_BYTES: u64 = 512 * 1024;
 /// What is read ahead of a larger one of which nothing is known: its schema, and what was made first.
 const FIRST_BYTES: u32 = 64 * 1024;
 
@@ -344,28 +344,40 @@ fn read_ahead(path: &Path, database: &File, length: u64, ahead: &Ahead) {
     if !crate::may_suspend() {
         return;
     }
-    let in_cache =
-        || !crate::read_cached(database, &mut [0; 1], 0).is_err_and(|error| crate::needs_wait(&error));
-    if !ahead.is_cold && in_cache() {
+    let mut ranges = ahead.hint.ranges();
+    // What was cut off since is nowhere.
+    ranges.retain(|range| range.end <= length);
+    // The first block may be there since somebody looked where the others are ([`crate::read_first_blocks`]).
+    let last = match ranges.last() {
+        Some(range) => range.start,
+        None => length.min(FIRST_BYTES.into()).saturating_sub(1),
+    };
+    let in_cache = |offset: u64| {
+        !crate::read_cached(database, &mut [0; 1], offset).is_err_and(|error| crate::needs_wait(&error))
+    };
+    if !ahead.is_cold && in_cache(0) && (length <= SMALL_BYTES || in_cache(last)) {
         return;
     }
     // Opened again by and by; mostly one block.
-    if let Ok(wal) = File::open(crate::wal_of(path)) {
-        crate::read_ahead(&wal, 0, EMPTY_BYTES as u32, true);
-    }
+    let wal = File::open(crate::wal_of(path));
     if length <= SMALL_BYTES {
+        if let Ok(wal) = &wal {
+            crate::read_ahead(wal, 0, EMPTY_BYTES as u32, true);
+        }
         return crate::read_ahead(database, 0, length as u32, true);
     }
-    if ahead.hint.is_empty() {
-        return crate::read_ahead(database, 0, FIRST_BYTES, false);
+    if let Ok(wal) = &wal {
+        crate::read_ahead(wal, 0, EMPTY_BYTES as u32, false);
     }
-    for range in ahead.hint.ranges() {
-        // What was cut off since is nowhere.
-        let end = range.end.min(length);
-        if let Some(bytes) = end.checked_sub(range.start).filter(|bytes| *bytes > 0) {
-            crate::read_ahead(database, range.start, bytes as u32, false);
-        }
+    if ranges.is_empty() {
+        crate::read_ahead(database, 0, FIRST_BYTES, false);
     }
+    for range in &ranges {
+        crate::read_ahead(database, range.start, (range.end - range.start) as u32, false);
+    }
+    // Nothing can go on without the header: SQLite would look for it in the page cache, and the file system would hold
+    // the core until it knows where the database's blocks are. The WAL's turn was before.
+    crate::read_first_blocks(&[database]);
 }
 
 /// A file without a name, for sorts that don't fit into memory.

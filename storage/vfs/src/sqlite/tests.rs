@@ -204,7 +204,106 @@ fn what_an_opening_read_is_asked_for_at_once_by_the_next() {
             }
         };
     }
-    assert_eq!(asked, pages);
+    // Of the WAL the first block.
+    assert_eq!(asked[0], 0..4096);
+    assert_eq!(asked[1..], pages);
+}
+
+/// Offset and length.
+type Part = (u64, u64);
+
+/// Runs `work`, reading of `path` what it waits for; what was asked for, then what was read.
+fn waits(path: &Path, work: impl FnOnce() + 'static) -> (Vec<Part>, Vec<Part>) {
+    let pool = StackPool::default();
+    let mut operation = Operation::new(&pool, work).unwrap();
+    let (mut asked, mut read) = (Vec::new(), Vec::new());
+    let mut step = operation.run(&pool, Answer::Start);
+    loop {
+        step = match step {
+            Step::Done(result) => {
+                result.unwrap();
+                return (asked, read);
+            }
+            Step::Wait(Wait::Read { offset, length, .. }) => {
+                read.push((offset, length as u64));
+                let mut buffer = vec![0; length];
+                let found = File::open(path).unwrap().read_at(&mut buffer, offset).unwrap();
+                operation.run(&pool, Answer::Read(Ok(&buffer[..found])))
+            }
+            Step::Wait(wait) => {
+                if let Wait::ReadAhead { offset, length, .. } = wait {
+                    asked.push((offset, length.into()));
+                }
+                operation.run(&pool, Answer::Done(Ok(())))
+            }
+        };
+    }
+}
+
+#[test]
+fn a_database_of_which_the_first_block_alone_is_there_is_read_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 3000);
+    let hint = Hint::of(vec![0, 1, 300, 500]);
+    for warm_pages in [0, 1, 600] {
+        make_cold(&path);
+        let file = File::open(&path).unwrap();
+        // The kernel would read on.
+        // SAFETY: advice on a descriptor of ours.
+        unsafe {
+            libc::posix_fadvise(
+                std::os::fd::AsRawFd::as_raw_fd(&file),
+                0,
+                0,
+                libc::POSIX_FADV_RANDOM,
+            )
+        };
+        for page in 0..warm_pages {
+            file.read_at(&mut [0], page * 4096).unwrap();
+        }
+        let (name, hint) = (path.clone(), hint.clone());
+        let (asked, read) = waits(&path, move || {
+            let is_cold = crate::look_up(&name).unwrap();
+            assert!(crate::is_at_hand(&name));
+            drop(crate::open_database_ahead(&name, false, Ahead { hint, is_cold }).unwrap());
+        });
+        let all = [(0, 8192), (300 * 4096, 4096), (500 * 4096, 4096)];
+        match warm_pages {
+            600 => assert!(asked.is_empty() && read.is_empty(), "{asked:?} {read:?}"),
+            _ => assert_eq!((&asked[..], read[0]), (&all[..], (0, 1)), "{warm_pages}"),
+        }
+    }
+}
+
+#[test]
+fn first_blocks_are_waited_for_beside_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let large = vec![1; 100_000];
+    std::fs::write(&path, &large).unwrap();
+    let others: Vec<_> = ["b", "c"].iter().map(|name| folder.path().join(name)).collect();
+    for other in &others {
+        std::fs::write(other, &large).unwrap();
+        make_cold(other);
+    }
+    make_cold(&path);
+    let name = path.clone();
+    let (asked, read) = waits(&path, move || {
+        let others: Vec<_> = others.iter().map(|path| File::open(path).unwrap()).collect();
+        let first = File::open(&name).unwrap();
+        crate::read_first_blocks(&[&first, &others[0], &others[1]]);
+    });
+    assert_eq!(asked, [(0, 4096); 2]);
+    // The first one's by a worker in any case; those that were not there yet, too.
+    assert_eq!(read[0], (0, 1));
+    assert!(read.len() <= 3);
+    assert!(
+        !crate::is_at_hand(Path::new("/proc/self/root/etc")),
+        "it may take the disk"
+    );
+    let none = path.with_extension("none");
+    assert!(!none.exists() && crate::is_at_hand(&none) && crate::is_at_hand(&path));
 }
 
 #[test]
