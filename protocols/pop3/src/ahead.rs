@@ -61,12 +61,15 @@ impl Ahead {
         self.rows.front().map(|row| row.uid)
     }
 
-    /// Forgets the messages; the memory stays for the next ones.
-    pub(crate) fn clear(&mut self) {
+    /// A message is read otherwise: forgets the messages that were read, and those that were looked up unless they are the
+    /// ones that follow it. The memory stays for the next ones.
+    pub(crate) fn pass(&mut self, uid: Uid) {
         self.messages.clear();
         self.bytes.clear();
         self.start = 0;
-        self.rows.clear();
+        if self.rows.pop_front_if(|row| row.uid == uid).is_none() {
+            self.rows.clear();
+        }
     }
 
     /// The response to a message's RETR, for [`Self::get`], if it is the next one here.
@@ -88,6 +91,9 @@ impl Ahead {
 
     /// Looks up these messages, which ascend and come after those here, and asks the disk for their content.
     pub(crate) fn look_up(&mut self, mailbox: &mut Mailbox, uids: &[Uid]) -> Result<(), StoreError> {
+        if uids.is_empty() {
+            return Ok(());
+        }
         let mut wanted = UidSet::default();
         for &uid in uids {
             wanted.insert(uid);

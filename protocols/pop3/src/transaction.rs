@@ -280,14 +280,15 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         // Whoever took the last one too will take the next ones.
         let in_order = std::mem::replace(&mut self.next, number.saturating_add(1)) == number;
         self.goes_on = in_order && body_lines.is_none();
+        self.transport.ahead.pass(uid);
         // One that pipelines waits for all of it, so all of it is read in one call; else what is asked for comes first.
-        let next = if self.goes_on && self.transport.has_line() {
-            self.uids_from(self.next)
+        let is_pipelined = self.goes_on && self.transport.has_line();
+        let next = if is_pipelined {
+            self.to_look_up()
         } else {
             Vec::new()
         };
         let mut ahead = std::mem::take(&mut self.transport.ahead);
-        ahead.clear();
         let first = self
             .call(move |mailbox| {
                 let found = row(mailbox, uid).and_then(|row| {
@@ -295,7 +296,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
                     out.extend_from_slice(format!("+OK {size} octets\r\n").as_bytes());
                     let from = out.len();
                     mailbox.read_visited_source(row, 0..size.min(SLICE_BYTES), &mut out)?;
-                    if size < AHEAD_BYTES && !next.is_empty() {
+                    if is_pipelined && size < AHEAD_BYTES {
                         ahead.look_up(mailbox, &next)?;
                         ahead.read(mailbox, AHEAD_BYTES, utf8);
                     }
@@ -371,17 +372,11 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
 
     /// Reads the next messages ahead, up to `limit` bytes.
     async fn read_ahead(&mut self, limit: u64) {
-        let ahead = &self.transport.ahead;
-        let next = ahead.next();
+        let next = self.transport.ahead.next();
         if next.is_some() && next == self.not_ahead {
             return;
         }
-        let uids = if ahead.needs_rows() {
-            let last = ahead.last().and_then(|uid| self.maildrop.number(uid));
-            self.uids_from(last.map_or(self.next, |last| last.saturating_add(1)))
-        } else {
-            Vec::new()
-        };
+        let uids = self.to_look_up();
         if next.is_none() && uids.is_empty() {
             return;
         }
@@ -389,9 +384,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         let utf8 = self.utf8;
         let read = self
             .call(move |mailbox| {
-                if !uids.is_empty() {
-                    ahead.look_up(mailbox, &uids)?;
-                }
+                ahead.look_up(mailbox, &uids)?;
                 let not_ahead = ahead.read(mailbox, limit, utf8);
                 Ok((ahead, not_ahead))
             })
@@ -403,9 +396,14 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         }
     }
 
-    /// The UIDs of the next messages, as many as are read ahead at most.
-    fn uids_from(&self, number: u32) -> Vec<Uid> {
-        (number..=self.maildrop.count())
+    /// The next messages, if so few were looked up that more should be.
+    fn to_look_up(&self) -> Vec<Uid> {
+        let ahead = &self.transport.ahead;
+        if !ahead.needs_rows() {
+            return Vec::new();
+        }
+        let last = ahead.last().and_then(|uid| self.maildrop.number(uid));
+        (last.map_or(self.next, |last| last.saturating_add(1))..=self.maildrop.count())
             .filter_map(|number| self.maildrop.uid(number))
             .take(AHEAD_MESSAGES)
             .collect()
