@@ -36,7 +36,7 @@ pub(crate) fn read_ahead_values(connection: &rusqlite::Connection, root: u32, ro
     // They are read all the same, and it is said then what is wrong.
     for (first, count) in pages_of(file, root, rows).unwrap_or_default() {
         let (offset, length) = (offset_of(first), u64::from(count) * PAGE_BYTES);
-        if !is_cached(file, offset, length) {
+        if is_cached(file, offset, length) != Some(true) {
             crate::read_ahead(file, offset, length as u32, false);
         }
     }
@@ -47,8 +47,9 @@ fn pages_of(file: &File, root: u32, rows: &[i64]) -> io::Result<Vec<(u32, u32)>>
     let mut level = vec![(root, rows)];
     for _ in 0..MAX_LEVELS {
         // The pages above the leaves have mostly been read. To wait here for a leaf would be to read it too early.
-        let is_known =
-            |&(first, _): &(u32, _)| first == root || is_cached(file, offset_of(first), PAGE_BYTES);
+        let is_known = |&(first, _): &(u32, _)| {
+            first == root || is_cached(file, offset_of(first), PAGE_BYTES) != Some(false)
+        };
         if !level.first().is_some_and(is_known) {
             break;
         }
@@ -78,19 +79,13 @@ fn spans(leaves: &[u32]) -> Vec<(u32, u32)> {
 }
 
 /// Whether all of these bytes are in the page cache, or behind the file's end. Asking does not bring them there, as an
-/// attempt to read them does. `false` where the kernel can't say.
-fn is_cached(file: &File, offset: u64, length: u64) -> bool {
+/// attempt to read them does. `None` where the kernel can't say, or a filter of system calls keeps it from saying.
+fn is_cached(file: &File, offset: u64, length: u64) -> Option<bool> {
     /// `struct cachestat`: pages that are there, dirty, under way to the disk, evicted, evicted lately.
     type Counted = [u64; 5];
-    let Some(end) = file
-        .metadata()
-        .ok()
-        .map(|file| file.len().min(offset.saturating_add(length)))
-    else {
-        return false;
-    };
+    let end = file.metadata().ok()?.len().min(offset.saturating_add(length));
     if offset >= end {
-        return true;
+        return Some(true);
     }
     let range = [offset, end - offset];
     let mut counted = MaybeUninit::<Counted>::zeroed();
@@ -104,16 +99,34 @@ fn is_cached(file: &File, offset: u64, length: u64) -> bool {
             0,
         );
         if result < 0 {
-            return false;
+            return None;
         }
         counted.assume_init()
     };
-    counted[0] >= (end - offset).div_ceil(PAGE_BYTES)
+    Some(counted[0] >= (end - offset).div_ceil(PAGE_BYTES))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
+
+    #[test]
+    fn what_is_in_the_page_cache_is_known() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[1; 5000], 0).unwrap();
+        for (offset, length) in [(0, 5000), (4096, 904), (0, 1 << 20), (5000, 10), (1 << 30, 1)] {
+            // Linux before 6.5 does not say.
+            assert_ne!(
+                is_cached(&file, offset, length),
+                Some(false),
+                "{offset}, {length}"
+            );
+        }
+        file.set_len(1 << 20).unwrap();
+        assert_ne!(is_cached(&file, 0, 1 << 20), Some(true));
+    }
 
     #[test]
     fn what_lies_between_leaves_is_read_with_them() {
