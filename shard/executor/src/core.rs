@@ -48,10 +48,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Makes this thread an executor, which polls for so long at most before it sleeps.
-    pub(crate) fn enter(ring_entries: u32, poll_most: Duration) -> io::Result<Rc<Self>> {
+    /// Makes this thread an executor, which polls for so long at most before it sleeps; `cpu` is the one that it is
+    /// bound to.
+    pub(crate) fn enter(ring_entries: u32, cpu: Option<usize>, poll_most: Duration) -> io::Result<Rc<Self>> {
         let remote = Arc::new(Remote::new()?);
         let ring = Ring::new(ring_entries, remote.sleep_fd())?;
+        if let Some(cpu) = cpu {
+            ring.bind_workers(cpu)?;
+        }
         let core = Rc::new(Self {
             queues: RefCell::new(Queues::new(DEFAULT_SHARES)),
             timers: RefCell::default(),

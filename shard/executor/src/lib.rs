@@ -58,7 +58,8 @@ impl Builder {
         }
     }
 
-    /// Binds the thread to a CPU. Threads that it starts later inherit that.
+    /// Binds the thread to a CPU, and with it the kernel's workers that sync and read for it: they run while it
+    /// waits, and nobody has to wake another CPU. Threads that it starts later inherit that.
     #[must_use]
     pub fn cpu(mut self, cpu: Option<usize>) -> Self {
         self.cpu = cpu;
@@ -93,7 +94,7 @@ impl Builder {
                 None => Ok(()),
             };
             // The ring must be made by the thread that uses it.
-            let core = begun.and_then(|()| Core::enter(self.ring_entries, self.poll));
+            let core = begun.and_then(|()| Core::enter(self.ring_entries, self.cpu, self.poll));
             match core {
                 Ok(core) => {
                     let _ = made.send(Ok(()));

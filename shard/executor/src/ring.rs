@@ -17,6 +17,8 @@ use std::{
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 
+use crate::sys;
+
 /// Completions that nobody waits for carry this.
 const IGNORED: u64 = u64::MAX;
 /// The read of the eventfd.
@@ -127,6 +129,14 @@ impl Ring {
             has_multishot,
             has_table,
         })
+    }
+
+    /// Keeps what blocks on one CPU.
+    pub(crate) fn bind_workers(&self, cpu: usize) -> io::Result<()> {
+        let set = sys::only(cpu)?;
+        // Linux 5.14; without it they run anywhere.
+        let _ = self.uring.submitter().register_iowq_aff(&set);
+        Ok(())
     }
 
     /// Whether the kernel has something for this thread: completions, or such that wait to be worked on. Looks at

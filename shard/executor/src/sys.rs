@@ -6,8 +6,8 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-/// Binds the calling thread to a CPU.
-pub(crate) fn pin(cpu: usize) -> io::Result<()> {
+/// A CPU by itself. Fails for one that no set has room for.
+pub(crate) fn only(cpu: usize) -> io::Result<libc::cpu_set_t> {
     if cpu >= libc::CPU_SETSIZE as usize {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -15,6 +15,12 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the number is inside the set, see above.
     unsafe { libc::CPU_SET(cpu, &mut set) };
+    Ok(set)
+}
+
+/// Binds the calling thread to a CPU.
+pub(crate) fn pin(cpu: usize) -> io::Result<()> {
+    let set = only(cpu)?;
     // SAFETY: the set is ours, and its size is told.
     match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } {
         0 => Ok(()),
