@@ -117,10 +117,10 @@ def test_dsync_takes_an_account(server, dovecot):
 
 @pytest.mark.full
 def test_imapsync(server, dovecot):
-    """Where there is one: Debian has no package of it."""
+    """Where there is one: Debian has no package of it, and `.ci/test` fetches it."""
     imapsync = shutil.which("imapsync")
     if not imapsync:
-        pytest.skip("imapsync is no package of Debian 12; put it on the path to run this")
+        pytest.skip("no imapsync on the path, and .ci/test could not fetch it")
 
     def sync(source, source_user, target, target_user):
         run([imapsync, "--host1", "127.0.0.1", "--port1", source, "--user1", source_user, "--password1", "demo",
