@@ -3,11 +3,17 @@
 //! tells only then which the next is.
 //!
 //! ```text
-//! hint := "rph1" count (u8) gap*{count} checksum (u64, little-endian: FNV-1a of all before)      then zeros
-//! gap  := how far a page, counted from 0, is behind the one before (of the first: its number); LEB128
+//! hint := "rph2" first (u8) later (u8) gap*{first} gap*{later} checksum (u64, little-endian: FNV-1a of all before)
+//!         then zeros
+//! gap  := how far a page, counted from 0, is behind the one before (of each part's first: its number); LEB128
 //! ```
 //!
+//! `first` are those that an opening and a look at a folder need: they are asked for when the database is opened. To ask
+//! takes some microseconds a page, and the worker that does it may have the core's processor; so the others are asked for when
+//! the first of them is read: a client lists what it has selected, say.
+//!
 //! It is a hint: never synced, and when it is stale, missing or damaged, pages are read for nothing, or one by one.
+//! Of "rph1" (one count, and no `first`), which was written before, all pages are `later`.
 
 use std::ops::Range;
 
@@ -18,25 +24,39 @@ pub const HINT_BYTES: usize = 4096;
 /// Pages that an opening tells the next one. Opening a mailbox and looking into a folder of 100,000 messages needs
 /// some thirty.
 const RECORDED_PAGES: usize = 48;
-/// Pages in a hint: of more than one opening, since they may have been for different things.
-const MAX_PAGES: usize = 96;
+/// Of these so many are the first.
+const RECORDED_FIRST: usize = 16;
+/// Pages in the parts of a hint: of more than one opening, since they may have been for different things.
+const MAX_FIRST: usize = 24;
+const MAX_LATER: usize = 96;
 /// Pages that lie between two and are read with them: one request instead of two.
 const BRIDGED_PAGES: u64 = 4;
-const MAGIC: &[u8; 4] = b"rph1";
+const MAGIC: &[u8; 4] = b"rph2";
+const OLD_MAGIC: &[u8; 4] = b"rph1";
 const CHECKSUM_BYTES: usize = 8;
 
-/// Pages of a database, ascending, each once.
+/// Pages of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
-    pages: Vec<u32>,
+    /// Ascending, each once.
+    first: Vec<u32>,
+    /// The same; none of the first is among them.
+    later: Vec<u32>,
 }
 
 impl Hint {
-    /// These pages.
-    pub(crate) fn of(mut pages: Vec<u32>) -> Self {
-        pages.sort_unstable();
-        pages.dedup();
-        Self { pages }
+    /// Pages in the order in which they were read.
+    pub(crate) fn in_order(pages: &[u32]) -> Self {
+        let (first, later) = pages.split_at(pages.len().min(RECORDED_FIRST));
+        let sorted = |pages: &[u32]| {
+            let mut pages = pages.to_vec();
+            pages.sort_unstable();
+            pages
+        };
+        Self {
+            first: sorted(first),
+            later: sorted(later),
+        }
     }
 
     /// What `bytes` say; nothing when they are no hint.
@@ -47,16 +67,18 @@ impl Hint {
     /// A file's whole content.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        out.push(self.pages.len() as u8);
-        let mut before = 0;
-        for page in &self.pages {
-            let mut gap = page - before;
-            before = *page;
-            while gap >= 0x80 {
-                out.push(gap as u8 | 0x80);
-                gap >>= 7;
+        out.extend([self.first.len() as u8, self.later.len() as u8]);
+        for part in [&self.first, &self.later] {
+            let mut before = 0;
+            for page in part {
+                let mut gap = page - before;
+                before = *page;
+                while gap >= 0x80 {
+                    out.push(gap as u8 | 0x80);
+                    gap >>= 7;
+                }
+                out.push(gap as u8);
             }
-            out.push(gap as u8);
         }
         let checksum = checksum(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
@@ -67,59 +89,85 @@ impl Hint {
 
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
+        self.first.is_empty() && self.later.is_empty()
     }
 
-    /// Whether all pages of `other` are in this one.
+    /// Whether this one asks for all pages of `other`, and for its first ones first.
     pub fn covers(&self, other: &Self) -> bool {
-        other
-            .pages
-            .iter()
-            .all(|page| self.pages.binary_search(page).is_ok())
+        let is_first = |page: &u32| self.first.binary_search(page).is_ok();
+        let is_there = |page: &u32| is_first(page) || self.later.binary_search(page).is_ok();
+        other.first.iter().all(is_first) && other.later.iter().all(is_there)
     }
 
     /// These pages, and of an older hint as many as there is room for.
     #[must_use]
-    pub fn with_older(mut self, older: &Self) -> Self {
-        let more = older
-            .pages
-            .iter()
-            .filter(|page| self.pages.binary_search(page).is_err());
-        let more: Vec<u32> = more
-            .copied()
-            .take(MAX_PAGES - self.pages.len().min(MAX_PAGES))
-            .collect();
-        self.pages.extend(more);
-        self.pages.sort_unstable();
-        self
-    }
-
-    /// Bytes of the file to read, ascending. Neighbours are read together.
-    pub(crate) fn ranges(&self) -> Vec<Range<u64>> {
-        let mut ranges: Vec<Range<u64>> = Vec::new();
-        for &page in &self.pages {
-            let start = u64::from(page) * PAGE_BYTES;
-            match ranges.last_mut() {
-                Some(last) if start <= last.end + BRIDGED_PAGES * PAGE_BYTES => last.end = start + PAGE_BYTES,
-                _ => ranges.push(start..start + PAGE_BYTES),
+    pub fn with_older(self, older: &Self) -> Self {
+        let Self { mut first, mut later } = self;
+        for page in &older.first {
+            if first.len() < MAX_FIRST && !first.contains(page) && !later.contains(page) {
+                first.push(*page);
             }
         }
-        ranges
+        for page in older.first.iter().chain(&older.later) {
+            if later.len() < MAX_LATER && !first.contains(page) && !later.contains(page) {
+                later.push(*page);
+            }
+        }
+        first.sort_unstable();
+        later.sort_unstable();
+        Self { first, later }
+    }
+
+    /// Bytes of the file to read at once, ascending. Neighbours are read together.
+    pub(crate) fn first_ranges(&self) -> Vec<Range<u64>> {
+        ranges(&self.first)
+    }
+
+    /// The pages to read with the first of them that is read, ascending.
+    pub(crate) fn later(&self) -> &[u32] {
+        &self.later
     }
 }
 
+/// Bytes of these pages, which ascend. Neighbours are read together.
+pub(crate) fn ranges(pages: &[u32]) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for &page in pages {
+        let start = u64::from(page) * PAGE_BYTES;
+        match ranges.last_mut() {
+            Some(last) if start <= last.end + BRIDGED_PAGES * PAGE_BYTES => last.end = start + PAGE_BYTES,
+            _ => ranges.push(start..start + PAGE_BYTES),
+        }
+    }
+    ranges
+}
+
 fn decode(bytes: &[u8]) -> Option<Hint> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (&count, mut rest) = rest.split_first()?;
-    if usize::from(count) > MAX_PAGES {
+    let (first, later, mut rest) = if let Some(rest) = bytes.strip_prefix(OLD_MAGIC) {
+        let (&later, rest) = rest.split_first()?;
+        (0, later, rest)
+    } else {
+        let (&[first, later], rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+        (first, later, rest)
+    };
+    if usize::from(first) > MAX_FIRST || usize::from(later) > MAX_LATER {
         return None;
     }
+    let first = decode_pages(first, &mut rest)?;
+    let later = decode_pages(later, &mut rest)?;
+    let told = rest.get(..CHECKSUM_BYTES)?;
+    let checked = &bytes[..bytes.len() - rest.len()];
+    let both = later.iter().any(|page| first.binary_search(page).is_ok());
+    (!both && told == checksum(checked).to_le_bytes()).then_some(Hint { first, later })
+}
+
+fn decode_pages(count: u8, rest: &mut &[u8]) -> Option<Vec<u32>> {
     let mut pages: Vec<u32> = Vec::with_capacity(count.into());
     for _ in 0..count {
         let (mut gap, mut shift) = (0_u32, 0);
         loop {
             let (&byte, behind) = rest.split_first()?;
-            rest = behind;
+            *rest = behind;
             let low = u32::from(byte & 0x7f);
             // What shifting would lose does not belong there.
             if shift > 28 || low << shift >> shift != low {
@@ -138,9 +186,7 @@ fn decode(bytes: &[u8]) -> Option<Hint> {
         };
         pages.push(page);
     }
-    let told = rest.get(..CHECKSUM_BYTES)?;
-    let checked = &bytes[..bytes.len() - rest.len()];
-    (told == checksum(checked).to_le_bytes()).then_some(Hint { pages })
+    Some(pages)
 }
 
 /// FNV-1a.
@@ -169,9 +215,7 @@ impl FirstReads {
     }
 
     pub(crate) fn hint(&self) -> Hint {
-        let mut pages = self.pages.clone();
-        pages.sort_unstable();
-        Hint { pages }
+        Hint::in_order(&self.pages)
     }
 }
 
@@ -189,11 +233,20 @@ mod tests {
 
     #[test]
     fn a_hint_comes_back_as_it_was() {
-        for pages in [&[][..], &[0], &[7, 0, 300, 301, 70_000, u32::MAX, 7]] {
+        let many: Vec<u32> = (0..60).map(|n| (n * 7919) % 50_000).collect();
+        for pages in [&[][..], &[0], &[7, 0, 300, 301, 70_000, u32::MAX, 7], &many] {
             let written = hint(pages).encode();
             assert_eq!(written.len(), HINT_BYTES);
             assert_eq!(Hint::decode(&written), hint(pages));
         }
+        let known = hint(&many);
+        assert_eq!(known.first.len(), RECORDED_FIRST);
+        assert_eq!(known.later.len(), RECORDED_PAGES - RECORDED_FIRST);
+        assert!(
+            many[..RECORDED_FIRST]
+                .iter()
+                .all(|page| known.first.contains(page))
+        );
     }
 
     #[test]
@@ -212,6 +265,14 @@ mod tests {
         assert!(Hint::decode(&[0; HINT_BYTES]).is_empty());
     }
 
+    /// A hint of these bytes, with the right checksum.
+    fn told(head: &[u8], gaps: &[u8]) -> Hint {
+        let mut bytes = [head, gaps].concat();
+        let checksum = checksum(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        Hint::decode(&bytes)
+    }
+
     #[test]
     fn numbers_that_do_not_fit_are_refused() {
         for gaps in [
@@ -220,19 +281,35 @@ mod tests {
             &[0x80, 0x80, 0x80, 0x80, 0x80, 0],
             &[0xff, 0xff, 0xff, 0xff, 0x0f, 1],
         ] {
-            let count = gaps.iter().filter(|byte| **byte < 0x80).count();
-            let mut bytes = [MAGIC, &[count as u8][..], gaps].concat();
-            let checksum = checksum(&bytes);
-            bytes.extend_from_slice(&checksum.to_le_bytes());
-            assert!(Hint::decode(&bytes).is_empty(), "{gaps:x?}");
+            let count = gaps.iter().filter(|byte| **byte < 0x80).count() as u8;
+            assert!(told(b"rph1", &[&[count], gaps].concat()).is_empty(), "{gaps:x?}");
+            for counts in [[count, 0], [0, count]] {
+                assert!(told(b"rph2", &[&counts, gaps].concat()).is_empty(), "{gaps:x?}");
+            }
         }
+        let ones = [1; 200];
+        for (first, later) in [(MAX_FIRST + 1, 0), (0, MAX_LATER + 1)] {
+            let counts = [first as u8, later as u8];
+            assert!(told(b"rph2", &[&counts[..], &ones[..first + later]].concat()).is_empty());
+        }
+        assert!(told(b"rph2", &[1, 2, 8, 7, 1]).is_empty(), "page 8 twice");
+        assert!(!told(b"rph2", &[1, 2, 8, 7, 2]).is_empty());
+    }
+
+    #[test]
+    fn one_of_before_is_for_later_and_no_longer_enough() {
+        let old = told(b"rph1", &[3, 5, 1, 0x80, 1]);
+        assert_eq!((&old.first[..], &old.later[..]), (&[][..], &[5, 6, 134][..]));
+        let new = hint(&[5, 6, 134]);
+        assert!(!old.covers(&new) && new.covers(&old));
+        assert_eq!(new.clone().with_older(&old), new);
     }
 
     #[test]
     fn neighbours_are_read_together() {
         let page = |page: u64| page * PAGE_BYTES;
         assert_eq!(
-            hint(&[3, 0, 1, 20, 24, 100]).ranges(),
+            hint(&[3, 0, 1, 20, 24, 100]).first_ranges(),
             [page(0)..page(4), page(20)..page(25), page(100)..page(101)]
         );
     }
@@ -242,14 +319,21 @@ mod tests {
         let old: Vec<u32> = (0..48).map(|n| n * 2).collect();
         let new: Vec<u32> = (0..60).map(|n| n * 3 + 1000).collect();
         let first = hint(&new);
-        assert_eq!(first.pages.len(), RECORDED_PAGES);
         let both = first.clone().with_older(&hint(&old));
-        assert_eq!(both.pages.len(), MAX_PAGES);
-        assert!(both.covers(&first) && both.covers(&hint(&old)));
+        assert_eq!(both.first.len(), MAX_FIRST);
+        assert_eq!(both.first.len() + both.later.len(), 2 * RECORDED_PAGES);
+        assert!(
+            both.covers(&first) && !both.covers(&hint(&old)),
+            "its first ones are not all first"
+        );
         let third: Vec<u32> = (0..48).map(|n| n + 5000).collect();
         let newest = hint(&third).with_older(&both);
-        assert_eq!(newest.pages.len(), MAX_PAGES);
+        assert_eq!((newest.first.len(), newest.later.len()), (MAX_FIRST, MAX_LATER));
         assert!(newest.covers(&hint(&third)) && !newest.covers(&both));
-        assert!(newest.pages.is_sorted());
+        assert!(newest.first.is_sorted() && newest.later.is_sorted());
+        assert_eq!(Hint::decode(&newest.encode()), newest);
+        // What became a first one is not told twice.
+        let again = hint(&third[16..]).with_older(&newest);
+        assert_eq!(Hint::decode(&again.encode()), again);
     }
 }

@@ -15,6 +15,7 @@ use std::{
     ffi::{CStr, OsStr, c_char, c_int, c_void},
     fs::{File, OpenOptions},
     io,
+    ops::Range,
     os::unix::{
         ffi::OsStrExt,
         fs::{MetadataExt, OpenOptionsExt},
@@ -37,7 +38,7 @@ use rusqlite::ffi;
 use crate::{
     Ahead,
     ahead::Reading,
-    hint::FirstReads,
+    hint::{FirstReads, PAGE_BYTES, ranges},
     pages::Pages,
     spare::Shape,
     wal::{EMPTY_BYTES, WalWriter},
@@ -179,6 +180,8 @@ pub(crate) struct OpenFile {
     pages: Pages,
     /// For a database: what it read first.
     first_reads: Option<RefCell<FirstReads>>,
+    /// For a database that was cold when it was opened: pages to ask for when one of them is read, ascending.
+    later: RefCell<Vec<u32>>,
     /// For a WAL: whether its name was durable for sure when it was opened.
     name_was_durable: bool,
     /// For a WAL: SQLite sees [`UNFIT_HEADER`] until it has written one.
@@ -186,9 +189,10 @@ pub(crate) struct OpenFile {
 }
 
 impl OpenFile {
-    /// The file of a database, as it is opened.
-    fn database(file: File, length: u64) -> Self {
+    /// The file of a database, as it is opened; `later` as [`read_ahead`] gives it.
+    fn database(file: File, length: u64, later: Vec<u32>) -> Self {
         Self {
+            later: RefCell::new(later),
             reading: Some(Reading::new()),
             length: Cell::new(Some(length)),
             first_reads: Some(RefCell::default()),
@@ -219,6 +223,7 @@ impl OpenFile {
             reading: None,
             pages: Pages::default(),
             first_reads: None,
+            later: RefCell::default(),
             name_was_durable: false,
             shows_unfit_header: Cell::new(false),
         }
@@ -298,7 +303,7 @@ unsafe extern "C" fn open(
     let opened = opened.and_then(|(file, flags)| {
         let length = file.metadata()?.len();
         let state = if is_database {
-            OpenFile::database(file, length)
+            OpenFile::database(file, length, Vec::new())
         } else if flags & ffi::SQLITE_OPEN_WAL != 0 {
             OpenFile::wal(file, length, unsynced_folder)?
         } else {
@@ -320,12 +325,8 @@ unsafe extern "C" fn open(
         && !name.is_null()
     {
         // SAFETY: SQLite's names end with a zero.
-        read_ahead(
-            path_of(unsafe { CStr::from_ptr(name) }),
-            &state.file,
-            length,
-            &ahead,
-        );
+        let path = path_of(unsafe { CStr::from_ptr(name) });
+        state.later.replace(read_ahead(path, &state.file, length, &ahead));
     }
     // SAFETY: as above; `out_flags` may be null.
     unsafe {
@@ -339,12 +340,13 @@ unsafe extern "C" fn open(
     ffi::SQLITE_OK
 }
 
-/// Asks for what an opened database will read first, if it is not in the page cache.
-fn read_ahead(path: &Path, database: &File, length: u64, ahead: &Ahead) {
+/// Asks for what an opened database will read first, if it is not in the page cache. Returns the pages that are to be
+/// asked for when the first of them is read.
+fn read_ahead(path: &Path, database: &File, length: u64, ahead: &Ahead) -> Vec<u32> {
     if !crate::may_suspend() {
-        return;
+        return Vec::new();
     }
-    let mut ranges = ahead.hint.ranges();
+    let mut ranges = ahead.hint.first_ranges();
     // What was cut off since is nowhere.
     ranges.retain(|range| range.end <= length);
     // The first block may be there since somebody looked where the others are ([`crate::read_first_blocks`]).
@@ -356,7 +358,7 @@ fn read_ahead(path: &Path, database: &File, length: u64, ahead: &Ahead) {
         !crate::read_cached(database, &mut [0; 1], offset).is_err_and(|error| crate::needs_wait(&error))
     };
     if !ahead.is_cold && in_cache(0) && (length <= SMALL_BYTES || in_cache(last)) {
-        return;
+        return Vec::new();
     }
     // Opened again by and by; mostly one block.
     let wal = File::open(crate::wal_of(path));
@@ -364,7 +366,8 @@ fn read_ahead(path: &Path, database: &File, length: u64, ahead: &Ahead) {
         if let Ok(wal) = &wal {
             crate::read_ahead(wal, 0, EMPTY_BYTES as u32, true);
         }
-        return crate::read_ahead(database, 0, length as u32, true);
+        crate::read_ahead(database, 0, length as u32, true);
+        return Vec::new();
     }
     if let Ok(wal) = &wal {
         crate::read_ahead(wal, 0, EMPTY_BYTES as u32, false);
@@ -372,12 +375,18 @@ fn read_ahead(path: &Path, database: &File, length: u64, ahead: &Ahead) {
     if ranges.is_empty() {
         crate::read_ahead(database, 0, FIRST_BYTES, false);
     }
-    for range in &ranges {
-        crate::read_ahead(database, range.start, (range.end - range.start) as u32, false);
-    }
+    ask_for(database, &ranges);
     // Nothing can go on without the header: SQLite would look for it in the page cache, and the file system would hold
     // the core until it knows where the database's blocks are. The WAL's turn was before.
     crate::read_first_blocks(&[database]);
+    ahead.hint.later().to_vec()
+}
+
+/// Asks for these bytes by a worker.
+fn ask_for(file: &File, ranges: &[Range<u64>]) {
+    for range in ranges {
+        crate::read_ahead(file, range.start, (range.end - range.start) as u32, false);
+    }
 }
 
 /// A file without a name, for sorts that don't fit into memory.
@@ -477,6 +486,13 @@ unsafe extern "C" fn read(
     }
     if let Some(first) = &state.first_reads {
         first.borrow_mut().note(offset as u64);
+        let page = (offset as u64 / PAGE_BYTES) as u32;
+        let is_later = state.later.borrow().binary_search(&page).is_ok();
+        if is_later {
+            // Taken out: asking suspends.
+            let pages = state.later.take();
+            ask_for(&state.file, &ranges(&pages));
+        }
     }
     let file = &state.file;
     let mut filled = 0;

@@ -7,12 +7,14 @@ use ringpost_vfs::Hint;
 fuzz_target!(|data: &[u8]| {
     read(data);
     // What the checksum would keep away from the parser.
-    let mut sealed = [b"rph1", data].concat();
-    let checksum = sealed.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    sealed.extend_from_slice(&checksum.to_le_bytes());
-    read(&sealed);
+    for magic in [b"rph1", b"rph2"] {
+        let mut sealed = [magic, data].concat();
+        let checksum = sealed.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        sealed.extend_from_slice(&checksum.to_le_bytes());
+        read(&sealed);
+    }
 });
 
 fn read(bytes: &[u8]) {

@@ -8,7 +8,7 @@ use std::{fs::File, io};
 use rusqlite::ffi;
 
 use super::file_of;
-use crate::hint::{Hint, PAGE_BYTES};
+use crate::hint::{PAGE_BYTES, ranges};
 
 /// Pages of a level of a table's tree, each with the rows that are looked for below it.
 pub(super) type Level<'a> = Vec<(u32, &'a [i64])>;
@@ -72,13 +72,13 @@ fn ask_for(file: &File, pages: &[(u32, &[i64])]) {
         crate::read_cached(file, &mut [0; 1], offset_of(number)).is_err_and(|error| crate::needs_wait(&error))
     };
     let cold = pages.iter().map(|(number, _)| *number);
-    let cold: Vec<u32> = cold
+    let mut cold: Vec<u32> = cold
         .filter(|&number| number > 0 && is_cold(number))
         .map(|number| number - 1)
         .collect();
-    for range in Hint::of(cold).ranges() {
-        crate::read_ahead(file, range.start, (range.end - range.start) as u32, false);
-    }
+    cold.sort_unstable();
+    cold.dedup();
+    super::ask_for(file, &ranges(&cold));
 }
 
 /// Where a page begins; they are counted from 1.

@@ -125,13 +125,13 @@ impl Files {
         if wal.metadata()?.len() != EMPTY_BYTES {
             return Ok(None);
         }
-        read_ahead(path, &file, length, ahead);
+        let later = read_ahead(path, &file, length, ahead);
         let wal = OpenFile::wal(wal, EMPTY_BYTES, None)?;
         if !wal.wal.as_ref().is_some_and(WalWriter::holds_nothing) {
             return Ok(None);
         }
         wal.shows_unfit_header.set(true);
-        let database = OpenFile::database(file, length);
+        let database = OpenFile::database(file, length, later);
         database.keeps_wal.set(true);
         Ok(Some(Self { database, wal }))
     }

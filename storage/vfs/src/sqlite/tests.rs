@@ -174,7 +174,7 @@ fn what_an_opening_read_is_asked_for_at_once_by_the_next() {
     look_up(&connection);
     let hint = crate::first_reads(&connection);
     drop(connection);
-    let pages: Vec<_> = hint.ranges();
+    let pages: Vec<_> = hint.first_ranges();
     assert!(pages.len() >= 3, "{pages:?}");
 
     make_cold(&path);
@@ -245,7 +245,7 @@ fn a_database_of_which_the_first_block_alone_is_there_is_read_ahead() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sqlite3");
     fill(&path, 3000);
-    let hint = Hint::of(vec![0, 1, 300, 500]);
+    let hint = Hint::in_order(&[0, 1, 300, 500]);
     for warm_pages in [0, 1, 600] {
         make_cold(&path);
         let file = File::open(&path).unwrap();
@@ -273,6 +273,54 @@ fn a_database_of_which_the_first_block_alone_is_there_is_read_ahead() {
             600 => assert!(asked.is_empty() && read.is_empty(), "{asked:?} {read:?}"),
             _ => assert_eq!((&asked[..], read[0]), (&all[..], (0, 1)), "{warm_pages}"),
         }
+    }
+}
+
+#[test]
+fn pages_for_later_are_asked_for_with_the_first_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.sqlite3");
+    fill(&path, 3000);
+    let row = |connection: &rusqlite::Connection, id: i64| {
+        let length = "SELECT length(filler) FROM t WHERE id = ?1";
+        let length: i64 = connection.query_row(length, [id], |row| row.get(0)).unwrap();
+        assert_eq!(length, 1000);
+    };
+    let rows = [5, 400, 900, 1300, 1700, 2100, 2500, 2800];
+    let few = [100, 600, 1100];
+    // The second time, what was first before is among the first, too, and what is new is for later.
+    let connection = open_database(&path, false).unwrap();
+    for id in few
+        .iter()
+        .chain(&rows)
+        .chain(&(0..30).map(|n| n * 97).collect::<Vec<i64>>())
+    {
+        row(&connection, *id);
+    }
+    let hint = crate::first_reads(&connection);
+    drop(connection);
+    let (first, later) = (hint.first_ranges(), ranges(hint.later()));
+    assert!(!later.is_empty());
+    for (wanted, expected) in [(&few[..], &[][..]), (&[2_813][..], &later[..])] {
+        make_cold(&path);
+        let (name, hint, wanted) = (path.clone(), hint.clone(), wanted.to_vec());
+        let (asked, _) = waits(&path, move || {
+            let ahead = Ahead { hint, is_cold: true };
+            let connection = crate::open_database_ahead(&name, false, ahead).unwrap();
+            // And once only.
+            for _ in 0..2 {
+                for id in &wanted {
+                    row(&connection, *id);
+                }
+            }
+        });
+        let bytes = |ranges: &[Range<u64>]| -> Vec<Part> {
+            let part = |range: &Range<u64>| (range.start, range.end - range.start);
+            ranges.iter().map(part).collect()
+        };
+        // Of the WAL the first block.
+        assert_eq!(asked[0], (0, 4096));
+        assert_eq!(asked[1..], [bytes(&first), bytes(expected)].concat());
     }
 }
 
