@@ -14,15 +14,12 @@
 //!
 //! Associated and soft-deleted messages keep their state in their rows.
 
+mod ahead;
+mod many;
 mod page;
 #[cfg(test)]
 mod tests;
 mod whole;
-
-use std::{
-    ops::{Range, RangeInclusive},
-    time::{Duration, Instant},
-};
 
 use ringpost_mapi::{FolderId, Uid};
 use rusqlite::{
@@ -32,6 +29,7 @@ use rusqlite::{
     types::Value as SqlValue,
 };
 
+pub(crate) use many::{Edit, Edited};
 pub(crate) use page::{Column, PAGE_UIDS, Page, State};
 pub(crate) use whole::{Rewrite, Whole};
 
@@ -39,7 +37,6 @@ use crate::{
     Mailbox, StoreError,
     folder::Kind,
     message::columns::{MessageBits, message_flags},
-    schema,
 };
 
 /// What joins the page of each of `messages m`.
@@ -60,17 +57,6 @@ pub(crate) const MODIFIED: &str = "flag_page(p.entries, m.uid, 5, m.modified)";
 /// Rows that have not come into pages are at most twice as many as these, unless one step makes more. Few in debug
 /// builds, so that tests get there.
 const TAIL: u32 = if cfg!(debug_assertions) { 8 } else { PAGE_UIDS };
-
-/// Pages that are asked of the disk together: with fewer, finding out where they are is no gain.
-const READ_AHEAD_PAGES: usize = 4;
-/// The same of rows, of which a page has some 25.
-const READ_AHEAD_ROWS: u32 = 100;
-/// UIDs of a folder whose flags are asked for when it is selected: four to sixty-four pages.
-const SELECTED_UIDS: Range<u32> = READ_AHEAD_PAGES as u32 * PAGE_UIDS..64 * PAGE_UIDS;
-/// After this time they are asked for again where many are changed.
-const ASKED_AGAIN: Duration = Duration::from_secs(1);
-/// Pages that are read, changed and written together.
-const EDITED_AT_ONCE: u32 = 64;
 
 /// The column of that function that stands for what `PidTagMessageFlags` has of the flags.
 const MESSAGE_FLAGS: i64 = 7;
@@ -116,27 +102,6 @@ fn paged<'a>(context: &'a Context<'_>, column: Column) -> Option<page::Value<'a>
 pub(crate) type Taken = (State, Option<Vec<u8>>);
 /// What is shown states, each with its keywords.
 pub(crate) type Visit<'a, T> = dyn FnMut(&State, &[u8]) -> Result<T, StoreError> + 'a;
-/// What changes states of pages.
-pub(crate) trait Edit {
-    /// Changes all states of a page; `None`: they do not all change in the same way, and nothing was done.
-    fn whole(&mut self, store: &mut Mailbox, page: &Whole<'_>) -> Result<Option<Edited>, StoreError>;
-
-    /// Changes some states of a page; whether it did.
-    fn some(
-        &mut self,
-        store: &mut Mailbox,
-        page: &mut Page,
-        places: Range<usize>,
-    ) -> Result<bool, StoreError>;
-}
-
-/// What became of a whole page.
-pub(crate) enum Edited {
-    Not,
-    /// The page anew, and its highest change.
-    To(Vec<u8>, u64),
-}
-
 /// A page as the database has it.
 pub(crate) struct Stored {
     pub(crate) number: u32,
@@ -327,27 +292,6 @@ pub(crate) fn stored_pages(connection: &Connection, folder: i64) -> Result<Vec<S
         })
     })?;
     Ok(pages.collect::<Result<_, _>>()?)
-}
-
-/// The numbers of a folder's pages from `first` to `last`, each with its row.
-fn numbers(
-    connection: &Connection,
-    folder: i64,
-    first: u32,
-    last: u32,
-) -> Result<Vec<(u32, i64)>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT page, id FROM flag_pages WHERE folder = ?1 AND page BETWEEN ?2 AND ?3 ORDER BY page",
-    )?;
-    let numbers = statement.query_map(params![folder, first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(numbers.collect::<Result<_, _>>()?)
-}
-
-/// Asks the disk for the pages of many rows of a table at once.
-fn read_ahead(connection: &Connection, table: &str, mut rows: Vec<i64>) -> Result<(), StoreError> {
-    rows.sort_unstable();
-    ringpost_vfs::read_ahead_rows(connection, schema::root_page(connection, table)?, &rows);
-    Ok(())
 }
 
 /// The next page of a folder from `first` to `last`.
@@ -576,138 +520,5 @@ impl Mailbox {
             visit(&state, keywords)?;
         }
         Ok(())
-    }
-
-    /// Asks the disk for the flags of a folder that somebody begins to work with, and waits for none: they are what is
-    /// looked at or changed next as a rule. Costs nothing when they were asked for last since the mailbox was opened, and
-    /// of a folder that has few messages, or so many that this would take its time.
-    pub fn read_flags_ahead(&mut self, folder: FolderId) -> Result<(), StoreError> {
-        if self.flags_ahead.is_some_and(|(last, _)| last == folder) {
-            return Ok(());
-        }
-        let uid_next = self.uid_state(folder, Kind::Any)?.uid_next;
-        if SELECTED_UIDS.contains(&uid_next) {
-            self.read_pages_ahead(folder, &[1..=uid_next - 1])?;
-            self.flags_ahead = Some((folder, Instant::now()));
-        }
-        Ok(())
-    }
-
-    /// Asks the disk for the pages, and for rows that will have to come into pages, at once: before
-    /// [`Self::page_through`] and [`Self::edit_pages`] read them one after the other.
-    pub(crate) fn read_pages_ahead(
-        &mut self,
-        folder: FolderId,
-        ranges: &[RangeInclusive<u32>],
-    ) -> Result<(), StoreError> {
-        let just_asked = |(last, when): (FolderId, Instant)| last == folder && when.elapsed() < ASKED_AGAIN;
-        if self.flags_ahead.is_some_and(just_asked) {
-            return Ok(());
-        }
-        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
-            return Ok(());
-        };
-        let (first, last) = (*first.start(), *last.end());
-        let disk = folder.to_disk();
-        if (Page::of_uid(last) - Page::of_uid(first)) as usize >= READ_AHEAD_PAGES {
-            let wanted = |number: u32| {
-                let at = ranges.partition_point(|range| Page::of_uid(*range.end()) < number);
-                ranges
-                    .get(at)
-                    .is_some_and(|range| Page::of_uid(*range.start()) <= number)
-            };
-            let pages = numbers(&self.connection, disk, Page::of_uid(first), Page::of_uid(last))?;
-            let rows: Vec<_> = pages
-                .iter()
-                .filter(|(number, _)| wanted(*number))
-                .map(|(_, row)| *row)
-                .collect();
-            if rows.len() >= READ_AHEAD_PAGES {
-                read_ahead(&self.connection, "flag_pages", rows)?;
-            }
-        }
-        let uids = self.uid_state(folder, Kind::Any)?;
-        if last >= uids.paged && uids.uid_next - uids.paged >= READ_AHEAD_ROWS {
-            let rows = self
-                .connection
-                .prepare_cached("SELECT id FROM messages WHERE folder = ?1 AND uid >= ?2 AND state = 0")?
-                .query_map(params![disk, uids.paged], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            read_ahead(&self.connection, "messages", rows)?;
-        }
-        Ok(())
-    }
-
-    /// Changes the states of the messages of `ranges` that are in pages. The rows that are asked for must have come into
-    /// pages ([`Self::page_through`]).
-    pub(crate) fn edit_pages(
-        &mut self,
-        folder: FolderId,
-        ranges: &[RangeInclusive<u32>],
-        edit: &mut impl Edit,
-    ) -> Result<(), StoreError> {
-        let disk = folder.to_disk();
-        let mut pages = Pages::default();
-        for range in ranges {
-            let (first, last) = (*range.start(), *range.end());
-            let mut next = Some(Page::of_uid(first));
-            while let Some(from) = next.filter(|_| first < last) {
-                next = self.edit_run(disk, from, (first, last), &mut pages, edit)?;
-            }
-            if first == last {
-                let open = pages.open(&self.connection, disk, Page::of_uid(first))?;
-                let places = open.page.range(first, last);
-                open.changed |= edit.some(self, &mut open.page, places)?;
-            }
-        }
-        pages.finish(&self.connection)
-    }
-
-    /// Changes the states of a range of UIDs in the next pages from one on; where to go on.
-    fn edit_run(
-        &mut self,
-        folder: i64,
-        from: u32,
-        (first, last): (u32, u32),
-        pages: &mut Pages,
-        edit: &mut impl Edit,
-    ) -> Result<Option<u32>, StoreError> {
-        let found: Vec<(i64, u32, Vec<u8>)> = self
-            .connection
-            .prepare_cached(
-                "SELECT id, page, entries FROM flag_pages WHERE folder = ?1 AND page BETWEEN ?2 AND ?3
-                 ORDER BY page LIMIT ?4",
-            )?
-            .query_map(params![folder, from, Page::of_uid(last), EDITED_AT_ONCE], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?
-            .collect::<Result<_, _>>()?;
-        let next = found.last().map(|(_, number, _)| number + 1);
-        let mut edited = Vec::new();
-        for (row, number, entries) in found {
-            // The page of the range before may be open, and not be written yet.
-            if !pages.has(folder, number) {
-                let page = Whole::read(number, &entries)?;
-                if page.is_within(first, last)
-                    && let Some(done) = edit.whole(self, &page)?
-                {
-                    if let Edited::To(entries, highest) = done {
-                        edited.push((row, entries, highest));
-                    }
-                    continue;
-                }
-            }
-            let open = pages.open(&self.connection, folder, number)?;
-            let places = open.page.range(first, last);
-            open.changed |= edit.some(self, &mut open.page, places)?;
-        }
-        let mut update = self
-            .connection
-            .prepare_cached("UPDATE flag_pages SET highest = ?2, entries = ?3 WHERE id = ?1")?;
-        for (row, entries, highest) in edited {
-            update.execute(params![row, highest as i64, entries])?;
-            ringpost_vfs::breathe();
-        }
-        Ok(next)
     }
 }

@@ -277,7 +277,7 @@ fn flags_are_asked_for_once_of_a_folder_that_is_worth_it() {
     };
     deliver(&mut mailbox, 3);
     assert_eq!(asked(&mut mailbox, INBOX), None, "it is small");
-    let uid_next = SELECTED_UIDS.start;
+    let uid_next = ahead::SELECTED_UIDS.start;
     mailbox
         .connection
         .execute(
