@@ -6,9 +6,10 @@
 //! ```
 //!
 //! A client looks into the mailbox right after its login, and the disk says one after the other where the folders on the way
-//! to it are, then its first blocks. Until the password was right nothing is read that belongs to the user, and nobody
-//! waits for it: neither the answer nor its time says who exists. A mailbox that is warm is left alone: opening it takes
-//! 0.2 ms, and clients that log in again and again without looking at anything should cost nothing more.
+//! to it are, then its first blocks. Until the password was right no message or list of any is read, and the answer does
+//! not wait for it, so that it tells nobody who exists. A mailbox that is warm is left alone: opening it takes 0.2 ms, and
+//! clients that log in again and again without looking at anything should cost nothing more. (On a file system of which
+//! the kernel keeps no folders, of another host say, each login opens its mailbox.)
 
 use std::rc::Rc;
 
