@@ -254,8 +254,7 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
         }
     }
 
-    /// RETR and TOP. The first slice comes with the call that finds the message; each slice is read into the
-    /// output buffer, which goes to the mailbox and comes back with it.
+    /// RETR and TOP.
     async fn retrieve(&mut self, number: u32, body_lines: Option<u32>) -> io::Result<Result<(), String>> {
         let Some(uid) = self.maildrop.uid(number) else {
             return Ok(Err(no_such_message()));
@@ -274,6 +273,18 @@ impl<C: Connection, H: Host> Stage<'_, C, H> {
                 return Ok(Ok(()));
             }
         }
+        // In memory of its own: most messages need none of it, and a session that waits should be small.
+        Box::pin(self.read_message(number, uid, body_lines)).await
+    }
+
+    /// RETR and TOP of what was not read ahead. The first slice comes with the call that finds the message; each slice is
+    /// read into the output buffer, which goes to the mailbox and comes back with it.
+    async fn read_message(
+        &mut self,
+        number: u32,
+        uid: Uid,
+        body_lines: Option<u32>,
+    ) -> io::Result<Result<(), String>> {
         let mut out = std::mem::take(&mut self.transport.out);
         let kept = out.len();
         let utf8 = self.utf8;

@@ -1,6 +1,6 @@
 //! Lines in, responses out: what both stages of a session need of the connection.
 
-use std::{io, ops::Range};
+use std::{io, ops::Range, pin::pin};
 
 use memchr::memchr;
 use ringpost_host::{Connection, Host};
@@ -91,12 +91,16 @@ impl<'a, C: Connection, H: Host> Transport<'a, C, H> {
             } else {
                 self.options.timeout
             };
-            let stop = async {
-                self.host.stopping().await;
-                None
+            let came = {
+                // Where they are made they stay: they are large, and made for each command.
+                let read = pin!(async { Some(self.connection.read(&mut self.input, timeout).await) });
+                let stop = pin!(async {
+                    self.host.stopping().await;
+                    None
+                });
+                futures_lite::future::or(read, stop).await
             };
-            let read = async { Some(self.connection.read(&mut self.input, timeout).await) };
-            match futures_lite::future::or(read, stop).await {
+            match came {
                 Some(Ok(0)) => return Ok(None),
                 Some(Ok(_)) => {}
                 // The client thinks: now it waits without them.
