@@ -100,6 +100,8 @@ struct Slot {
     leaving: Cell<bool>,
     leaving_bytes: Cell<u64>,
     checkpoint_queued: Cell<bool>,
+    /// It was cold when it was opened, and the disk is to be asked for more of it once nobody waits.
+    has_later: Cell<bool>,
     /// The WAL is written back when it is larger than this: see [`Slot::next_checkpoint`].
     checkpoint_at: Cell<u64>,
     /// When that was done last, or the mailbox was opened.
@@ -188,6 +190,7 @@ impl Shard {
             leaving: Cell::new(false),
             leaving_bytes: Cell::new(0),
             checkpoint_queued: Cell::new(false),
+            has_later: Cell::new(false),
             checkpoint_at: Cell::new(FIRST_CHECKPOINT_BYTES),
             checkpointed: Cell::new(Instant::now()),
             suspect: Cell::new(false),
@@ -266,6 +269,16 @@ async fn run_jobs(shard: Rc<Shard>, slot: Rc<Slot>, priority: Priority) {
         }
         let next = slot.jobs.borrow().front().map(|job| job.priority);
         match next {
+            None if slot.has_later.take() => {
+                // Whoever waits for the last answer gets it first, and may ask for more.
+                ringpost_executor::yield_now().await;
+                if slot.jobs.borrow().is_empty() {
+                    slot.read_later(&shard).await;
+                } else {
+                    slot.has_later.set(true);
+                }
+                continue;
+            }
             None => break,
             Some(next) if next != priority => return shard.start(&slot, next),
             Some(_) => {}
@@ -312,6 +325,7 @@ struct Finished {
     /// A sync or write of the WAL failed as it was closed.
     suspect: bool,
     memory: u64,
+    has_later: bool,
 }
 
 impl Slot {
@@ -338,6 +352,7 @@ impl Slot {
                     wal_bytes: 0,
                     suspect,
                     memory: 0,
+                    has_later: false,
                 };
             }
             let kept = match room {
@@ -354,6 +369,7 @@ impl Slot {
                 wal_bytes: mailbox.wal_bytes(),
                 suspect: mailbox.is_distrusted(),
                 memory: mailbox.memory_bytes(),
+                has_later: mailbox.has_later(),
                 mailbox: Some(mailbox),
             }
         })
@@ -379,6 +395,7 @@ impl Slot {
         }
         self.set_memory(shard, finished.memory);
         self.mailbox.replace(finished.mailbox);
+        self.has_later.set(finished.has_later);
         self.wal_bytes.set(finished.wal_bytes);
         // Before the caller's answer: who asks after its own change must not find an older event queue.
         shard.publish(self.guid, finished.events);
@@ -493,6 +510,21 @@ impl Slot {
                     self.distrust(shard);
                 }
             }
+            _ => self.forget_open(shard),
+        }
+    }
+
+    /// Asks for what is likely to be read next of a mailbox that was just opened.
+    async fn read_later(&self, shard: &Rc<Shard>) {
+        let Some(mailbox) = self.mailbox.take() else {
+            return;
+        };
+        let asked = operation::run(shard, move || {
+            mailbox.read_later();
+            mailbox
+        });
+        match asked.await {
+            Ok(Ok(mailbox)) => drop(self.mailbox.replace(Some(mailbox))),
             _ => self.forget_open(shard),
         }
     }

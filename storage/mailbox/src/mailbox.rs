@@ -318,6 +318,17 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Whether [`Self::read_later`] would ask for anything.
+    pub fn has_later(&self) -> bool {
+        ringpost_vfs::has_later(&self.connection)
+    }
+
+    /// Asks the disk for what was read behind the opening last time: for when nobody waits for this mailbox, a moment after
+    /// it was opened.
+    pub fn read_later(&self) {
+        ringpost_vfs::read_later(&self.connection);
+    }
+
     /// The mailbox's folder on disk.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -10,7 +10,7 @@
 //!
 //! `first` are those that an opening and a look at a folder need: they are asked for when the database is opened. To ask
 //! takes some microseconds a page, and the worker that does it may have the core's processor; so the others are asked for when
-//! the first of them is read: a client lists what it has selected, say.
+//! nobody waits for the mailbox ([`crate::read_later`]) or the first of them is read: a client lists what it has selected.
 //!
 //! It is a hint: never synced, and when it is stale, missing or damaged, pages are read for nothing, or one by one.
 //! Of "rph1" (one count, and no `first`), which was written before, all pages are `later`.

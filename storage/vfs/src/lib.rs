@@ -174,6 +174,17 @@ pub fn first_reads(connection: &rusqlite::Connection) -> Hint {
     sqlite::first_reads(connection)
 }
 
+/// Whether [`read_later`] would ask for anything: the database was cold when it was opened, and nothing beyond what an
+/// opening needs was read yet.
+pub fn has_later(connection: &rusqlite::Connection) -> bool {
+    sqlite::has_later(connection)
+}
+
+/// Asks the disk for what was read after the opening last time, before it is read again. Waits for nothing.
+pub fn read_later(connection: &rusqlite::Connection) {
+    sqlite::read_later(connection);
+}
+
 /// Asks the disk for the pages of a table's rows at once, those that are not in the page cache. `root` is where the table
 /// begins (`rootpage` of `sqlite_schema`), `rows` are row ids, ascending; at most some hundred pages are asked for. For
 /// rows that are read next, one after the other.

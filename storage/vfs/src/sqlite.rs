@@ -29,8 +29,8 @@ use std::{
 
 use connection::{file_of, handle_of};
 pub(crate) use connection::{
-    first_reads, is_wal_name_durable, keep_wal, kept_of, page_cache_bytes, schema_bytes, set_nothing_aside,
-    statement_bytes, wal_bytes,
+    first_reads, has_later, is_wal_name_durable, keep_wal, kept_of, page_cache_bytes, read_later,
+    schema_bytes, set_nothing_aside, statement_bytes, wal_bytes,
 };
 use replace::UNFIT_HEADER;
 use rusqlite::ffi;
@@ -227,6 +227,13 @@ impl OpenFile {
             name_was_durable: false,
             shows_unfit_header: Cell::new(false),
         }
+    }
+
+    /// Asks for the pages that are for later, once.
+    fn ask_for_later(&self) {
+        // Taken out: asking suspends.
+        let pages = self.later.take();
+        ask_for(&self.file, &ranges(&pages));
     }
 
     /// Writes what was gathered: before anything else touches the file.
@@ -489,9 +496,7 @@ unsafe extern "C" fn read(
         let page = (offset as u64 / PAGE_BYTES) as u32;
         let is_later = state.later.borrow().binary_search(&page).is_ok();
         if is_later {
-            // Taken out: asking suspends.
-            let pages = state.later.take();
-            ask_for(&state.file, &ranges(&pages));
+            state.ask_for_later();
         }
     }
     let file = &state.file;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringpost_host::Host;
-use ringpost_store::{CreateOptions, MailboxKind, folder::built_in::IPM_SUBTREE};
+use ringpost_store::{CreateOptions, MailboxKind, OpenOptions, folder::built_in::IPM_SUBTREE};
 
 use super::*;
 use crate::{
@@ -153,5 +153,50 @@ fn a_mailbox_with_too_much_waiting_refuses_more_and_keeps_the_order() {
         shard.close_all().await;
         assert_eq!(*order.borrow(), (0..MAX_WAITING).collect::<Vec<_>>());
         assert_eq!(shard.mailbox_counts(), (0, 0));
+    });
+}
+
+#[test]
+fn what_was_read_behind_a_cold_opening_is_asked_for_when_nobody_waits() {
+    const FOLDERS: usize = 3000;
+    let folder = disk_folder();
+    let mailbox = create(folder.path());
+    let open = || Mailbox::open(folder.path(), &OpenOptions::default()).unwrap();
+    let mut filled = open();
+    filled
+        .transaction(|mailbox| {
+            for number in 0..FOLDERS {
+                mailbox.create_folder(IPM_SUBTREE, &format!("folder {number:0200}"), None)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    filled.close().unwrap();
+    // Leaves what it reads to the next opening.
+    let mut read = open();
+    let known = read.folders(IPM_SUBTREE).unwrap().len();
+    assert!(known >= FOLDERS);
+    read.close().unwrap();
+
+    let database = folder.path().join("exmdb/exchange.sqlite3");
+    let file = std::fs::File::open(database).unwrap();
+    assert!(file.metadata().unwrap().len() > ringpost_vfs::SMALL_BYTES);
+    file.sync_all().unwrap();
+    crate::sys::drop_from_cache(std::os::fd::AsFd::as_fd(&file)).unwrap();
+    on_core(1, move |shard| async move {
+        let host = ShardHost::new(Rc::clone(&shard));
+        let has_later = || host.mailbox(&mailbox, Priority::Interactive, |mailbox| Ok(mailbox.has_later()));
+        assert!(has_later().await.unwrap());
+        let asked = async {
+            while has_later().await.unwrap() {
+                ringpost_executor::timer::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within(Duration::from_secs(10), asked)
+            .await
+            .expect("it is asked for");
+        let count = |mailbox: &mut Mailbox| Ok(mailbox.folders(IPM_SUBTREE)?.len());
+        let folders = host.mailbox(&mailbox, Priority::Interactive, count).await;
+        assert_eq!(folders.unwrap(), known);
     });
 }

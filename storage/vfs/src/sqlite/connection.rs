@@ -95,6 +95,19 @@ pub(crate) fn first_reads(connection: &rusqlite::Connection) -> Hint {
     first.map(|first| first.borrow().hint()).unwrap_or_default()
 }
 
+/// Whether pages of the connection's database are still to be asked for.
+pub(crate) fn has_later(connection: &rusqlite::Connection) -> bool {
+    let database = file_of(connection, ffi::SQLITE_FCNTL_FILE_POINTER);
+    database.is_some_and(|file| !file.later.borrow().is_empty())
+}
+
+/// Asks for them.
+pub(crate) fn read_later(connection: &rusqlite::Connection) {
+    if let Some(file) = file_of(connection, ffi::SQLITE_FCNTL_FILE_POINTER) {
+        file.ask_for_later();
+    }
+}
+
 /// The writing side of the connection's WAL, if it has one.
 pub(super) fn wal_of(connection: &rusqlite::Connection) -> Option<&WalWriter> {
     file_of(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER).and_then(|file| file.wal.as_ref())

@@ -301,7 +301,8 @@ fn pages_for_later_are_asked_for_with_the_first_of_them() {
     drop(connection);
     let (first, later) = (hint.first_ranges(), ranges(hint.later()));
     assert!(!later.is_empty());
-    for (wanted, expected) in [(&few[..], &[][..]), (&[2_813][..], &later[..])] {
+    let alone: &[i64] = &[];
+    for (wanted, expected) in [(&few[..], &[][..]), (&[2_813], &later[..]), (alone, &later[..])] {
         make_cold(&path);
         let (name, hint, wanted) = (path.clone(), hint.clone(), wanted.to_vec());
         let (asked, _) = waits(&path, move || {
@@ -311,6 +312,10 @@ fn pages_for_later_are_asked_for_with_the_first_of_them() {
             for _ in 0..2 {
                 for id in &wanted {
                     row(&connection, *id);
+                }
+                if wanted.is_empty() {
+                    crate::read_later(&connection);
+                    assert!(!crate::has_later(&connection));
                 }
             }
         });
