@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import time
 
@@ -134,6 +135,10 @@ class Campaign:
         options = {"shards": 1} if name == "ringpost" else {}
         with self.start(name, **options) as server:
             self.measure("noop", name, round, lambda: cores.noop_beside_cold_reads(server, scale))
+        if len(cpus := sorted(os.sched_getaffinity(0))) > 1:
+            on = lambda cpu: ("taskset", "--cpu-list", str(cpu))
+            with self.start(name, wrapper=on(cpus[0]), **options) as server:
+                self.measure("apart", name, round, lambda: loads.deliver(server, scale, round + 50, "apart", on(cpus[1])))
 
     def alone(self):
         """Rows that have a limit, and what of Dovecot stands beside them."""

@@ -11,18 +11,18 @@ from .servers import DOMAIN, PERF, RELEASE
 CROWDED, APPENDED = "box3", "box4"
 
 
-def deliver(server, scale, round):
+def deliver(server, scale, round, key="deliver", pin=()):
     """LMTP, 10 kB, spread over many mailboxes, each of which got one before: a cold start is a row of its own."""
-    load.run(server, "deliver", connections=16, mailboxes=scale.mailboxes, closed=True, count=scale.mailboxes,
+    load.run(server, "deliver", pin=pin, connections=16, mailboxes=scale.mailboxes, closed=True, count=scale.mailboxes,
              size=10_000, seed=round * 100)
     results = {}
     for connections in (1, 8, 64):
-        done = load.run(server, "deliver", connections=connections, mailboxes=scale.mailboxes, closed=True,
+        done = load.run(server, "deliver", pin=pin, connections=connections, mailboxes=scale.mailboxes, closed=True,
                         duration=scale.seconds, warmup=scale.warmup, size=10_000, seed=round * 100 + connections)
         operation = done["operations"]["deliver"]
-        results[f"deliver-{connections}"] = operation["rate_per_s"]
-        results[f"deliver-{connections}-p50"] = operation["latency_us"]["p50"] / 1e3
-        results[f"deliver-{connections}-p99"] = operation["latency_us"]["p99"] / 1e3
+        results[f"{key}-{connections}"] = operation["rate_per_s"]
+        results[f"{key}-{connections}-p50"] = operation["latency_us"]["p50"] / 1e3
+        results[f"{key}-{connections}-p99"] = operation["latency_us"]["p99"] / 1e3
     return results
 
 
