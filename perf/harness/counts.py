@@ -18,7 +18,8 @@ COUNT = 2000
 BUDGET = {
     "delivery, 1 connection": {"system calls": 12, "syncs": 1.1, "allocations": 400},
     # Two receives, two sends, a write and a turn of the ring are six already.
-    "delivery, 64 connections": {"system calls": 7, "syncs": 1.1, "allocations": 400},
+    # Two of them are zeros that a young mailbox's WAL grows by; one that has grown makes none.
+    "delivery, 64 connections": {"system calls": 10, "syncs": 1.1, "allocations": 400},
     "FETCH BODY[] of one message": {"system calls": 5, "syncs": 0, "allocations": 60},
     "FETCH row of many (UID FLAGS ENVELOPE BODYSTRUCTURE)": {"system calls": 0.1, "syncs": 0, "allocations": 10},
 }
