@@ -108,7 +108,7 @@ impl Ahead {
     }
 
     /// Reads messages that were looked up, up to `limit` bytes but one at least; as far as they are small and need no
-    /// downgrade. Whether there is more to be read ahead behind them.
+    /// downgrade. Returns the message that it stopped at because it can't be read ahead, if there is one.
     pub(crate) fn read(&mut self, mailbox: &mut Mailbox, limit: u64, utf8: bool) -> Option<Uid> {
         self.bytes.drain(..self.start);
         for (_, end) in &mut self.messages {
